@@ -1,0 +1,48 @@
+"""kx: a Keras experiment toolkit.
+
+One config line in; a trained, tracked, explained, exported model out::
+
+    import kx
+
+    run = kx.train("model=cnn", "data=digits", epochs=3)
+    run.metrics["test/accuracy"]
+    run.export("exports/digits")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Imported late: `kx --help` and a typing mistake in a config are answered
+# before TensorFlow, Keras and MLflow are imported (some ten seconds).
+_PUBLIC = {
+    "Data": "kx.data",
+    "Outputs": "kx.data",
+    "Run": "kx.runs",
+    "Spec": "kx.data",
+    "Task": "kx.tasks",
+    "load_run": "kx.runs",
+    "train": "kx.api",
+}
+
+__all__ = ["Data", "Outputs", "Run", "Spec", "Task", "__version__", "load_run", "train"]
+
+if TYPE_CHECKING:
+    from kx.api import train
+    from kx.data import Data, Outputs, Spec
+    from kx.runs import Run, load_run
+    from kx.tasks import Task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'kx' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

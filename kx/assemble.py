@@ -1,0 +1,137 @@
+"""Puts the model, its optimizer and the callbacks together."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+import keras
+from omegaconf import DictConfig, OmegaConf
+
+from kx.config import build
+from kx.data.specs import Data, Outputs
+from kx.errors import ConfigError, did_you_mean
+from kx.fitting import Batches
+from kx.tasks.task import Task
+
+
+def assemble(
+    config: DictConfig, data: Data, task: Task, core: keras.Model | None = None
+) -> keras.Model:
+    """Builds the model that is trained and saved: normalize, then the config's model.
+
+    Args:
+        config: of the run.
+        data: for the specs and the normalization.
+        task: for what the model must give.
+        core: in place of the config's model, if given.
+
+    Raises:
+        ConfigError: if the model gives other scores than the task needs.
+    """
+    remat = config.rematerialize
+    with keras.RematScope(mode=remat) if remat else contextlib.nullcontext():
+        if core is None:
+            inputs = data.inputs
+            if data.normalize is not None:
+                inputs = replace(inputs, dtype=keras.config.floatx())
+            core = build(config.model, inputs, task.outputs, place="model")
+            if not isinstance(core, keras.Model):
+                raise ConfigError(
+                    f"model ({config.model['_target_']}): expected a keras.Model."
+                    f" Received: {core!r}."
+                )
+        check_scores(core, task.outputs)
+        if data.normalize is None and core.inputs and core.inputs[0].dtype == data.inputs.dtype:
+            return core
+        x = keras.Input(data.inputs.shape, dtype=data.inputs.dtype, name="inputs")
+        h = data.normalize(x) if data.normalize is not None else x
+        return keras.Model(x, core(h), name=core.name)
+
+
+def check_scores(core: keras.Model, outputs: Outputs) -> None:
+    """Refuses a model whose output cannot be the task's scores.
+
+    Raises:
+        ConfigError: if the number of scores differs, or if they are no raw
+            scores but probabilities.
+    """
+    units = core.output_shape[-1] if isinstance(core.output_shape, tuple) else None
+    if units != outputs.units:
+        names = ", ".join(outputs.class_names or ())
+        what = f" (classes: {names[:200]})" if names else ""
+        raise ConfigError(
+            f"The model {core.name!r} must give {outputs.units} scores for each example{what}."
+            f" Received: output shape {core.output_shape}. A builder takes the number from"
+            " `outputs.units`."
+        )
+    last = core.layers[-1] if core.layers else None
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    if activation in ("softmax", "sigmoid"):
+        raise ConfigError(
+            f"The model {core.name!r} ends in a {activation}. kx expects raw scores (logits),"
+            " which are more exact: leave the last activation out; `predict` and `export` add it."
+        )
+
+
+def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Builds the optimizer, with its learning-rate schedule if there is one.
+
+    Args:
+        config: of the run.
+        steps_per_epoch: batches in an epoch.
+    """
+    node = OmegaConf.to_container(config.optimizer, resolve=True)
+    assert isinstance(node, dict)
+    if not config.schedule:
+        return build(node, place="optimizer")
+    # The optimizer counts an update after so many batches.
+    batches_per_update = node.get("gradient_accumulation_steps") or 1
+    schedule = build(
+        config.schedule,
+        node.pop("learning_rate"),
+        max(1, steps_per_epoch // batches_per_update),
+        config.epochs,
+        place="schedule",
+    )
+    return build(node, learning_rate=schedule, place="optimizer")
+
+
+def make_callbacks(
+    config: DictConfig, task: Task, batches: Batches
+) -> list[keras.callbacks.Callback]:
+    """Builds the callbacks of the config, those that look at a metric checked.
+
+    Args:
+        config: of the run.
+        task: for the metrics that there will be.
+        batches: for whether there is a validation split.
+
+    Raises:
+        ConfigError: if a callback looks at a metric that there will not be.
+    """
+    entries = {name: node for name, node in config.callbacks.items() if node is not None}
+    available = task.monitors(with_validation=batches.validation is not None)
+    for place, monitor in [
+        ("task.monitor", config.task.get("monitor")),
+        *((f"callbacks.{name}.monitor", node.get("monitor")) for name, node in entries.items()),
+    ]:
+        if monitor is not None and monitor not in available:
+            raise ConfigError(_no_such_metric(place, monitor, available, batches))
+    callbacks = [build(node, place=f"callbacks.{name}") for name, node in entries.items()]
+    if config.optimizer.get("use_ema"):
+        # First, so that the others judge and keep the averaged weights.
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    return callbacks
+
+
+def _no_such_metric(place: str, monitor: str, available: list[str], batches: Batches) -> str:
+    hint = did_you_mean(monitor, available, "Metrics")
+    if monitor.startswith("val_") and batches.validation is None:
+        plain: Any = monitor.removeprefix("val_")
+        hint = (
+            "There is no validation split: give it one (data.validation_fraction=0.1), or look at"
+            f" the training: task.monitor={plain}."
+        )
+    return f"{place}: there will be no metric {monitor!r}. {hint}"

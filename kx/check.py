@@ -1,0 +1,345 @@
+"""Finds every mistake of a config before anything heavy is imported.
+
+The keys of the chosen option files are what exists; what a command line or an
+experiment sets is held against them: unknown keys, wrong types, options that
+are not there, values that Keras cannot use, arguments that a `_target_` in a
+plain Python file does not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.defaults_list import create_defaults_list
+from hydra._internal.hydra import Hydra
+from hydra.core.default_element import GroupDefault, ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kx.check_values import check_targets, check_values, mismatch
+from kx.config import EXPERIMENTS_DIR, Composed, experiment_files
+from kx.errors import ConfigError, Mistake, did_you_mean
+
+_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
+# Named entries that a user adds at will, each with a `_target_`.
+_OPEN_MAPPINGS = ("callbacks", "augment")
+_FREE_MAPPINGS = ("tracking.tags",)
+_Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
+
+
+def load_yaml(path: Path) -> Any:
+    """Loads a YAML file through OmegaConf (PyYAML alone reads `1e-4` as a string).
+
+    Raises:
+        ConfigError: if the file cannot be parsed.
+    """
+    try:
+        return OmegaConf.load(path)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError([Mistake(str(path), f"This file is not valid YAML: {error}")]) from error
+
+
+class Checker:
+    """Composes configs in an open Hydra session, collecting every mistake.
+
+    Args:
+        hydra: the open session.
+    """
+
+    def __init__(self, hydra: Hydra) -> None:
+        self.loader: Any = hydra.config_loader
+        self.repository = CachingConfigRepository(self.loader.repository)
+        self.mistakes: list[Mistake] = []
+
+    def compose_all(self, words: list[str], *, multirun: bool) -> list[Composed]:
+        """Composes each job, and raises once with the mistakes of all."""
+        parsed = self._parse(words)
+        if not multirun:
+            self._refuse_sweeps(parsed)
+            composed = [self._compose(parsed)]
+        else:
+            jobs = self._split(parsed)
+            composed = [self._compose(self._parse(job)) for job in jobs]
+        if self.mistakes:
+            raise ConfigError(self.mistakes)
+        return [job for job in composed if job is not None]
+
+    # --- the words of the command line
+
+    def _parse(self, words: list[str]) -> list[Override]:
+        parser = OverridesParser.create(config_loader=self.loader)
+        overrides = []
+        for word in words:
+            try:
+                overrides.append(parser.parse_override(word))
+            except HydraException as error:
+                expected = "" if "=" in word else "Expected KEY=VALUE or OPTION=CHOICE. "
+                self._add(f"command line: {word}", expected + str(error).split("\nSee https")[0])
+        return overrides
+
+    def _refuse_sweeps(self, overrides: list[Override]) -> None:
+        for override in [item for item in overrides if item.is_sweep_override()]:
+            overrides.remove(override)
+            self._add(
+                f"command line: {override.input_line}",
+                "Several values are a sweep: add -m (one job for each), or put brackets around"
+                f" a list: {override.key_or_group}=[{override.get_value_string()}].",
+            )
+
+    def _split(self, overrides: list[Override]) -> list[list[str]]:
+        try:
+            batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+        except _ERRORS as error:
+            raise ConfigError([*self.mistakes, Mistake("command line", str(error))]) from error
+        return [list(job) for batch in batches for job in batch]
+
+    # --- one job
+
+    def _compose(self, overrides: list[Override]) -> Composed | None:
+        """Returns the composed config, or None if a mistake was noted."""
+        before = len(self.mistakes)
+        groups = [item for item in overrides if self._is_group(item.key_or_group)]
+        good = [item for item in groups if self._group_choice_exists(item)]
+        try:
+            defaults = create_defaults_list(
+                self.repository, "run", good, prepend_hydra=True, skip_missing=False
+            ).defaults
+            known = self._known_keys(defaults)
+        except _ERRORS as error:
+            self._add_composition_error(error)
+            return None
+        deltas = list(self._deltas(defaults))
+        for place, delta in deltas:
+            if self._check_delta(place, delta, known, known):
+                good = [item for item in good if item.key_or_group != "experiment"]
+        for override in [item for item in overrides if item not in groups]:
+            if not self._check_value_override(override, known):
+                good.append(override)
+        composed = self._finish([item for item in overrides if item in good], deltas)
+        return composed if len(self.mistakes) == before else None
+
+    def _finish(self, overrides: list[Override], deltas: list[_Delta]) -> Composed | None:
+        """Composes what has no mistake so far, and checks its values and targets."""
+        words = [item.input_line or "" for item in overrides]
+        try:
+            config = self.loader.load_configuration("run", words, RunMode.RUN)
+            choices = OmegaConf.to_container(config.hydra.runtime.choices)
+            OmegaConf.set_struct(config, False)
+            del config["hydra"]
+            OmegaConf.set_struct(config, True)
+            container = OmegaConf.to_container(config, resolve=True)
+        except _ERRORS as error:
+            self._add_composition_error(error)
+            return None
+        assert isinstance(choices, dict) and isinstance(container, dict)
+        for mistake in check_values(container, choices) + check_targets(container):
+            place = _origin(mistake.place.partition(": ")[0], overrides, deltas)
+            if place is None:
+                self.mistakes.append(mistake)
+            else:
+                self._add(place, f"{mistake.place}: {mistake.message}")
+        ours = {k: _text(v) for k, v in choices.items() if not str(k).startswith("hydra/") and v}
+        return Composed(config, words, ours)
+
+    # --- groups and their options
+
+    def _options(self, group: str) -> list[str]:
+        return list(self.repository.get_group_options(group, ObjectType.CONFIG))
+
+    def _is_group(self, key: str) -> bool:
+        return bool(self._options(key))
+
+    def _group_choice_exists(self, override: Override) -> bool:
+        if override.is_delete():
+            return True
+        place = f"command line: {override.input_line}"
+        return self._choice_exists(override.key_or_group, override.value(), place)
+
+    def _choice_exists(self, group: str, value: Any, place: str) -> bool:
+        options = self._options(group)
+        wanted = value if isinstance(value, list) else [value]
+        missing = [item for item in wanted if item is not None and str(item) not in options]
+        for item in missing:
+            if group == "experiment" and str(item) in experiment_files():
+                try:  # it is there, and was left out since it does not parse
+                    load_yaml(experiment_files()[str(item)])
+                except ConfigError as error:
+                    self.mistakes += error.mistakes
+                    continue
+            self._add(
+                place, f"There is no option {item!r} of {group}. {did_you_mean(item, options)}"
+            )
+        if isinstance(value, str) and f"{group}/{value}" not in self._visited:
+            return not missing and self._check_defaults_of(f"{group}/{value}")
+        return not missing
+
+    _visited: frozenset[str] = frozenset()
+
+    def _check_defaults_of(self, config_path: str) -> bool:
+        """Checks the options that a file's own defaults list chooses."""
+        self._visited |= {config_path}
+        try:
+            result = self.repository.load_config(config_path)
+        except _ERRORS as error:
+            self._add(config_path, str(error))
+            return False
+        parent = config_path.rpartition("/")[0]
+        fine = True
+        for item in (result.defaults_list if result else None) or []:
+            if not isinstance(item, GroupDefault) or item.group is None:
+                continue
+            group = item.group[1:] if item.group.startswith("/") else f"{parent}/{item.group}"
+            place = self._file_of(config_path)
+            if not self._is_group(group):
+                known = [name for name in self.loader.list_groups("") if name != "hydra"]
+                self._add(place, f"There is no group {group!r}. {did_you_mean(group, known)}")
+                fine = False
+            else:
+                fine &= self._choice_exists(group, item.value, place)
+        return fine
+
+    def _file_of(self, config_path: str) -> str:
+        if config_path.startswith("experiment/"):
+            return _display(experiment_files()[config_path.partition("/")[2]])
+        result = self.repository.load_config(config_path)
+        if result is None:
+            return config_path
+        folder = result.path.removeprefix("file://")
+        return _display(Path(folder) / f"{config_path}.yaml")
+
+    # --- keys
+
+    def _known_keys(self, defaults: list[ResultDefault]) -> dict[str, Any]:
+        """Returns what the option files list: keys with their defaults."""
+        options = [d for d in defaults if not str(d.config_path).startswith("experiment/")]
+        config = self.loader._compose_config_from_defaults_list(options, self.repository)
+        container = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(container, dict)
+        return {str(key): value for key, value in container.items()}
+
+    def _deltas(self, defaults: list[ResultDefault]) -> Iterator[_Delta]:
+        """Yields the place and the content of each experiment file."""
+        for item in defaults:
+            path = str(item.config_path)
+            if path.startswith("experiment/"):
+                result = self.repository.load_config(path)
+                assert result is not None
+                content = OmegaConf.to_container(result.config, resolve=False)
+                assert isinstance(content, dict)
+                content.pop("defaults", None)
+                yield self._file_of(path), {str(k): v for k, v in content.items()}
+
+    def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
+        """Returns whether a mistake was noted."""
+        key = override.key_or_group
+        if override.is_add() or override.is_force_add() or override.is_delete():
+            return False  # Hydra's own words for "yes, a new key"; `build` checks it
+        delta: Any = override.value()
+        if isinstance(delta, dict):
+            delta = {str(k): v for k, v in delta.items()}
+        for name in reversed(re.split(r"\.", key)):
+            delta = {name: delta}
+        return self._check_delta(f"command line: {override.input_line}", delta, known, known)
+
+    def _check_delta(
+        self, place: str, delta: Any, known: Any, root: dict[str, Any], path: str = ""
+    ) -> bool:
+        """Holds keys and types against the known keys; returns whether a mistake was noted."""
+        before = len(self.mistakes)
+        if path in _FREE_MAPPINGS or "_target_" in delta:
+            return False  # another target has other arguments: `check_targets` sees to those
+        for key, value in delta.items():
+            here = f"{path}.{key}" if path else str(key)
+            where = _with_line(place, str(key))
+            if key not in known:
+                is_entry = isinstance(value, dict) and "_target_" in value
+                if path in _OPEN_MAPPINGS and (is_entry or value is None):
+                    continue
+                self._add(where, _unknown_key(here, key, path, known, root))
+            elif isinstance(known[key], dict) and isinstance(value, dict):
+                self._check_delta(place, value, known[key], root, here)
+            elif isinstance(known[key], dict) and value is None and path in _OPEN_MAPPINGS:
+                continue
+            elif problem := mismatch(known[key], value):
+                self._add(where, f"{here}: {problem}")
+        return len(self.mistakes) > before
+
+    # --- messages
+
+    def _add(self, place: str, message: str) -> None:
+        self.mistakes.append(Mistake(place, message))
+
+    def _add_composition_error(self, error: Exception) -> None:
+        texts = [str(error)]
+        while error.__cause__ is not None:
+            error = error.__cause__  # type: ignore[assignment]
+            texts.append(str(error))
+        lines = [line for text in texts for line in text.splitlines() if line.strip()]
+        kept = [line for line in dict.fromkeys(lines) if "object_type=" not in line]
+        self._add("config", "\n".join(kept) or repr(error))
+
+
+def _unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:
+    what = f"There is no key {here!r}."
+    hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
+    if "Did you mean" not in hint and path == "":
+        # `learning_rate=…` for `optimizer.learning_rate=…`
+        homes = [f"{group}.{key}" for group, node in root.items() if _has(node, key)]
+        if homes:
+            hint = f"Did you mean {' or '.join(map(repr, homes))}? {hint}"
+    add = f" To pass an argument that the option's file does not list: +{here}=…" if path else ""
+    return f"{what} {hint}{add}"
+
+
+def _origin(path: str, overrides: list[Override], deltas: list[_Delta]) -> str | None:
+    """Returns where the value at a config path was set, if not by the options' own files."""
+    for override in reversed(overrides):
+        if override.key_or_group == path or path.startswith(f"{override.key_or_group}."):
+            return f"command line: {override.input_line}"
+    for place, delta in reversed(deltas):
+        node: Any = delta
+        for name in path.split("."):
+            node = node.get(name) if isinstance(node, dict) else None
+        if node is not None:
+            return _with_line(place, path.rpartition(".")[2])
+    return None
+
+
+def _has(node: Any, key: Any) -> bool:
+    return isinstance(node, dict) and key in node
+
+
+def _display(path: Path) -> str:
+    """Returns a path as the user would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        if path.is_relative_to(EXPERIMENTS_DIR.parent):
+            return str(path.relative_to(EXPERIMENTS_DIR.parent))
+        return str(path)
+
+
+def _with_line(place: str, key: str) -> str:
+    """Adds the line where a key stands in a file."""
+    path = Path(place) if Path(place).is_file() else EXPERIMENTS_DIR.parent / place
+    if place.startswith("command line") or not path.is_file():
+        return place
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*:", line):
+            return f"{place}, line {number}"
+    return place
+
+
+def _text(choice: Any) -> str:
+    return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)

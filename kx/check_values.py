@@ -1,0 +1,234 @@
+"""Rules for the values of a config, and for the arguments of its targets.
+
+Both are checked as text and numbers alone: nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.machinery
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kx.config import PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
+from kx.errors import Mistake, did_you_mean
+
+_Rule = tuple[Callable[[Any], bool], str]
+_POSITIVE: _Rule = (lambda v: v > 0, "a number greater than 0")
+_AT_LEAST_0: _Rule = (lambda v: v >= 0, "0 or more")
+_AT_LEAST_1: _Rule = (lambda v: v >= 1, "at least 1")
+_BELOW_1: _Rule = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
+_UNIT: _Rule = (lambda v: 0 <= v <= 1, "between 0 and 1")
+_BETWEEN: _Rule = (lambda v: 0 < v < 1, "between 0 and 1, neither included")
+
+
+def _one_of(*allowed: Any) -> _Rule:
+    return (lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
+
+
+# By the last word of the key's path; numbers in a list are checked one by one.
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(
+        ["epochs", "batch_size", "steps_per_epoch", "evaluation_steps", "overfit_batches"],
+        _AT_LEAST_1,
+    ),
+    **dict.fromkeys(
+        ["units", "hidden_units", "dense_units", "embedding_units", "filters", "kernel_size"],
+        _AT_LEAST_1,
+    ),
+    **dict.fromkeys(
+        ["num_layers", "depth", "limit", "steps_per_execution", "top_k", "image_size"], _AT_LEAST_1
+    ),
+    **dict.fromkeys(["learning_rate", "epsilon", "clipnorm", "global_clipnorm"], _POSITIVE),
+    **dict.fromkeys(["clipvalue", "factor", "max_tokens", "sequence_length"], _POSITIVE),
+    **dict.fromkeys(["seed", "split_seed", "patience", "padding", "intra_op"], _AT_LEAST_0),
+    **dict.fromkeys(["inter_op", "warmup_epochs", "l1", "l2", "weight_decay"], _AT_LEAST_0),
+    **dict.fromkeys(["min_lr", "min_delta", "num_mistakes", "max_degrees"], _AT_LEAST_0),
+    **dict.fromkeys(["beta_1", "beta_2", "rho", "momentum", "ema_momentum"], _BELOW_1),
+    **dict.fromkeys(["label_smoothing", "max_fraction", "validation_fraction"], _BELOW_1),
+    **dict.fromkeys(["test_fraction", "height_fraction", "width_fraction"], _BELOW_1),
+    **dict.fromkeys(["dropout", "embedding_dropout", "convolution_dropout"], _BELOW_1),
+    "recurrent_dropout": _BELOW_1,
+    "probability": _UNIT,
+    "final_fraction": _UNIT,
+    "boundaries_fraction": _BETWEEN,
+    "threshold": _BETWEEN,
+    "confidence_level": _BETWEEN,
+    "num_bootstrap_samples": (lambda v: v >= 10, "at least 10"),
+    "gradient_accumulation_steps": (lambda v: v >= 2, "at least 2, or null"),
+    "precision": _one_of(*PRECISIONS),
+    "rematerialize": _one_of(*REMATERIALIZE),
+    "jit_compile": _one_of(True, False, "auto"),
+    "monitor_mode": _one_of("min", "max"),
+    "splits": _one_of("train", "validation", "test"),
+    "cache": _one_of("auto", "memory", "disk"),
+    "normalize": _one_of("rescale", "standardize", "none"),
+}
+
+
+def mismatch(default: Any, value: Any) -> str | None:
+    """Says why a value cannot stand where the option's file has this default.
+
+    Args:
+        default: the value in the option's file; None admits anything.
+        value: what was received.
+
+    Returns:
+        A sentence, or None if it fits.
+    """
+    if default is None or default == "???" or isinstance(value, dict):
+        return None  # a mapping stands for an object: {_target_: …}
+    if isinstance(default, str) and ("${" in default or value is None):
+        return None
+    if isinstance(value, str) and "${" in value:
+        return None
+    expected: str | None = None
+    if isinstance(default, bool):
+        expected = None if isinstance(value, bool) or value == "auto" else "true or false"
+    elif isinstance(default, int):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        expected = None if whole or value is None else "a whole number"
+    elif isinstance(default, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        expected = None if number or value is None else "a number"
+    elif isinstance(default, list):
+        expected = None if isinstance(value, list) or value is None else "a list: [a,b]"
+    elif isinstance(default, dict):
+        expected = "keys and values"
+    elif isinstance(default, str) and isinstance(value, bool | int | float):
+        expected = "a word"
+    return f"expected {expected}. Received: {value!r}." if expected else None
+
+
+def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistake]:
+    """Returns the values that Keras cannot use, and the required ones that are missing."""
+    mistakes = []
+    for path, value in _leaves(config):
+        if value == "???":
+            group = path.partition(".")[0]
+            option = f" ({group}={choices[group]})" if group in choices else ""
+            mistakes.append(Mistake(path, f"This key has no value{option}. Set it: {path}=…"))
+            continue
+        rule = _RULES.get(path.rpartition(".")[2])
+        for item in value if isinstance(value, list) else [value]:
+            if rule and item is not None and not _holds(rule, item):
+                mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
+    return mistakes
+
+
+def _holds(rule: _Rule, value: Any) -> bool:
+    try:
+        return rule[0](value)
+    except TypeError:  # a word where a number is possible too: Keras judges it
+        return True
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(value, dict):
+            yield from _leaves(value, here)
+        else:
+            yield here, value
+
+
+def check_targets(config: dict[str, Any]) -> list[Mistake]:
+    """Returns targets that are not there, and arguments that their functions do not have.
+
+    Only plain Python files are read (kx's and the user's), as text. Other
+    targets are checked by `build`, once their module is imported.
+    """
+    mistakes = []
+    for path, node in _nodes(config):
+        target = str(node["_target_"])
+        try:
+            arguments = _static_arguments(target)
+        except LookupError as error:
+            mistakes.append(Mistake(f"{path}._target_: {target}", str(error)))
+            continue
+        if arguments is None:
+            continue
+        for name in node:
+            if path == "data" and name in PIPELINE_KEYS:
+                continue
+            if name not in arguments and not str(name).startswith("_"):
+                hint = did_you_mean(str(name), arguments)
+                mistakes.append(
+                    Mistake(f"{path}.{name}", f"{target} has no argument {name!r}. {hint}")
+                )
+    return mistakes
+
+
+def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _nodes(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _nodes(value, f"{path}[{index}]")
+
+
+@functools.cache
+def _static_arguments(target: str) -> tuple[str, ...] | None:
+    """Returns the names of a target's tunable arguments, read from its source.
+
+    Returns None where the source does not tell (a compiled or a large package,
+    an imported name, `**kwargs`).
+
+    Raises:
+        LookupError: if the module or the name is not there.
+    """
+    module, _, name = target.rpartition(".")
+    top = target.partition(".")[0]
+    if not module:
+        raise LookupError(f"expected module.function. Received: {target!r}.")
+    if importlib.machinery.PathFinder.find_spec(top) is None and top not in sys.modules:
+        raise LookupError(
+            f"There is no module {top!r}, neither in the project's folder nor installed."
+        )
+    source = _source_file(module)
+    if source is None:
+        return None
+    body = ast.parse(source.read_text(encoding="utf-8")).body
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            arguments = node.args
+            if arguments.kwarg is not None:
+                return None
+            return tuple(a.arg for a in (*arguments.args, *arguments.kwonlyargs))
+    defined = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    if any(isinstance(n, ast.ImportFrom | ast.Import | ast.Assign) for n in body):
+        # The name may be imported or assigned: only a plain miss is sure.
+        text = ast.dump(ast.Module(body=body, type_ignores=[]))
+        if name in defined or f"'{name}'" in text:
+            return None
+    public = [item for item in defined if not item.startswith("_")]
+    raise LookupError(f"There is no {name!r} in {source}. {did_you_mean(name, public)}")
+
+
+def _source_file(module: str) -> Path | None:
+    """Returns a module's file, without importing any package on the way."""
+    search: list[str] | None = None
+    spec = None
+    for index, part in enumerate(module.split(".")):
+        name = ".".join(module.split(".")[: index + 1])
+        spec = importlib.machinery.PathFinder.find_spec(part if index == 0 else name, search)
+        if spec is None:
+            return None
+        if index == 0 and not _is_plain(spec.origin):
+            return None
+        search = list(spec.submodule_search_locations or [])
+    origin = spec.origin if spec else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _is_plain(origin: str | None) -> bool:
+    """Says whether a module is kx's own or the user's, not one of site-packages."""
+    if origin is None or not origin.endswith(".py"):
+        return origin is None  # a namespace package: a user's folder
+    return Path(origin).parent == Path(__file__).parent or "site-packages" not in origin

@@ -1,0 +1,327 @@
+"""The config: its schema, where its files are found, how it is composed and built.
+
+Imports no TensorFlow, Keras or MLflow: a config that is wrong is told so in
+about a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from kx.errors import ConfigError, did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped(name: str) -> Path:
+    """Returns our conf/ or experiments/: within the package in a wheel, beside it in a checkout."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+CONF_DIR = _shipped("conf")
+EXPERIMENTS_DIR = _shipped("experiments")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
+# Keys of `data` that any data option has: they are the pipeline's, not the function's.
+PIPELINE_KEYS = {"drop_remainder": True, "cache": "auto"}
+REMATERIALIZE = ("full", "activations", "larger_than")
+
+
+@dataclass
+class Threads:
+    """Describes `threads`: 0 is one per core."""
+
+    intra_op: int = MISSING
+    inter_op: int = MISSING
+
+
+@dataclass
+class Report:
+    """Describes `report`: the evaluation at the end of a run."""
+
+    splits: list[str] = MISSING
+    num_bootstrap_samples: int = MISSING
+    confidence_level: float = MISSING
+    num_mistakes: int = MISSING
+
+
+@dataclass
+class Tracking:
+    """Describes `tracking`: where a run is kept."""
+
+    enabled: bool = MISSING
+    uri: str | None = MISSING
+    experiment: str | None = MISSING
+    run_name: str | None = MISSING
+    tags: dict[str, str] = field(default_factory=dict)
+    system_metrics: bool = MISSING
+    log_model: bool = MISSING
+
+
+@dataclass
+class Config:
+    """Describes every top-level key. conf/run.yaml has the defaults and says what each is for."""
+
+    task: dict[str, Any] = MISSING
+    model: dict[str, Any] = MISSING
+    data: dict[str, Any] = field(default_factory=lambda: dict(PIPELINE_KEYS))
+    augment: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = MISSING
+    schedule: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    strategy: dict[str, Any] = MISSING
+    report: Report = field(default_factory=Report)
+    tracking: Tracking = field(default_factory=Tracking)
+    debug: dict[str, Any] = field(default_factory=dict)
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    steps_per_epoch: int | None = MISSING
+    overfit_batches: int | None = MISSING
+    evaluation_steps: int | None = MISSING
+    run_dir: str | None = MISSING
+    seed: int = MISSING
+    deterministic: bool = MISSING
+    threads: Threads = field(default_factory=Threads)
+    precision: str = MISSING
+    jit_compile: Any = MISSING
+    run_eagerly: bool = MISSING
+    steps_per_execution: int = MISSING
+    rematerialize: str | None = MISSING
+
+
+@functools.cache
+def project_dir(start: Path | None = None) -> Path:
+    """Returns the project's folder.
+
+    It is the nearest one, from the current folder upward, that has `conf/`,
+    `experiments/` or `pyproject.toml`; else the current one.
+
+    Args:
+        start: where to begin. Defaults to the current folder.
+    """
+    start = start or Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / "pyproject.toml").is_file() or any(
+            (folder / name).is_dir() for name in ("conf", "experiments")
+        ):
+            return folder
+    return start
+
+
+def experiment_files() -> dict[str, Path]:
+    """Returns name to file of every experiment: ours, then the project's, which win."""
+    folders = (EXPERIMENTS_DIR, project_dir() / "experiments")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def _store_experiments() -> None:
+    from kx.check import load_yaml
+
+    store = ConfigStore.instance()
+    store.repo.pop("experiment", None)
+    for name, path in experiment_files().items():
+        node = load_yaml(path)
+        if not OmegaConf.is_dict(node):
+            raise ConfigError(f"{path}: expected keys and values. Received: {node!r}")
+        store.store(
+            group="experiment", name=name, node=node, package="_global_", provider=str(path)
+        )
+
+
+def add_project_to_path() -> None:
+    """Makes the modules of the project's folder and of the current one importable."""
+    for folder in (str(project_dir()), ""):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+@contextmanager
+def hydra_session(config_dirs: Sequence[str | Path] = ()) -> Iterator[Hydra]:
+    """Opens Hydra on our conf/ and the project's.
+
+    Args:
+        config_dirs: further folders of options, which win over both.
+    """
+    from hydra import version
+
+    version.setbase("1.3")
+    ConfigStore.instance().store(name="schema", node=Config)
+    _store_experiments()
+    search_path = create_config_search_path(str(CONF_DIR))
+    project_conf = project_dir() / "conf"
+    folders = [project_conf] if project_conf.is_dir() and project_conf != CONF_DIR else []
+    for folder in (*folders, *(Path(item).absolute() for item in config_dirs)):
+        if not folder.is_dir():
+            raise ConfigError(f"There is no folder {folder} (--config-dir).")
+        position = 1  # after Hydra's own, before ours
+        search_path.get_path().insert(position, _search_path_element(folder))
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2("kx", search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _search_path_element(folder: Path) -> Any:
+    from hydra.core.config_search_path import SearchPathElement
+
+    return SearchPathElement("project", f"file://{folder}")
+
+
+@dataclass
+class Composed:
+    """Holds a composed config and what it came from.
+
+    Args:
+        config: the config, interpolations unresolved.
+        overrides: the words of the command line.
+        choices: group to chosen option: `{"model": "cnn", …}`.
+    """
+
+    config: DictConfig
+    overrides: list[str]
+    choices: dict[str, str]
+
+
+def compose(
+    overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()
+) -> Composed:
+    """Composes one run's config, and checks it.
+
+    Args:
+        overrides: words in Hydra's override syntax.
+        config_dirs: further folders of options.
+
+    Raises:
+        ConfigError: with every mistake found.
+
+    Example:
+
+    >>> compose(["model=mlp", "epochs=3"]).config.epochs
+    3
+    """
+    return compose_all(overrides, config_dirs, multirun=False)[0]
+
+
+def compose_all(
+    overrides: Sequence[str], config_dirs: Sequence[str | Path] = (), *, multirun: bool
+) -> list[Composed]:
+    """Composes and checks each job of a sweep, or the one run.
+
+    Args:
+        overrides: words in Hydra's override syntax.
+        config_dirs: further folders of options.
+        multirun: whether `a=1,2` means two jobs.
+
+    Raises:
+        ConfigError: with every mistake of every job.
+    """
+    from kx.check import Checker
+
+    with hydra_session(config_dirs) as hydra:
+        return Checker(hydra).compose_all(list(overrides), multirun=multirun)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Returns the config as plain values, all interpolations resolved but `${run_dir}`."""
+    copy = config.copy()
+    OmegaConf.set_readonly(copy, False)
+    copy.run_dir = "\\${run_dir}"  # stays symbolic: each run has a folder of its own
+    container = OmegaConf.to_container(copy, resolve=True)
+    assert isinstance(container, dict)
+    container["run_dir"] = None
+    return {str(key): value for key, value in container.items()}
+
+
+def build(node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any) -> Any:
+    """Calls what a node's `_target_` names, with the node's other keys as arguments.
+
+    Args:
+        node: a mapping with `_target_`.
+        *args: positional arguments that come before the node's.
+        place: the config path, for messages: `model`.
+        partial: whether to return a `functools.partial` in place of the result.
+        **kwargs: runtime arguments, which win over the node's.
+
+    Raises:
+        ConfigError: if there is no such target, if it takes no such argument,
+            or if it refuses a value.
+
+    Example:
+
+    >>> build({"_target_": "collections.Counter"}, ["a", "a"])
+    Counter({'a': 2})
+    """
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate
+
+    if not isinstance(node, Mapping | DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{place}: expected a mapping with a `_target_`. Received: {node!r}")
+    target = node["_target_"]
+    try:
+        bound = instantiate({**_plain(node), "_partial_": True}, _convert_="all")
+    except (HydraException, ImportError) as error:
+        raise ConfigError(f"{place}: {_first_cause(error)}") from error
+    _check_arguments(bound, args, kwargs, f"{place} ({target})")
+    if partial:
+        return functools.partial(bound, *args, **kwargs)
+    try:
+        return bound(*args, **kwargs)
+    except (ValueError, TypeError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        raise ConfigError(f"{place} ({target}) refused its arguments: {error}") from error
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    return (
+        OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+        if OmegaConf.is_config(node)
+        else dict(node)
+    )
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def _check_arguments(
+    bound: functools.partial[Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: str
+) -> None:
+    """Refuses arguments that the target's signature does not have."""
+    try:
+        parameters = inspect.signature(bound.func).parameters
+    except (TypeError, ValueError):  # some C functions have no signature
+        return
+    # Keras's own `**kwargs` take only deprecated names: they count as no excuse.
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if open_ended and not str(getattr(bound.func, "__module__", "")).startswith("keras."):
+        return
+    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    tunable = names[len(args) :]
+    unknown = [name for name in bound.keywords if name not in names and name != "dtype"]
+    if unknown:
+        texts = [f"{name!r} is not an argument. {did_you_mean(name, tunable)}" for name in unknown]
+        raise ConfigError(f"{place}: " + " ".join(texts))
+    given = {*names[: len(args)], *bound.keywords, *kwargs}
+    missing = [
+        n for n in names if n not in given and parameters[n].default is inspect.Parameter.empty
+    ]
+    if missing:
+        raise ConfigError(f"{place}: missing argument {', '.join(map(repr, missing))}.")

@@ -1,0 +1,189 @@
+"""Images: their preparation in TensorFlow's graph, and scikit-learn's digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.data.specs import Data, Spec
+from kx.data.splits import fingerprint, split_indices
+from kx.errors import ConfigError
+
+
+def decode_image(shape: tuple[int, int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the preparation of images: encoded bytes to uint8 pixels of one shape.
+
+    JPEG, PNG, GIF (its first frame), BMP and WebP of any size are decoded;
+    another size than `shape` is resized with antialiasing.
+
+    Args:
+        shape: `(height, width, channels)`, 1 or 3 channels.
+
+    Returns:
+        A function from a scalar string to a uint8 tensor of `shape`.
+    """
+    height, width, channels = shape
+
+    def prepare(encoded: tf.Tensor) -> tf.Tensor:
+        image = _decode(encoded, channels)
+        same = tf.reduce_all(tf.shape(image)[:2] == (height, width))
+        image = tf.cond(same, lambda: image, lambda: _resize(image, height, width))
+        return tf.ensure_shape(image, shape)
+
+    return prepare
+
+
+def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes by the file's first bytes: `tf.io.decode_image` does not know WebP."""
+    is_webp = tf.logical_and(
+        tf.strings.substr(encoded, 0, 4) == b"RIFF", tf.strings.substr(encoded, 8, 4) == b"WEBP"
+    )
+
+    def webp() -> tf.Tensor:
+        image = tf.image.decode_webp(encoded, channels=3)[0]
+        return image if channels == 3 else _gray(image)
+
+    def other() -> tf.Tensor:
+        # GIF and BMP have no gray decoder: decode RGB there, and average after.
+        first = tf.strings.substr(encoded, 0, 2)
+        is_rgb_only = tf.logical_or(first == b"BM", first == b"GI")
+
+        def rgb() -> tf.Tensor:
+            image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+            return image if channels == 3 else _gray(image)
+
+        return tf.cond(
+            is_rgb_only,
+            rgb,
+            lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
+        )
+
+    image = tf.cond(is_webp, webp, other)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def _gray(image: tf.Tensor) -> tf.Tensor:
+    return tf.image.rgb_to_grayscale(image)
+
+
+def _resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    resized = tf.image.resize(image, (height, width), antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+
+def normalization(kind: str) -> keras.layers.Layer | None:
+    """Returns the first layer of a model on images.
+
+    Args:
+        kind: `"rescale"` to [0, 1]; `"standardize"` each channel by the mean and
+            variance of the training split; `"none"`.
+
+    Raises:
+        ConfigError: for any other word.
+    """
+    if kind == "rescale":
+        return keras.layers.Rescaling(1.0 / 255, name="normalize")
+    if kind == "standardize":
+        return keras.layers.Normalization(axis=-1, name="normalize")
+    if kind == "none":
+        return None
+    raise ConfigError(
+        f"data.normalize: expected rescale, standardize or none. Received: {kind!r}."
+    )
+
+
+def image_data(
+    encoded: list[bytes],
+    labels: np.ndarray,
+    parts: dict[str, np.ndarray],
+    *,
+    shape: tuple[int, int, int],
+    class_names: tuple[str, ...],
+    normalize: str,
+    name: str,
+    source: str,
+) -> Data:
+    """Returns the `Data` of images that are in memory as encoded bytes.
+
+    Args:
+        encoded: the files' bytes.
+        labels: class indices, shape `(num_examples,)`.
+        parts: indices by split, as `split_indices` gives them.
+        shape: `(height, width, channels)` of a prepared image.
+        class_names: one for each class.
+        normalize: as in `normalization`.
+        name: of the set.
+        source: where it came from.
+    """
+    raw = np.array(encoded, dtype=object)
+
+    def split(part: str) -> tf.data.Dataset | None:
+        if part not in parts:
+            return None
+        chosen = parts[part]
+        columns: Any = (raw[chosen].tolist(), labels[chosen].astype("int32"))
+        return tf.data.Dataset.from_tensor_slices(columns)
+
+    return Data(
+        train=split("train"),
+        validation=split("validation"),
+        test=split("test"),
+        inputs=Spec(shape, "uint8"),
+        targets=Spec((), "int32", class_names=class_names),
+        prepare=decode_image(shape),
+        normalize=normalization(normalize),
+        kind="image",
+        name=name,
+        source=source,
+        fingerprint=fingerprint(encoded, labels, *[v for _, v in sorted(parts.items())]),
+    )
+
+
+def digits(
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    normalize: str = "rescale",
+    limit: int | None = None,
+    split_seed: int = 0,
+) -> Data:
+    """Loads scikit-learn's handwritten digits: 1,797 grey images of 8x8, 10 classes.
+
+    Args:
+        validation_fraction: part of what is not test.
+        test_fraction: part of all.
+        normalize: `"rescale"`, `"standardize"` or `"none"`.
+        limit: at most this many examples of each split, balanced.
+        split_seed: which examples go where.
+
+    Returns:
+        Raw examples are PNG bytes; prepared ones uint8 of shape `(8, 8, 1)`.
+
+    Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = np.round(bunch.images * (255 / 16)).astype("uint8")[..., None]  # 0..16 -> 0..255
+    encoded = [tf.io.encode_png(image).numpy() for image in pixels]
+    parts = split_indices(
+        bunch.target,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        limit=limit,
+        split_seed=split_seed,
+    )
+    return image_data(
+        encoded,
+        bunch.target,
+        parts,
+        shape=(8, 8, 1),
+        class_names=tuple(str(name) for name in bunch.target_names),
+        normalize=normalize,
+        name="digits",
+        source="sklearn.datasets.load_digits",
+    )

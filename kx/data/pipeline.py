@@ -1,0 +1,264 @@
+"""From a split of raw examples to batches.
+
+    raw ─ prepare ─> stored ─ order, batch ─> augment ─ encode ─> prefetch
+
+A split is prepared once and kept: in memory where it fits, else in a file.
+Training is one stream over all epochs, whose order and augmentation are
+functions of seed and epoch. tf.data's autotuning is off everywhere: dropping an
+autotuned iterator blocks for seconds at the end of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from kx.data.augment import Augment
+from kx.data.random import example_seeds
+from kx.data.specs import Data, Spec
+from kx.errors import ConfigError, DataError
+
+NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
+_PREFETCH_BATCHES = 4
+_SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
+_MEMORY_SHARE = 0.4  # of the available memory, that a split may take
+
+
+@dataclass
+class Stored:
+    """Holds a prepared split.
+
+    Args:
+        num_examples: how many there are.
+        inputs: prepared inputs as one tensor, or None if they are in a file.
+        targets: likewise.
+        dataset: prepared examples, cached in a file, or None if in memory.
+    """
+
+    num_examples: int
+    inputs: tf.Tensor | None = None
+    targets: tf.Tensor | None = None
+    dataset: tf.data.Dataset | None = None
+
+    def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
+        """Returns the number of batches of one pass."""
+        whole = self.num_examples / batch_size
+        return math.floor(whole) if drop_remainder else math.ceil(whole)
+
+
+def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "auto") -> Stored:
+    """Prepares a split once, and keeps it.
+
+    Args:
+        data: the data.
+        split: `"train"`, `"validation"` or `"test"`.
+        cache_dir: where a split goes that does not fit into memory. None keeps
+            any split in memory.
+        cache: `"memory"`, `"disk"`, or `"auto"` to choose by the free memory.
+
+    Raises:
+        DataError: if the split is empty, or its size is not known.
+    """
+    raw = data.splits[split]
+    num_examples = int(raw.cardinality())
+    if num_examples == tf.data.INFINITE_CARDINALITY:
+        raise DataError(f"The {split} split of {data.name} has no end: use .take(n).")
+    if num_examples == tf.data.UNKNOWN_CARDINALITY:
+        num_examples = int(raw.reduce(np.int64(0), lambda count, *_: count + 1))
+    if num_examples == 0:
+        raise DataError(f"The {split} split of {data.name} is empty.")
+    prepared = raw.map(
+        lambda inputs, target: (data.prepare(inputs), target),
+        num_parallel_calls=NUM_PARALLEL_CALLS,
+        deterministic=True,
+    ).with_options(no_autotune())
+    if cache == "auto":
+        cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
+    if cache_dir is None or cache == "memory":
+        inputs, targets = _in_memory(prepared, num_examples, data, split)
+        return Stored(num_examples, inputs, targets)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    return Stored(num_examples, dataset=prepared.cache(str(cache_dir / split)))
+
+
+def example_bytes(data: Data) -> int:
+    """Returns the size of one prepared example with its target, in bytes."""
+
+    def size(spec: Spec) -> int:
+        return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
+
+    return size(data.inputs) + size(data.targets)
+
+
+def fits_in_memory(num_bytes: int) -> bool:
+    """Says whether a split of this size may be kept in memory, as it is now."""
+    return num_bytes <= _MEMORY_SHARE * available_bytes()
+
+
+def available_bytes() -> int:
+    """Returns the free memory, a container's limit considered."""
+    available = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):  # fmt: skip
+        try:
+            text = Path(limit).read_text().strip()
+            if text != "max":
+                available = min(available, int(text) - int(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, available)
+
+
+def _in_memory(
+    prepared: tf.data.Dataset, num_examples: int, data: Data, split: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads a split into two tensors, checking that examples are as the specs say."""
+    inputs = np.empty((num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype)
+    targets = np.empty((num_examples, *data.targets.shape), tf.as_dtype(data.targets.dtype).as_numpy_dtype)
+    position = 0
+    try:
+        for batch, answers in prepared.batch(1024).as_numpy_iterator():
+            inputs[position : position + len(batch)] = batch
+            targets[position : position + len(batch)] = answers
+            position += len(batch)
+    except tf.errors.InvalidArgumentError as error:
+        first = str(error.message).splitlines()[0]
+        raise DataError(
+            f"The {split} split of {data.name}: an example after number {position} cannot be"
+            f" prepared: {first}"
+        ) from error
+    if position != num_examples:
+        raise DataError(
+            f"The {split} split of {data.name} promised {num_examples} examples and gave {position}."
+        )
+    with tf.device("CPU"):
+        return tf.constant(inputs), tf.constant(targets)
+
+
+def train_batches(
+    stored: Stored,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    encode: Callable[[Any], Any],
+    augment: Augment | None = None,
+    drop_remainder: bool = True,
+    steps_per_epoch: int | None = None,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Returns one stream of the training batches of all epochs.
+
+    Args:
+        stored: the prepared training split.
+        batch_size: examples in a batch.
+        epochs: the number after the last epoch.
+        seed: of the run; order and augmentation are functions of it, of the
+            epoch and of the example.
+        encode: function from a batch of targets to what the loss takes.
+        augment: function `(inputs, targets, seeds)` on a batch.
+        drop_remainder: whether the last, smaller batch of an epoch is left out.
+        steps_per_epoch: the batches that are taken of each epoch. None is all.
+        first_epoch: where to begin.
+
+    Returns:
+        Batches `(inputs, targets)`.
+
+    Raises:
+        ConfigError: if an epoch would have no batch.
+    """
+    if not stored.num_batches(batch_size, drop_remainder=drop_remainder):
+        raise ConfigError(
+            f"batch_size={batch_size} is larger than the training split of"
+            f" {stored.num_examples} examples. Choose {stored.num_examples} or less."
+        )
+    epoch_of = _epoch_in_memory if stored.dataset is None else _epoch_from_file
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        batches = epoch_of(stored, epoch, seed, batch_size, drop_remainder)
+        return batches.take(steps_per_epoch) if steps_per_epoch else batches
+
+    stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+
+    def finish(epoch: tf.Tensor, index: tf.Tensor, *example: Any) -> Any:
+        # Images that are in memory are gathered here, outside the flat_map: the
+        # parallel map then runs on across epochs.
+        inputs, targets = example or (
+            tf.gather(stored.inputs, index),
+            tf.gather(stored.targets, index),
+        )
+        targets = encode(targets)
+        if augment is not None:
+            inputs, targets = augment(inputs, targets, example_seeds(seed, epoch, index))
+        return inputs, targets
+
+    batches = stream.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
+    return batches.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+
+def _epoch_in_memory(
+    stored: Stored, epoch: tf.Tensor, seed: int, batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    """Yields `(epoch, indices)` of each batch of one epoch."""
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(stored.num_examples), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+    )
+    indices = tf.data.Dataset.from_tensor_slices(order)
+    batches = indices.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda index: (epoch, index))
+
+
+def _epoch_from_file(
+    stored: Stored, epoch: tf.Tensor, seed: int, batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    """Yields `(epoch, indices, inputs, targets)` of each batch of one epoch."""
+    assert stored.dataset is not None
+    numbered = stored.dataset.enumerate()
+    shuffled = numbered.shuffle(
+        min(stored.num_examples, _SHUFFLE_BUFFER),
+        seed=tf.cast(seed, tf.int64) * 1_000_003 + epoch,
+        reshuffle_each_iteration=False,
+    )
+    batches = shuffled.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda index, example: (epoch, index, *example))
+
+
+def eval_batches(
+    stored: Stored, *, batch_size: int, encode: Callable[[Any], Any]
+) -> tf.data.Dataset:
+    """Returns the batches of one pass over a split, in order, each example once.
+
+    Args:
+        stored: the prepared split.
+        batch_size: examples in a batch; the last one may be smaller.
+        encode: function from a batch of targets to what the loss takes.
+    """
+    examples = stored.dataset
+    if examples is None:
+        examples = tf.data.Dataset.from_tensor_slices((stored.inputs, stored.targets))
+    batches = examples.batch(batch_size, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
+    encoded = batches.map(
+        lambda inputs, targets: (inputs, encode(targets)),
+        num_parallel_calls=NUM_PARALLEL_CALLS,
+        deterministic=True,
+    )
+    return encoded.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+
+def no_autotune() -> tf.data.Options:
+    """Returns tf.data options with a fixed parallelism and a fixed order."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options

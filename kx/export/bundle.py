@@ -1,0 +1,161 @@
+"""What a finished run keeps beside its weights, so that it can predict and be exported.
+
+    bundle/
+      preparation/   SavedModel: raw examples to prepared ones
+      spec.json      specs of inputs and targets, kind of the raw examples
+      examples/      some raw test examples, and what the trained model answered
+      model.keras    only where MLflow does not keep the model
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kx
+from kx.config import Composed
+from kx.data.specs import Data, Spec
+from kx.fitting import Batches
+from kx.folders import RunFolder
+from kx.provenance import package_versions
+from kx.report.evaluate import raw_examples
+from kx.tasks.task import Task
+from kx.tracking import Tracker
+
+_NUM_EXAMPLES = 16
+_PIP_PACKAGES = ("tensorflow", "keras")
+
+
+class Preparation(tf.Module):
+    """Prepares a batch of raw examples, as a function that can be saved.
+
+    Args:
+        data: whose `prepare` it is.
+    """
+
+    def __init__(self, data: Data) -> None:
+        super().__init__()
+        self.assets = list(data.assets)
+        raw = data.train.element_spec[0]
+        self.raw = tf.TensorSpec([None, *raw.shape], raw.dtype, name="inputs")
+        prepared = tf.TensorSpec(data.inputs.shape, data.inputs.dtype)
+        one_by_one = data.kind != "array"
+
+        def prepare(inputs: tf.Tensor) -> tf.Tensor:
+            if not one_by_one:
+                return data.prepare(inputs)
+            return tf.map_fn(data.prepare, inputs, fn_output_signature=prepared)
+
+        self.prepare = tf.function(prepare, input_signature=[self.raw])
+
+
+@dataclass
+class Bundle:
+    """Holds the folder of a bundle.
+
+    Args:
+        folder: with the files above.
+    """
+
+    folder: Path
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what `spec.json` says, `inputs` and `targets` as specs."""
+        values = json.loads((self.folder / "spec.json").read_text(encoding="utf-8"))
+        for key in ("inputs", "targets"):
+            values[key] = Spec.from_json(values[key])
+        return values
+
+    def preparation(self) -> Any:
+        """Returns the saved preparation: an object with `prepare(batch)`."""
+        return tf.saved_model.load(str(self.folder / "preparation"))
+
+    def examples(self) -> tuple[tf.Tensor, dict[str, np.ndarray]]:
+        """Returns the raw examples, and the trained model's answers by name."""
+        folder = self.folder / "examples"
+        dtype = self.spec()["raw_dtype"]
+        raw = tf.io.parse_tensor((folder / "inputs.tensor").read_bytes(), dtype)
+        answers = {}
+        for path in sorted(folder.glob("answer_*.tensor")):
+            name, kind = path.stem.removeprefix("answer_").rsplit("-", 1)
+            answers[name] = tf.io.parse_tensor(path.read_bytes(), kind).numpy()
+        return raw, answers
+
+
+def save_bundle(
+    job: Composed,
+    model: keras.Model,
+    task: Task,
+    data: Data,
+    batches: Batches,
+    tracker: Tracker,
+    folder: RunFolder,
+) -> Bundle:
+    """Writes the bundle of a trained model, and logs it and the model.
+
+    Returns:
+        The bundle in the run's folder; a tracked run has it as artifacts instead.
+    """
+    bundle = Bundle(folder.path / "bundle")
+    bundle.folder.mkdir(exist_ok=True)
+    preparation = Preparation(data)
+    tf.saved_model.save(preparation, str(bundle.folder / "preparation"))
+    values = {
+        "kx": kx.__version__,
+        "name": data.name,
+        "kind": data.kind,
+        "inputs": data.inputs.to_json(),
+        "targets": data.targets.to_json(),
+        "raw_dtype": preparation.raw.dtype.name,
+        "precision": job.config.precision,
+    }
+    (bundle.folder / "spec.json").write_text(
+        json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8"
+    )
+    prepared = _save_examples(bundle.folder / "examples", preparation, model, task, data)
+    if not (tracker.kept and job.config.tracking.log_model):
+        model.save(bundle.folder / "model.keras")
+        return bundle
+    tracker.artifacts(bundle.folder, "bundle")
+    tracker.model(
+        model, signature=_signature(prepared, model), pip_requirements=_pip_requirements()
+    )
+    shutil.rmtree(bundle.folder)
+    return bundle
+
+
+def _save_examples(
+    folder: Path, preparation: Preparation, model: keras.Model, task: Task, data: Data
+) -> tf.Tensor:
+    """Writes some raw examples with the model's answers; returns them prepared."""
+    folder.mkdir()
+    split = data.test or data.validation or data.train
+    count = min(_NUM_EXAMPLES, int(split.cardinality()))
+    raw = tf.stack(raw_examples(split, np.arange(count)))
+    prepared = preparation.prepare(raw)
+    answers = task.decode(model.predict(prepared, verbose=0))
+    (folder / "inputs.tensor").write_bytes(tf.io.serialize_tensor(raw).numpy())
+    for name, value in answers.items():
+        value = tf.convert_to_tensor(value)
+        path = folder / f"answer_{name}-{value.dtype.name}.tensor"
+        path.write_bytes(tf.io.serialize_tensor(value).numpy())
+    return prepared
+
+
+def _signature(prepared: tf.Tensor, model: keras.Model) -> Any:
+    from mlflow.models import infer_signature
+
+    return infer_signature(prepared.numpy(), np.asarray(model.predict(prepared, verbose=0)))
+
+
+def _pip_requirements() -> list[str]:
+    # Named: MLflow's own search imports the model in a new process (20-35 s).
+    versions = package_versions()
+    return [f"{name}=={versions[name]}" for name in _PIP_PACKAGES]

@@ -1,0 +1,147 @@
+"""From raw examples to answers, with a finished run's preparation, model and task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.errors import DataError
+from kx.export.bundle import Bundle
+from kx.tasks.task import Task
+
+_BATCH_SIZE = 64
+
+
+class Predictor:
+    """Answers raw examples.
+
+    Args:
+        bundle: for the preparation and the specs.
+        model: gives scores.
+        task: says what they mean.
+    """
+
+    def __init__(self, bundle: Bundle, model: keras.Model, task: Task) -> None:
+        self.spec = bundle.spec()
+        self.preparation = bundle.preparation()
+        self.model = model
+        self.task = task
+
+    def answers(self, raw: Any) -> dict[str, np.ndarray]:
+        """Returns the task's answers to a batch of raw examples, by name.
+
+        Args:
+            raw: a batch of encoded images, strings, CSV rows or arrays.
+        """
+        parts = []
+        for start in range(0, len(raw), _BATCH_SIZE):
+            batch = tf.convert_to_tensor(raw[start : start + _BATCH_SIZE], self.spec["raw_dtype"])
+            scores = self.model(self.preparation.prepare(batch), training=False)
+            parts.append({k: np.asarray(v) for k, v in self.task.decode(scores).items()})
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def __call__(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """Returns one mapping for each input.
+
+        Args:
+            inputs: file names or bytes for images; strings for texts; lines,
+                sequences of numbers or a `.csv` file for rows; arrays.
+
+        Returns:
+            `{"input", "label", "confidence", "probabilities"}`, or
+            `{"input", "value"}` for numbers.
+
+        Raises:
+            DataError: if an input cannot be read; it names the input.
+        """
+        names, raw = self.read(inputs)
+        if not raw:
+            return []
+        answers = self._answers_or_name_the_bad(names, raw)
+        return [
+            {"input": name, **{k: self._plain(k, v[i]) for k, v in answers.items()}}
+            for i, name in enumerate(names)
+        ]
+
+    def _answers_or_name_the_bad(self, names: list[Any], raw: list[Any]) -> dict[str, np.ndarray]:
+        try:
+            return self.answers(raw)
+        except tf.errors.InvalidArgumentError:
+            for name, item in zip(names, raw, strict=True):
+                try:
+                    self.preparation.prepare(tf.convert_to_tensor([item], self.spec["raw_dtype"]))
+                except tf.errors.InvalidArgumentError as error:
+                    raise DataError(f"{str(name)[:200]}: {self._complaint(error)}") from error
+            raise
+
+    def _complaint(self, error: Exception) -> str:
+        if self.spec["kind"] == "image":
+            return (
+                "this is not an image that TensorFlow can decode. Expected JPEG, PNG, GIF, BMP or"
+                " WebP."
+            )
+        if self.spec["kind"] == "row":
+            columns = self.spec["inputs"].column_names or ()
+            return f"expected a line of {len(columns)} numbers: {', '.join(columns)}."
+        return str(error).splitlines()[0]
+
+    def _plain(self, key: str, value: Any) -> Any:
+        """Returns an answer as JSON can hold it, probabilities by class name."""
+        if isinstance(value, bytes):
+            return value.decode()
+        if key == "probabilities":
+            names = self.spec["targets"].class_names
+            return {n: float(p) for n, p in zip(names, value, strict=True)}
+        value = np.asarray(value)
+        return value.item() if value.size == 1 else value.tolist()
+
+    def read(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Returns the names and the raw examples of inputs.
+
+        Raises:
+            DataError: if a file is not there.
+        """
+        reader = {"image": _read_image, "row": self._read_rows, "text": _read_text}
+        read = reader.get(self.spec["kind"], _read_array)
+        pairs = [pair for item in inputs for pair in read(item)]
+        return [name for name, _ in pairs], [raw for _, raw in pairs]
+
+    def _read_rows(self, item: Any) -> list[tuple[Any, Any]]:
+        columns = self.spec["inputs"].column_names or ()
+        if not isinstance(item, str | Path):
+            line = ",".join(repr(float(value)) for value in item)
+            return [(line, line)]
+        if not str(item).endswith(".csv"):
+            return [(str(item), str(item))]
+        lines = _existing(item).read_text(encoding="utf-8-sig").splitlines()
+        rows = [line for line in lines if line.strip()]
+        if rows and [w.strip().strip('"') for w in rows[0].split(",")] == list(columns):
+            rows = rows[1:]
+        return [(f"{item}:{number}", row) for number, row in enumerate(rows, 1)]
+
+
+def _read_image(item: Any) -> list[tuple[Any, Any]]:
+    if isinstance(item, bytes):
+        return [(f"{len(item)} bytes", item)]
+    return [(str(item), _existing(item).read_bytes())]
+
+
+def _read_text(item: Any) -> list[tuple[Any, Any]]:
+    return [(str(item), str(item))]
+
+
+def _read_array(item: Any) -> list[tuple[Any, Any]]:
+    array = np.asarray(item)
+    return [(f"array of shape {array.shape}", array)]
+
+
+def _existing(path: Any) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.")
+    return file

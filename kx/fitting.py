@@ -1,0 +1,237 @@
+"""The steps of a training: batches, fit, final metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from omegaconf import DictConfig, OmegaConf
+
+from kx import callbacks as own_callbacks
+from kx.config import PIPELINE_KEYS, Composed, build
+from kx.data.augment import Augment
+from kx.data.pipeline import Stored, eval_batches, store, train_batches
+from kx.data.specs import Data
+from kx.errors import ConfigError, TrainingError
+from kx.strategy import devices, thread_counts
+from kx.tasks.task import Task
+from kx.tracking import Tracker
+
+
+@dataclass
+class Batches:
+    """Holds the batches of a run.
+
+    Args:
+        stored: the prepared splits, by name.
+        train: one stream over all epochs.
+        validation: one pass, or None.
+        test: one pass, or None.
+        batch_size: examples in a batch.
+        steps_per_epoch: training batches in an epoch.
+        evaluation_steps: batches that an evaluation looks at, or None for all.
+    """
+
+    stored: dict[str, Stored]
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset | None
+    batch_size: int
+    steps_per_epoch: int
+    evaluation_steps: int | None
+
+
+def make_data(config: DictConfig) -> Data:
+    """Builds the config's data.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        DataError: if the data is missing or cannot be read.
+    """
+    node = OmegaConf.to_container(config.data, resolve=True)
+    assert isinstance(node, dict)
+    data = build({k: v for k, v in node.items() if k not in PIPELINE_KEYS}, place="data")
+    if not isinstance(data, Data):
+        raise ConfigError(f"data ({node['_target_']}): expected a kx.Data. Received: {data!r}.")
+    return data
+
+
+def make_batches(
+    config: DictConfig, data: Data, task: Task, augment: Augment | None, cache_dir: Path
+) -> Batches:
+    """Prepares and stores the splits, adapts the normalization, and makes batches.
+
+    Args:
+        config: of the run.
+        data: the data.
+        task: for the encoding of targets.
+        augment: on the training split alone.
+        cache_dir: for splits that do not fit into memory.
+
+    Raises:
+        ConfigError: if batch_size is larger than the training split.
+    """
+    cache = config.data.cache
+    stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
+    size = config.batch_size
+    _refuse_large_batch(size, stored["train"].num_examples)
+    if config.overfit_batches:
+        few = first_examples(stored["train"], config.overfit_batches * size)
+        stored = {"train": few, "validation": few}
+    adapt(data, stored["train"])
+    drop_remainder = config.data.drop_remainder
+    whole = stored["train"].num_batches(size, drop_remainder=drop_remainder)
+
+    def evaluation(split: str) -> tf.data.Dataset | None:
+        if split not in stored:
+            return None
+        batches = eval_batches(stored[split], batch_size=size, encode=task.encode)
+        limit = config.evaluation_steps
+        return batches.take(limit) if limit else batches
+
+    steps_per_epoch = min(whole, config.steps_per_epoch or whole)
+    return Batches(
+        stored=stored,
+        train=train_batches(
+            stored["train"],
+            batch_size=size,
+            epochs=config.epochs,
+            seed=config.seed,
+            encode=task.encode,
+            augment=augment,
+            drop_remainder=drop_remainder,
+            steps_per_epoch=steps_per_epoch,
+        ),
+        validation=evaluation("validation"),
+        test=evaluation("test"),
+        batch_size=size,
+        steps_per_epoch=steps_per_epoch,
+        evaluation_steps=config.evaluation_steps,
+    )
+
+
+def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
+    if batch_size > num_examples:
+        raise ConfigError(
+            f"batch_size={batch_size} is larger than the training split of {num_examples}"
+            f" examples. Choose {num_examples} or less."
+        )
+
+
+def first_examples(stored: Stored, count: int) -> Stored:
+    """Returns the first examples of a stored split."""
+    count = min(count, stored.num_examples)
+    if stored.dataset is not None:
+        return Stored(count, dataset=stored.dataset.take(count))
+    assert stored.inputs is not None and stored.targets is not None
+    return Stored(count, stored.inputs[:count], stored.targets[:count])
+
+
+def adapt(data: Data, train: Stored) -> None:
+    """Adapts the data's normalization, if it can be, on the training split alone."""
+    layer = data.normalize
+    if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
+        return
+    examples = train.inputs
+    if examples is None:
+        assert train.dataset is not None
+        examples = train.dataset.map(lambda inputs, _: inputs).batch(1024)
+    layer.adapt(examples)
+    layer._kx_adapted = True
+
+
+def compile_options(config: DictConfig) -> dict[str, Any]:
+    """Returns what `keras.Model.compile` takes besides optimizer, loss and metrics."""
+    return {
+        "jit_compile": config.jit_compile,
+        "run_eagerly": config.run_eagerly,
+        "steps_per_execution": config.steps_per_execution,
+    }
+
+
+def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> None:
+    """Says in a line what will be trained on what."""
+    if quiet:
+        return
+    sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
+    print(f"{model.name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
+
+
+def tags(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Returns the tags that are known once TensorFlow has started."""
+    threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
+    return {**threads, "devices": ", ".join(devices()), **(extra or {})}
+
+
+def fit(
+    config: DictConfig,
+    model: keras.Model,
+    batches: Batches,
+    callbacks: list[keras.callbacks.Callback],
+    tracker: Tracker,
+    *,
+    quiet: bool,
+) -> dict[str, list[float]]:
+    """Trains, and returns the history: metric to one value an epoch.
+
+    Raises:
+        TrainingError: if the loss is NaN or infinite at the end.
+    """
+    record = own_callbacks.Record(batches.steps_per_epoch * batches.batch_size, tracker.metrics)
+    display = None if quiet else own_callbacks.Display()
+    try:
+        model.fit(
+            batches.train,
+            epochs=config.epochs,
+            steps_per_epoch=batches.steps_per_epoch,
+            validation_data=batches.validation,
+            callbacks=[record, *callbacks, *([display] if display else [])],
+            shuffle=False,  # the stream is shuffled; Keras would warn
+            verbose=0,
+        )
+    finally:
+        if display:
+            display.close()
+    last = record.history["train/loss"][-1]
+    if not math.isfinite(last):
+        raise TrainingError(
+            f"The loss became {last} in epoch {num_epochs(record.history)}. Usual ways out: a lower"
+            " optimizer.learning_rate, optimizer.global_clipnorm=1, precision=float32, or a look"
+            " at the data: kx data show."
+        )
+    return record.history
+
+
+def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the number of epochs in a history."""
+    return max((len(values) for values in history.values()), default=0)
+
+
+def final_metrics(
+    task: Task, model: keras.Model, batches: Batches, history: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """Returns the last values, the best epoch's, and those of the test split.
+
+    Args:
+        task: for the metric that is monitored.
+        model: with its final weights.
+        batches: for the test split.
+        history: of the training.
+    """
+    final = {name: values[-1] for name, values in history.items()}
+    watched = history.get(own_callbacks.public_monitor(task.monitor))
+    if watched:
+        best = max(watched) if task.monitor_mode == "max" else min(watched)
+        final[f"best/{task.monitor}"] = best
+        final["best/epoch"] = float(watched.index(best) + 1)
+    if batches.test is not None:
+        scores = model.evaluate(batches.test, verbose=0, return_dict=True)
+        final |= {f"test/{name}": float(value) for name, value in scores.items()}
+    return final

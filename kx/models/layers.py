@@ -1,0 +1,44 @@
+"""Small pieces that several builders share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kx.errors import ConfigError
+
+
+def penalty(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
+    """Returns the regularizer of these strengths, or None if both are 0."""
+    return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
+
+
+def require_image(inputs: Any, model: str) -> None:
+    """Refuses input that is no image of shape `(height, width, channels)`.
+
+    Raises:
+        ConfigError: with the models that fit other data.
+    """
+    if len(inputs.shape) != 3:
+        raise ConfigError(
+            f"model={model} expects images: inputs of shape (height, width, channels)."
+            f" Received: shape {tuple(inputs.shape)}. For rows: model=mlp or model=linear;"
+            " for texts: model=lstm."
+        )
+
+
+def scores(x: Any, units: int, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> Any:
+    """Adds the last dense layer, which gives the raw scores in float32.
+
+    Float32 also under a mixed precision policy: the loss needs it.
+    """
+    dense = keras.layers.Dense(
+        units, kernel_regularizer=penalty(l1, l2), dtype=_score_dtype(), name="scores", **kwargs
+    )
+    return dense(x)
+
+
+def _score_dtype() -> str:
+    policy = keras.config.dtype_policy()
+    return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy.compute_dtype

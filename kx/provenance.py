@@ -1,0 +1,158 @@
+"""What can be known about a run besides its config: code, packages, machine."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kx
+
+_SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|credential)", re.IGNORECASE)
+_SECRET_IN_URI = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_PACKAGES = (
+    "kx", "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core",
+    "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
+)  # fmt: skip
+REDACTED = "***"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Holds the state of the project's git repository.
+
+    Args:
+        root: the repository's folder.
+        commit: the commit that is checked out.
+        diff: of tracked files against the commit; empty if there is none.
+        untracked: files that git neither tracks nor ignores.
+    """
+
+    root: Path
+    commit: str
+    diff: str
+    untracked: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether the files are those of the commit."""
+        return not self.diff and not self.untracked
+
+
+def git(*words: str, folder: Path) -> str | None:
+    """Returns what a git command prints, or None if it fails."""
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=30, check=False,
+            errors="replace",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def code_state(folder: Path) -> Code | None:
+    """Returns the state of the repository that a folder is in, or None if it is in none.
+
+    Args:
+        folder: the project's.
+    """
+    root = git("rev-parse", "--show-toplevel", folder=folder)
+    commit = git("rev-parse", "HEAD", folder=folder)
+    if not root or not commit:
+        return None
+    top = Path(root.strip())
+    diff = git("diff", "HEAD", "--no-color", folder=top) or ""
+    others = git("ls-files", "--others", "--exclude-standard", folder=top) or ""
+    return Code(top, commit.strip(), diff, tuple(others.splitlines()))
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions of the packages that the numbers depend on."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    versions["kx"] = kx.__version__
+    return versions
+
+
+def installed_packages() -> list[str]:
+    """Returns all installed packages as `name==version`, sorted."""
+    found = {
+        f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata
+    }
+    return sorted(found, key=str.lower)
+
+
+def redact(value: Any, key: str = "") -> Any:
+    """Returns a copy of a config with its secrets hidden.
+
+    Args:
+        value: mappings, lists and plain values.
+        key: under which it stood.
+
+    Example:
+
+    >>> redact({"api_key": "abc", "uri": "https://me:pw@host/x"})
+    {'api_key': '***', 'uri': 'https://me:***@host/x'}
+    """
+    if isinstance(value, dict):
+        return {k: redact(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item, key) for item in value]
+    if isinstance(value, str) and value and _SECRET_KEY.search(key):
+        return REDACTED
+    if isinstance(value, str):
+        return _SECRET_IN_URI.sub(rf"\1:{REDACTED}", value)
+    return value
+
+
+def redact_word(word: str) -> str:
+    """Returns an override, its value hidden if its key names a secret."""
+    key, equals, value = word.partition("=")
+    return f"{key}{equals}{redact(value, key.rpartition('.')[2])}" if equals else word
+
+
+def command(overrides: list[str]) -> str:
+    """Returns the command line that starts this run."""
+    return shlex.join(["python", "-m", "kx.run", *map(redact_word, overrides)])
+
+
+def machine() -> dict[str, str]:
+    """Returns what is known of the machine."""
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_count": str(os.cpu_count()),
+        "python_executable": sys.executable,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def user() -> str:
+    """Returns the name of the user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

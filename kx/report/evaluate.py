@@ -1,0 +1,118 @@
+"""Evaluates a model on a split, and makes the report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.data.pipeline import NUM_PARALLEL_CALLS, Stored, eval_batches
+from kx.data.specs import Data
+from kx.report import figures
+from kx.report.findings import Findings, ReportOptions
+from kx.tasks.task import Task
+
+
+def evaluate(
+    model: keras.Model,
+    task: Task,
+    data: Data,
+    stored: Stored,
+    split: str,
+    options: ReportOptions,
+    *,
+    batch_size: int,
+    history: Mapping[str, Sequence[float]] | None = None,
+    max_batches: int | None = None,
+) -> Findings:
+    """Runs a model over a split and reports on it.
+
+    Args:
+        model: gives scores.
+        task: says what they mean.
+        data: for the raw examples of the worst answers.
+        stored: the prepared split.
+        split: its name.
+        options: how much to show.
+        batch_size: examples at a time.
+        history: the metrics of the training, drawn as curves.
+        max_batches: how many batches to look at. None is all.
+    """
+    targets, scores = predict_scores(model, stored, batch_size, max_batches)
+    findings = task.report(targets, scores, options)
+    curves = figures.training_curves(history or {})
+    if curves is not None:
+        findings.figures["training"] = curves
+    if len(findings.worst):
+        raw = raw_examples(data.splits[split], findings.worst)
+        _show_worst(findings, raw, data)
+    return findings
+
+
+def predict_scores(
+    model: keras.Model, stored: Stored, batch_size: int, max_batches: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the targets of a split as they are stored, and the model's scores.
+
+    Args:
+        model: gives scores.
+        stored: the prepared split.
+        batch_size: examples at a time.
+        max_batches: how many batches to look at. None is all.
+    """
+    targets: list[np.ndarray] = []
+
+    def keep(answers: Any) -> Any:
+        return answers
+
+    batches = eval_batches(stored, batch_size=batch_size, encode=keep)
+    if max_batches is not None:
+        batches = batches.take(max_batches)
+    scores = model.predict(batches.map(lambda inputs, _: inputs), verbose=0)
+    targets = [answers for _, answers in batches.as_numpy_iterator()]
+    return np.concatenate(targets), np.asarray(scores)
+
+
+def raw_examples(split: tf.data.Dataset, indices: np.ndarray) -> list[Any]:
+    """Returns the raw inputs of some examples of a split, in the order of `indices`.
+
+    Args:
+        split: raw `(input, target)` examples.
+        indices: their positions.
+    """
+    wanted = tf.constant(np.asarray(indices), tf.int64)
+    inputs_only = split.map(lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS)
+    chosen = inputs_only.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
+    found = {int(i): raw for i, raw in chosen.as_numpy_iterator()}
+    return [found[int(i)] for i in indices]
+
+
+def _show_worst(findings: Findings, raw: list[Any], data: Data) -> None:
+    """Adds the worst answers: a picture grid for images, else a table."""
+    if pictures := as_pictures(raw, data):
+        findings.figures["worst"] = figures.picture_grid(
+            pictures, findings.captions, "The worst mistakes"
+        )
+        return
+    findings.tables["The worst answers"] = [
+        {"example": as_text(item)[:300], "what": caption}
+        for item, caption in zip(raw, findings.captions, strict=True)
+    ]
+
+
+def as_pictures(raw: list[Any], data: Data) -> list[np.ndarray]:
+    """Returns raw examples as pixels, or nothing if they are no images."""
+    if data.kind == "image":
+        return [data.prepare(tf.constant(item)).numpy() for item in raw]
+    is_image = len(data.inputs.shape) == 3 and data.inputs.shape[-1] in (1, 3)
+    return [np.asarray(item) for item in raw] if is_image else []
+
+
+def as_text(raw: Any) -> str:
+    """Returns a raw example as a line of text."""
+    if isinstance(raw, bytes):
+        return raw.decode("utf-8", errors="replace")
+    return np.array2string(np.asarray(raw), threshold=12, precision=4)

@@ -1,0 +1,79 @@
+"""The reports at the end of a run, one for each split that the config names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import yaml
+
+from kx import provenance
+from kx.config import Composed, resolved
+from kx.data.specs import Data
+from kx.errors import ConfigError
+from kx.fitting import Batches
+from kx.folders import RunFolder
+from kx.report.evaluate import evaluate
+from kx.report.findings import ReportOptions
+from kx.report.page import write_report
+from kx.tasks.task import Task
+from kx.tracking import Tracker
+
+
+def options_of(config: Any) -> ReportOptions:
+    """Returns the report's options of a config."""
+    node = config.report
+    return ReportOptions(
+        num_bootstrap_samples=node.num_bootstrap_samples,
+        confidence_level=node.confidence_level,
+        num_mistakes=node.num_mistakes,
+        seed=config.seed,
+    )
+
+
+def write_reports(
+    job: Composed,
+    model: keras.Model,
+    task: Task,
+    data: Data,
+    batches: Batches,
+    history: Mapping[str, Sequence[float]],
+    tracker: Tracker,
+    folder: RunFolder,
+) -> dict[str, float]:
+    """Evaluates the config's splits, and logs a report of each.
+
+    Returns:
+        The metrics found, as `test/f1_macro`.
+
+    Raises:
+        ConfigError: if the data has no such split.
+    """
+    found: dict[str, float] = {}
+    for split in job.config.report.splits:
+        if split not in batches.stored:
+            raise ConfigError(
+                f"report.splits: the data has no split {split!r}. Available:"
+                f" {', '.join(batches.stored)}."
+            )
+        findings = evaluate(
+            model, task, data, batches.stored[split], split, options_of(job.config),
+            batch_size=batches.batch_size, history=history, max_batches=batches.evaluation_steps,
+        )  # fmt: skip
+        where = folder.path / "report" / split
+        write_report(
+            findings,
+            where,
+            title=f"{folder.name}: {split}",
+            subtitle=f"{model.name} on {data.name} · {provenance.command(job.overrides)}",
+            confidence_level=job.config.report.confidence_level,
+            config_text=yaml.safe_dump(provenance.redact(resolved(job.config)), sort_keys=False),
+        )
+        found |= {f"{split}/{name}": value for name, value in findings.metrics.items()}
+    reports = folder.path / "report"
+    if tracker.kept and reports.is_dir():
+        tracker.artifacts(reports, "report")
+        shutil.rmtree(reports)
+    return found

@@ -1,0 +1,323 @@
+"""Finished runs: the `Run` object, and how a RUN is named."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from omegaconf import OmegaConf
+
+from kx.config import Composed, build, resolved
+from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
+from kx.export.bundle import Bundle
+from kx.export.predictor import Predictor
+from kx.store import store_uri
+from kx.tracking import Tracker
+
+_ALL = 50_000  # MLflow's largest page
+_SYSTEM = "system/"
+
+
+class Run:
+    """Holds a finished run.
+
+    Attributes:
+        id: its MLflow run id.
+        name: its name.
+        status: `"FINISHED"`, `"FAILED"`, `"KILLED"` or `"RUNNING"`.
+        config: the resolved config, plain values.
+        metrics: final numbers: `test/accuracy`, `val/loss`, `best/val_accuracy` …
+        history: metric to one value an epoch.
+
+    Example:
+
+        run = kx.load_run("latest")
+        run.predict(["seven.png"])
+    """
+
+    def __init__(
+        self,
+        job: Composed,
+        tracker: Tracker,
+        metrics: dict[str, float],
+        history: dict[str, list[float]],
+        bundle: Bundle | None,
+        model: keras.Model | None = None,
+    ) -> None:
+        self.id = tracker.run_id
+        self.name = tracker.run_name
+        self.status = "FINISHED"
+        self.config = resolved(job.config)
+        self.metrics = metrics
+        self.history = history
+        self.uri = store_uri(job.config.tracking.uri) if tracker.kept else None
+        self._bundle = bundle if bundle and bundle.folder.is_dir() else None
+        self._model = model
+
+    @classmethod
+    def from_store(cls, stored: MlflowRun, uri: str) -> Run:
+        """Returns a run as the tracking store has it.
+
+        Args:
+            stored: MLflow's own run.
+            uri: of the store.
+        """
+        run = cls.__new__(cls)
+        client = MlflowClient(uri)
+        run.id, run.name = stored.info.run_id, stored.info.run_name
+        run.status, run.uri = stored.info.status, uri
+        run.metrics = {k: v for k, v in stored.data.metrics.items() if not k.startswith(_SYSTEM)}
+        run.history = _history(client, stored)
+        run.config = run._read_config()
+        run._bundle = run._model = None
+        return run
+
+    def __repr__(self) -> str:
+        return f"<kx.Run {self.name} ({self.id[:8]}) {self.status}>"
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            config = OmegaConf.load(self.artifact("config.yaml"))
+        except (RunNotFoundError, OSError):
+            return {}
+        container = OmegaConf.to_container(config, resolve=False)
+        return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
+
+    def artifact(self, path: str) -> Path:
+        """Returns the local path of an artifact, fetched if it is elsewhere.
+
+        Args:
+            path: within the run: `report/test/report.html`.
+
+        Raises:
+            RunNotFoundError: if the run has no such artifact.
+        """
+        import mlflow.artifacts
+
+        try:
+            where = mlflow.artifacts.download_artifacts(
+                run_id=self.id, artifact_path=path, tracking_uri=self.uri
+            )
+        except (MlflowException, OSError) as error:
+            raise RunNotFoundError(
+                f"The run {self.name} ({self.status}) has no artifact {path!r}."
+            ) from error
+        return Path(where)
+
+    def bundle(self) -> Bundle:
+        """Returns the run's preparation, specs and examples.
+
+        Raises:
+            RunNotFoundError: if it did not come to its end.
+        """
+        if self._bundle is None:
+            if self.uri is None:
+                raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
+            try:
+                self._bundle = Bundle(self.artifact("bundle"))
+            except RunNotFoundError as error:
+                raise RunNotFoundError(
+                    f"The run {self.name} has no model: it is {self.status}, or was made with"
+                    " tracking.log_model=false. Finished runs: kx runs --status FINISHED."
+                ) from error
+        return self._bundle
+
+    def model(self) -> keras.Model:
+        """Returns the trained model: normalized input within, raw scores out.
+
+        Raises:
+            RunNotFoundError: if the run has none.
+        """
+        if self._model is None:
+            self._import_targets()
+            local = self.bundle().folder / "model.keras"
+            if local.is_file():
+                self._model = keras.models.load_model(local)
+            else:
+                self._model = _load_logged_model(self)
+        return self._model
+
+    def _import_targets(self) -> None:
+        """Imports the modules that the config names: they may define layers."""
+        import importlib
+
+        for key in ("model", "task"):
+            target = str(self.config.get(key, {}).get("_target_", ""))
+            module = target.rpartition(".")[0]
+            if module:
+                try:
+                    importlib.import_module(module)
+                except ImportError:
+                    continue
+
+    def task(self) -> Any:
+        """Returns the run's task."""
+        return build(self.config["task"], self.bundle().spec()["targets"], place="task")
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The way from raw examples to answers."""
+        return Predictor(self.bundle(), self.model(), self.task())
+
+    def predict(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """Answers raw inputs.
+
+        Args:
+            inputs: file names or bytes for images; strings for texts; lines,
+                numbers or a `.csv` file for rows; arrays.
+
+        Returns:
+            One mapping an input: `{"input", "label", "confidence", "probabilities"}`
+            or `{"input", "value"}`.
+        """
+        if isinstance(inputs, str | bytes | Path):
+            inputs = [inputs]
+        return self.predictor(inputs)
+
+    def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes a SavedModel on raw input, `.keras` and weights, reloaded and compared.
+
+        Args:
+            folder: where.
+            overwrite: whether a folder that is there is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ExportError: if the exported model answers otherwise than the trained one.
+        """
+        from kx.export.export import export_run
+
+        return export_run(self, Path(folder), overwrite=overwrite).folder
+
+
+def _load_logged_model(run: Run) -> keras.Model:
+    import mlflow
+    import mlflow.keras
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(run.uri)
+    try:
+        return mlflow.keras.load_model(f"runs:/{run.id}/model")
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
+    """Returns the curves: metrics that have one value for each epoch."""
+    names = [
+        name
+        for name in stored.data.metrics
+        if name.startswith(("train/", "val/"))
+        or name in ("learning_rate", "epoch_seconds", "examples_per_second")
+    ]
+    curves = {}
+    for name in sorted(names):
+        # The final value is logged once more at the last step: the first of a step counts.
+        by_step: dict[int, float] = {}
+        for metric in client.get_metric_history(stored.info.run_id, name):
+            by_step.setdefault(metric.step, metric.value)
+        curves[name] = [by_step[step] for step in sorted(by_step)]
+    return curves
+
+
+def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | None = None) -> Run:
+    """Returns a run of the tracking store.
+
+    Args:
+        name: a run id, a unique prefix of one, a run name, `latest` (the last
+            one started), or `best` (by its task's validation metric, among the
+            finished runs of the experiment).
+        uri: of the store. Defaults to the project's.
+        experiment: where to look. Defaults to all experiments, and for `best`
+            to that of the latest run.
+
+    Raises:
+        RunNotFoundError: if there is no such run, or more than one.
+    """
+    where = store_uri(uri)
+    return Run.from_store(find_run(name, where, experiment), where)
+
+
+def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
+    """Returns MLflow's own run of a RUN; see `load_run`."""
+    runs = list_runs(uri, experiment)
+    if not runs:
+        raise RunNotFoundError(
+            f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
+            + ". Start one: python -m kx.run"
+        )  # fmt: skip
+    if name == "latest":
+        return runs[0]
+    if name == "best":
+        same = [r for r in runs if r.info.experiment_id == runs[0].info.experiment_id]
+        return best_run(runs if experiment else same)
+    exact = [r for r in runs if name in (r.info.run_id, r.info.run_name)]
+    found = exact or [r for r in runs if len(name) >= 3 and r.info.run_id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(f"{r.info.run_id[:12]} ({r.info.run_name})" for r in found[:5])
+        raise RunNotFoundError(f"{name!r} names {len(found)} runs: {listed}. Use a run id.")
+    recent = [r.info.run_name for r in runs[:50]]
+    hint = did_you_mean(name, recent[:10], "Latest runs")
+    raise RunNotFoundError(
+        f"There is no run {name!r} in {uri}. {hint} Also: latest, best. All: kx runs."
+    )
+
+
+def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:
+    """Returns the runs of a store, the last one started first.
+
+    Args:
+        uri: of the store.
+        experiment: where to look. Defaults to all experiments.
+        text_filter: in MLflow's filter syntax: `metrics."test/accuracy" > 0.9`.
+    """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return []
+    client = MlflowClient(uri)
+    experiments = client.search_experiments()
+    ids = [e.experiment_id for e in experiments if experiment in (None, e.name)]
+    if experiment is not None and not ids:
+        hint = did_you_mean(experiment, [e.name for e in experiments], "Experiments")
+        raise RunNotFoundError(f"There is no experiment {experiment!r} in {uri}. {hint}")
+    try:
+        found = client.search_runs(
+            ids, text_filter, max_results=_ALL, order_by=["attributes.start_time DESC"]
+        )
+    except MlflowException as error:
+        raise ConfigError(f"--filter: {error.message}") from error
+    return list(found)
+
+
+def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
+    """Returns the best finished run by its task's validation metric.
+
+    Raises:
+        RunNotFoundError: if none has it, or the runs have different ones.
+    """
+    scored = [
+        (run, run.data.metrics[f"best/{run.data.tags['kx.monitor']}"])
+        for run in runs
+        if run.info.status == "FINISHED"
+        and f"best/{run.data.tags.get('kx.monitor')}" in run.data.metrics
+    ]
+    monitors = {(r.data.tags["kx.monitor"], r.data.tags["kx.monitor_mode"]) for r, _ in scored}
+    if not scored:
+        raise RunNotFoundError("No finished run has a validation score: kx runs.")
+    if len(monitors) > 1:
+        names = ", ".join(sorted(name for name, _ in monitors))
+        raise KxError(
+            f"These runs are judged by different metrics ({names}): name one experiment"
+            " (--experiment NAME)."
+        )
+    sign = 1 if monitors.pop()[1] == "max" else -1
+    return max(scored, key=lambda pair: sign * pair[1])[0]

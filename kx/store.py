@@ -1,0 +1,33 @@
+"""Where the MLflow store is. Imports no MLflow."""
+
+from __future__ import annotations
+
+import os
+
+from kx.config import project_dir
+
+
+def store_uri(uri: str | None = None) -> str:
+    """Returns the tracking URI that runs go to.
+
+    It is the one given, else that of the environment (MLFLOW_TRACKING_URI),
+    else `mlflow.db` in the project's folder.
+
+    Args:
+        uri: any MLflow tracking URI.
+    """
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_dir()}/mlflow.db"
+
+
+def artifact_location(uri: str, experiment: str) -> str | None:
+    """Returns where the artifacts of a new experiment go: `mlartifacts/` beside a SQLite store.
+
+    Args:
+        uri: the tracking URI. Other stores choose by themselves (None).
+        experiment: its name.
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    folder = os.path.dirname(os.path.abspath(uri.removeprefix("sqlite:///")))
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in experiment)
+    return f"file://{folder}/mlartifacts/{safe}"

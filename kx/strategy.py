@@ -1,0 +1,70 @@
+"""Devices, threads, precision, seeds and determinism: all of the process's own state."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import tensorflow as tf
+from omegaconf import DictConfig
+
+from kx.config import build
+
+
+def prepare_process(config: DictConfig) -> None:
+    """Sets what holds for the whole process: threads, precision, determinism, seeds.
+
+    Args:
+        config: of the run. `threads` only counts before TensorFlow's first operation.
+    """
+    _set_threads(config.threads.intra_op, config.threads.inter_op)
+    keras.config.set_dtype_policy(config.precision)
+    if config.precision == "float64":
+        keras.config.set_floatx("float64")
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    seed_everything(config.seed)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and TensorFlow, and Keras's layer names and seed generators."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
+def _set_threads(intra_op: int, inter_op: int) -> None:
+    wanted = {"intra": intra_op, "inter": inter_op}
+    for kind, number in wanted.items():
+        read = getattr(tf.config.threading, f"get_{kind}_op_parallelism_threads")
+        if not number or read() == number:
+            continue
+        try:
+            getattr(tf.config.threading, f"set_{kind}_op_parallelism_threads")(number)
+        except RuntimeError:
+            import warnings
+
+            warnings.warn(
+                f"threads.{kind}_op={number} comes too late: TensorFlow has started in this"
+                " process. Set it for the first training, or use a fresh process.",
+                stacklevel=2,
+            )
+
+
+def thread_counts() -> dict[str, int]:
+    """Returns the number of threads that TensorFlow uses: the numbers depend on it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "intra_op": tf.config.threading.get_intra_op_parallelism_threads() or cores or 1,
+        "inter_op": tf.config.threading.get_inter_op_parallelism_threads() or cores or 1,
+    }
+
+
+def devices() -> Any:
+    """Returns the names of the devices that TensorFlow sees."""
+    return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+
+
+def strategy(config: DictConfig) -> tf.distribute.Strategy:
+    """Returns the distribution strategy; models are built and compiled in its scope."""
+    return build(config.strategy, place="strategy")

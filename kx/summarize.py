@@ -1,0 +1,46 @@
+"""The short summary at the end of a run on the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kx.config import project_dir
+from kx.provenance import redact
+
+
+def show_end(run: Any) -> None:
+    """Prints the test scores, where the run is, and the commands to go on with.
+
+    Args:
+        run: a finished `Run`.
+    """
+    print()
+    scores = [
+        (name, run.metrics[name])
+        for name in sorted(run.metrics)
+        if name.startswith("test/") and name.removeprefix("test/") in _main_scores(run)
+    ]
+    for name, value in scores:
+        print(f"  {name:<24}{value:.4f}")
+    best = run.metrics.get("best/epoch")
+    if best is not None:
+        print(f"  {'best epoch':<24}{best:.0f} of {len(run.history['train/loss'])}")
+    if run.uri is None:
+        print("\nNothing was tracked (tracking=none).")
+        return
+    print(f"\nrun {run.name} ({run.id[:8]}) in {_short(run.uri)}")
+    print("  kx ui                                   browse the runs, curves and reports")
+    print("  kx predict latest INPUT…                ask the model")
+    print("  kx export latest --out exports/model    a SavedModel that takes raw input")
+    print("  kx reproduce latest                     the same numbers again")
+
+
+def _main_scores(run: Any) -> set[str]:
+    """Returns what Keras measured on the test split: the report has the rest."""
+    trained = {name.removeprefix("train/") for name in run.history if name.startswith("train/")}
+    return trained or {"loss", "accuracy"}
+
+
+def _short(uri: str) -> str:
+    own = f"sqlite:///{project_dir()}/"
+    return uri.removeprefix(own) if uri.startswith(own) else str(redact(uri))

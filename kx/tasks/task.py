@@ -1,0 +1,95 @@
+"""The contract of a task, and what most tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kx.data.specs import Outputs, Spec
+from kx.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kx.report import Findings
+
+
+@dataclass
+class Task:
+    """Holds what is being learnt.
+
+    Args:
+        outputs: what the model must give.
+        encode: function, in TensorFlow's graph, from a batch of targets to what
+            loss and metrics take.
+        loss: on encoded targets and scores.
+        metrics: function that makes new Keras metrics (they belong to one model).
+        decode: function, in TensorFlow's graph, from a batch of scores to
+            answers by name: `{"label": …, "confidence": …, "probabilities": …}`.
+        report: function `(targets, scores, options) -> Findings` on NumPy arrays.
+        monitor: the metric by which runs and epochs are judged, as Keras names
+            it: `val_accuracy`.
+        monitor_mode: `"max"` or `"min"`.
+    """
+
+    outputs: Outputs
+    encode: Callable[[Any], Any]
+    loss: keras.losses.Loss
+    metrics: Callable[[], list[keras.metrics.Metric]]
+    decode: Callable[[Any], dict[str, Any]]
+    report: Callable[[Any, Any, Any], Findings]
+    monitor: str
+    monitor_mode: str
+
+    def compile(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any) -> None:
+        """Compiles a model for this task.
+
+        Args:
+            model: that gives `outputs.units` scores.
+            optimizer: the optimizer.
+            **options: of `keras.Model.compile`: `jit_compile`, `run_eagerly` …
+        """
+        model.compile(optimizer=optimizer, loss=self.loss, metrics=self.metrics(), **options)
+
+    def monitors(self, *, with_validation: bool) -> list[str]:
+        """Returns the metrics that callbacks can look at."""
+        names = ["loss", *(metric.name for metric in self.metrics())]
+        return names + [f"val_{name}" for name in names if with_validation]
+
+
+def one_class_each(targets: Spec, task: str) -> int:
+    """Returns the number of classes, of targets that are one class for each example.
+
+    Raises:
+        ConfigError: if they are not, with the tasks that fit.
+    """
+    if targets.class_names is None or targets.shape != ():
+        what = "numbers" if targets.class_names is None else "several labels for each example"
+        fitting = "regression" if targets.class_names is None else "multilabel"
+        raise ConfigError(
+            f"task={task} expects one class for each example. The data has {what}:"
+            f" task={fitting}."
+        )
+    return len(targets.class_names)
+
+
+def check_loss(loss: Any, default: Callable[[], keras.losses.Loss]) -> keras.losses.Loss:
+    """Returns the loss of a config, or the default.
+
+    Raises:
+        ConfigError: if it is no Keras loss, or one that takes probabilities.
+    """
+    if loss is None:
+        return default()
+    if not isinstance(loss, keras.losses.Loss):
+        raise ConfigError(
+            "task.loss: expected a Keras loss: {_target_: keras.losses.NAME, …}."
+            f" Received: {loss!r}."
+        )
+    if getattr(loss, "_fn_kwargs", {}).get("from_logits") is False:
+        raise ConfigError(
+            f"task.loss: models give raw scores (logits), and {type(loss).__name__} takes"
+            " probabilities. Add from_logits: true to it."
+        )
+    return loss

@@ -1,0 +1,72 @@
+"""The story of one run: data, task, model, fit, report, save."""
+
+from __future__ import annotations
+
+import keras
+
+from kx import fitting
+from kx.assemble import assemble, make_callbacks, make_optimizer
+from kx.config import Composed, build
+from kx.data.augment import chain
+from kx.data.specs import Data
+from kx.export.bundle import save_bundle
+from kx.folders import new_run_folder
+from kx.report.reports import write_reports
+from kx.runs import Run
+from kx.strategy import prepare_process, strategy
+from kx.summary import summary_text
+from kx.tracking import open_run
+
+
+def train(
+    job: Composed,
+    *,
+    data: Data | None = None,
+    core: keras.Model | None = None,
+    quiet: bool = False,
+    tags: dict[str, str] | None = None,
+) -> Run:
+    """Trains, evaluates, tracks and saves one run.
+
+    It is the same function for a single run, a job of a sweep and a
+    reproduction.
+
+    Args:
+        job: the composed config.
+        data: in place of the config's data, if given.
+        core: a model that gives scores, in place of the config's, if given.
+        quiet: whether to show no progress.
+        tags: further tags of the run.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: before the training, if the parts do not fit together.
+        DataError: if the data is missing or cannot be read.
+        TrainingError: if the loss becomes NaN.
+    """
+    config = job.config
+    prepare_process(config)
+    data = data or fitting.make_data(config)
+    task = build(config.task, data.targets, place="task")
+    with new_run_folder(job) as folder:
+        batches = fitting.make_batches(
+            config, data, task, chain(config.augment), folder.path / "cache"
+        )
+        scope = strategy(config)
+        with scope.scope():
+            model = assemble(config, data, task, core)
+            optimizer = make_optimizer(config, batches.steps_per_epoch)
+            task.compile(model, optimizer, **fitting.compile_options(config))
+        callbacks = make_callbacks(config, task, batches)
+        fitting.announce(job, data, model, quiet=quiet)
+        with open_run(job, folder.name, data, fitting.tags(tags)) as tracker:
+            folder.keep()
+            tracker.text(summary_text(model), "model_summary.txt")
+            history = fitting.fit(config, model, batches, callbacks, tracker, quiet=quiet)
+            metrics = fitting.final_metrics(task, model, batches, history)
+            metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
+            tracker.metrics(metrics, step=fitting.num_epochs(history))
+            bundle = save_bundle(job, model, task, data, batches, tracker, folder)
+    return Run(job, tracker, metrics, history, bundle, model)
