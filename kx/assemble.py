@@ -132,6 +132,6 @@ def _no_such_metric(place: str, monitor: str, available: list[str], batches: Bat
         plain: Any = monitor.removeprefix("val_")
         hint = (
             "There is no validation split: give it one (data.validation_fraction=0.1), or look at"
-            f" the training: task.monitor={plain}."
+            f" the training: {place}={plain}, or callbacks=none."
         )
     return f"{place}: there will be no metric {monitor!r}. {hint}"

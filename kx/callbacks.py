@@ -64,11 +64,6 @@ def _public_name(name: str) -> str:
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
-def public_monitor(monitor: str) -> str:
-    """Returns Keras's name of a metric as users see it: `val_accuracy` is `val/accuracy`."""
-    return _public_name(monitor)
-
-
 class Display(keras.callbacks.Callback):
     """Shows a line for each epoch, and a live bar where the output is a terminal.
 

@@ -1,5 +1,215 @@
-"""`kx …`"""
-def main(argv=None):
-    import sys
-    from kx.run import main as run
-    return run((argv or sys.argv[1:])[1:])
+"""`kx …`: the runs' own commands. Each imports what it needs only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import kx
+from kx.config import add_project_to_path
+from kx.run import main as run_main
+from kx.run import report_errors
+
+_RUN_HELP = "RUN: a run id, a unique prefix of one, a run name, `latest` or `best`"
+_OVERRIDES_HELP = "options and keys as in `kx run`: model=cnn data=digits epochs=3"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line of `kx`, and returns the exit code.
+
+    Args:
+        argv: the words after the program's name. Defaults to `sys.argv[1:]`.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] == "run":
+        return run_main(words[1:])
+    parser = _parser()
+    args = parser.parse_args(words)
+    if not hasattr(args, "action"):
+        parser.print_help()
+        return 0
+    add_project_to_path()
+    return report_errors(lambda: args.action(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kx",
+        description="A Keras experiment toolkit: one config line in; a trained, tracked, explained,"
+        " exported model out.",
+    )
+    parser.add_argument("--version", action="version", version=f"kx {kx.__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    verbs.add_parser("run", help="train: kx run model=cnn data=cifar10 (kx run --help)")
+    _add_runs(verbs)
+    _add_ui(verbs)
+    _add_evaluate(verbs)
+    _add_predict(verbs)
+    _add_export(verbs)
+    _add_reproduce(verbs)
+    _add_summary(verbs)
+    _add_data(verbs)
+    return parser
+
+
+def _verb(verbs, name, action, help_text, *, run=False, store=True):  # type: ignore[no-untyped-def]
+    """Adds a command; most take a RUN and can look into another store."""
+    parser = verbs.add_parser(name, help=help_text, description=help_text)
+    if run:
+        parser.add_argument("run", metavar="RUN", help=_RUN_HELP)
+    if store:
+        parser.add_argument("--experiment", help="look in this MLflow experiment only")
+        parser.add_argument("--uri", help="MLflow tracking URI; default: the project's mlflow.db")
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
+    parser = _verb(verbs, "runs", _runs, "list, filter or delete runs")
+    parser.add_argument("delete", nargs="?", choices=["delete"], help="delete the runs that follow")
+    parser.add_argument("names", nargs="*", metavar="RUN", help=_RUN_HELP)
+    parser.add_argument("--filter", default="", help="MLflow's syntax: 'metrics.\"test/loss\" < 1'")
+    parser.add_argument("--status", help="FINISHED, FAILED, KILLED or RUNNING")
+    parser.add_argument("--limit", type=int, default=20, help="how many; default: 20")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
+
+
+def _add_ui(verbs) -> None:  # type: ignore[no-untyped-def]
+    parser = _verb(verbs, "ui", _ui, "open the MLflow UI on the store that the runs went to")
+    parser.add_argument("--port", type=int, default=5000, help="default: 5000")
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+
+
+def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "make a full report of a run's model, also on other data"
+    parser = _verb(verbs, "evaluate", _evaluate, help_text, run=True)
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="data=… or data.KEY=…")
+    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument("--out", help="write the report into this folder too")
+
+
+def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
+    parser = _verb(verbs, "predict", _predict, "ask a run's model", run=True)
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image files, texts, CSV rows or .csv files"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_export(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "write a SavedModel on raw input, .keras and weights; reloaded and compared"
+    parser = _verb(verbs, "export", _export, help_text, run=True)
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
+
+
+def _add_reproduce(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "run a run again and compare every metric of every epoch"
+    _verb(verbs, "reproduce", _reproduce, help_text, run=True)
+
+
+def _add_summary(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "show layers, parameters, operations and memory, without training"
+    parser = _verb(verbs, "summary", _summary, help_text, store=False)
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP)
+
+
+def _add_data(verbs) -> None:  # type: ignore[no-untyped-def]
+    parser = verbs.add_parser("data", help="look at the data: kx data show data=… augment=…")
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    help_text = "show what the model will see, before and after augmentation"
+    show = _verb(inner, "show", _data_show, help_text, store=False)
+    show.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP)
+    show.add_argument("--out", default="data_show.png", help="the picture; default: data_show.png")
+    show.add_argument("--num", type=int, default=10, help="examples; default: 10")
+
+
+# --- the commands
+
+
+def _load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """Returns the run that RUN names, TensorFlow and Keras imported without their chatter."""
+    from kx.launch import import_quietly
+
+    import_quietly()
+    from kx.runs import load_run
+
+    return load_run(args.run, uri=args.uri, experiment=args.experiment)
+
+
+def _runs(args: argparse.Namespace) -> int:
+    from kx import listing
+
+    if args.delete:
+        return listing.delete(args.names, args.uri, args.experiment, ask=not args.yes)
+    return listing.show(
+        args.uri, args.experiment, text_filter=args.filter, status=args.status, limit=args.limit,
+        as_json=args.json,
+    )  # fmt: skip
+
+
+def _ui(args: argparse.Namespace) -> int:
+    from kx.ui import open_ui
+
+    return open_ui(args.uri, host=args.host, port=args.port)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    run = _load(args)
+    from kx.report.again import evaluate_run
+
+    evaluate_run(run, args.overrides, split=args.split, out=args.out)
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    run = _load(args)
+    from kx.listing import show_answers
+
+    show_answers(run.predict(args.inputs), as_json=args.json)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    run = _load(args)
+    from pathlib import Path
+
+    from kx.export.export import export_run, show_exported
+
+    show_exported(export_run(run, Path(args.out), overwrite=args.overwrite))
+    return 0
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    run = _load(args)
+    from kx.reproduce import reproduce
+
+    return reproduce(run)
+
+
+def _summary(args: argparse.Namespace) -> int:
+    from kx.config import compose
+
+    job = compose(args.overrides)
+    from kx.launch import import_quietly
+
+    import_quietly()
+    from kx.summary import show_summary
+
+    show_summary(job)
+    return 0
+
+
+def _data_show(args: argparse.Namespace) -> int:
+    from kx.config import compose
+
+    job = compose(args.overrides)
+    from kx.launch import import_quietly
+
+    import_quietly()
+    from kx.data.show import show
+
+    show(job, args.out, args.num)
+    return 0

@@ -276,7 +276,7 @@ def build(node: Any, *args: Any, place: str = "config", partial: bool = False, *
         bound = instantiate({**_plain(node), "_partial_": True}, _convert_="all")
     except (HydraException, ImportError) as error:
         raise ConfigError(f"{place}: {_first_cause(error)}") from error
-    _check_arguments(bound, args, kwargs, f"{place} ({target})")
+    _check_arguments(bound, args, kwargs, f"{place} ({target})", complete=not partial)
     if partial:
         return functools.partial(bound, *args, **kwargs)
     try:
@@ -302,9 +302,14 @@ def _first_cause(error: BaseException) -> str:
 
 
 def _check_arguments(
-    bound: functools.partial[Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: str
+    bound: functools.partial[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    place: str,
+    *,
+    complete: bool,
 ) -> None:
-    """Refuses arguments that the target's signature does not have."""
+    """Refuses arguments that the target's signature does not have, and, if complete, gaps."""
     try:
         parameters = inspect.signature(bound.func).parameters
     except (TypeError, ValueError):  # some C functions have no signature
@@ -323,5 +328,5 @@ def _check_arguments(
     missing = [
         n for n in names if n not in given and parameters[n].default is inspect.Parameter.empty
     ]
-    if missing:
+    if missing and complete:
         raise ConfigError(f"{place}: missing argument {', '.join(map(repr, missing))}.")

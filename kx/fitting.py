@@ -214,23 +214,40 @@ def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
     return max((len(values) for values in history.values()), default=0)
 
 
-def final_metrics(
-    task: Task, model: keras.Model, batches: Batches, history: Mapping[str, Sequence[float]]
-) -> dict[str, float]:
-    """Returns the last values, the best epoch's, and those of the test split.
+def kept_epoch(callbacks: Sequence[keras.callbacks.Callback], num_epochs: int) -> int:
+    """Returns the epoch, from 1, whose weights the model has after the training.
 
     Args:
-        task: for the metric that is monitored.
+        callbacks: of the training; EarlyStopping may have restored an epoch's weights.
+        num_epochs: that were trained.
+    """
+    for callback in callbacks:
+        restores = getattr(callback, "restore_best_weights", False)
+        if restores and getattr(callback, "best_weights", None) is not None:
+            return int(callback.best_epoch) + 1
+    return num_epochs
+
+
+def final_metrics(
+    model: keras.Model,
+    batches: Batches,
+    history: Mapping[str, Sequence[float]],
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> dict[str, float]:
+    """Returns the last values, those of the epoch whose weights are kept, and of the test split.
+
+    Args:
         model: with its final weights.
         batches: for the test split.
         history: of the training.
+        callbacks: of the training.
     """
     final = {name: values[-1] for name, values in history.items()}
-    watched = history.get(own_callbacks.public_monitor(task.monitor))
-    if watched:
-        best = max(watched) if task.monitor_mode == "max" else min(watched)
-        final[f"best/{task.monitor}"] = best
-        final["best/epoch"] = float(watched.index(best) + 1)
+    kept = kept_epoch(callbacks, num_epochs(history))
+    final["best/epoch"] = float(kept)
+    for name, values in history.items():
+        if name.startswith("val/"):
+            final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
     if batches.test is not None:
         scores = model.evaluate(batches.test, verbose=0, return_dict=True)
         final |= {f"test/{name}": float(value) for name, value in scores.items()}

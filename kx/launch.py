@@ -18,9 +18,8 @@ def import_quietly() -> None:
     They come from C++ before its logging can be set. A log level that the user
     has set wins; if the import fails, all is shown.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.stderr.flush()
     own = os.dup(2)

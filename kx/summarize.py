@@ -24,7 +24,7 @@ def show_end(run: Any) -> None:
         print(f"  {name:<24}{value:.4f}")
     best = run.metrics.get("best/epoch")
     if best is not None:
-        print(f"  {'best epoch':<24}{best:.0f} of {len(run.history['train/loss'])}")
+        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}")
     if run.uri is None:
         print("\nNothing was tracked (tracking=none).")
         return

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
+import tensorflow as tf
+
+from kx.config import Composed
 
 
 def summary_text(model: keras.Model) -> str:
@@ -12,5 +17,93 @@ def summary_text(model: keras.Model) -> str:
         model: a built model.
     """
     lines: list[str] = []
-    model.summary(expand_nested=True, line_length=96, print_fn=lambda line, **_: lines.append(line))
+    model.summary(expand_nested=True, line_length=80, print_fn=lambda line, **_: lines.append(line))
     return "\n".join(lines) + "\n"
+
+
+def forward_flops(model: keras.Model) -> int:
+    """Returns the floating-point operations of a forward step on one example.
+
+    A multiplication and an addition count as two, as TensorFlow's profiler
+    counts them; operations that it does not know count as none.
+
+    Args:
+        model: a built model.
+    """
+    tf.get_logger().setLevel("ERROR")  # the profiler warns of its own deprecations
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2_as_graph,
+    )
+
+    specs = [tf.TensorSpec((1, *x.shape[1:]), x.dtype) for x in model.inputs]
+    function = tf.function(lambda *x: model(list(x) if len(x) > 1 else x[0], training=False))
+    _, graph_def = convert_variables_to_constants_v2_as_graph(function.get_concrete_function(*specs))
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        profile = tf.compat.v1.profiler.profile(graph, cmd="op", options=options)
+    return int(profile.total_float_ops)
+
+
+def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:
+    """Returns an estimate of the memory of a training step, by what it is for.
+
+    Args:
+        model: a built and compiled model.
+        batch_size: examples in a batch.
+    """
+    weights = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.variables)
+    gradients = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
+    slots = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.optimizer.variables)
+    outputs = 0
+    for layer in _leaf_layers(model):
+        tensors = getattr(layer, "output", None)
+        for tensor in keras.tree.flatten(tensors):
+            outputs += math.prod(tensor.shape[1:]) * _bytes(layer.compute_dtype or "float32")
+    return {
+        "weights": weights,
+        "gradients": gradients,
+        "optimizer": slots,
+        "activations": outputs * batch_size,
+    }
+
+
+def _leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    leaves = []
+    for layer in model.layers:
+        leaves += _leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return leaves
+
+
+def _bytes(dtype: str) -> int:
+    return tf.as_dtype(dtype).size
+
+
+def show_summary(job: Composed) -> None:
+    """Prints what a config's model is, without training it.
+
+    Args:
+        job: the composed config.
+    """
+    from kx import fitting
+    from kx.assemble import assemble, make_optimizer
+    from kx.config import build
+    from kx.strategy import prepare_process
+
+    config = job.config
+    prepare_process(config)
+    data = fitting.make_data(config)
+    task = build(config.task, data.targets, place="task")
+    model = assemble(config, data, task)
+    task.compile(model, make_optimizer(config, 1), **fitting.compile_options(config))
+    print(summary_text(model))
+    for name, split in data.splits.items():
+        print(f"{name + ' examples':<24}{int(split.cardinality()):>14,}")
+    print(f"{'prepared input':<24}{data.inputs.dtype + ' ' + str(data.inputs.shape):>14}")
+    print(f"{'scores':<24}{task.outputs.units:>14,}")
+    print(f"{'FLOPs, forward, 1 example':<24}{forward_flops(model):>13,}")
+    for what, size in memory_bytes(model, config.batch_size).items():
+        label = f"{what} (batch of {config.batch_size})" if what == "activations" else what
+        print(f"{label:<28}{size / 2**20:>10,.1f} MiB")

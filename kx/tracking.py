@@ -11,11 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# MLflow reports each step of its own at INFO: a run of seconds would drown in it.
-for _name in ("alembic", "mlflow"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
+from kx.store import artifact_location, store_uri  # sets MLflow's environment before its import
 import mlflow  # noqa: E402
 import yaml  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
@@ -26,7 +22,10 @@ from kx import provenance  # noqa: E402
 from kx.config import Composed, project_dir, resolved  # noqa: E402
 from kx.data.specs import Data  # noqa: E402
 from kx.errors import ConfigError, KxError  # noqa: E402
-from kx.store import artifact_location, store_uri  # noqa: E402
+
+# MLflow reports each step of its own at INFO: a run of seconds would drown in it.
+for _name in ("alembic", "mlflow"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 _MAX_PARAM = 6000  # characters; MLflow cuts longer ones
 
@@ -227,6 +226,7 @@ def _log_start(
         "mlflow.source.name": provenance.command(job.overrides),
         "mlflow.source.type": "LOCAL",
         "mlflow.user": provenance.user(),
+        "kx.cwd": os.getcwd(),
         "kx.fingerprint": data.fingerprint,
         "kx.monitor": config["task"].get("monitor", ""),
         "kx.monitor_mode": config["task"].get("monitor_mode", ""),

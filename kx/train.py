@@ -65,7 +65,7 @@ def train(
             folder.keep()
             tracker.text(summary_text(model), "model_summary.txt")
             history = fitting.fit(config, model, batches, callbacks, tracker, quiet=quiet)
-            metrics = fitting.final_metrics(task, model, batches, history)
+            metrics = fitting.final_metrics(model, batches, history, callbacks)
             metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             tracker.metrics(metrics, step=fitting.num_epochs(history))
             bundle = save_bundle(job, model, task, data, batches, tracker, folder)

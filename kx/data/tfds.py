@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,8 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
         return builder
     if not download:
         raise DataError(_not_available(name, where, tried, "data.download=false forbids to fetch"))
+    if offline := _unreachable_host(builder):
+        raise DataError(_not_available(name, where, tried, f"no network: {offline} is not found"))
     try:
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
@@ -129,6 +133,24 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
 
 def _is_prepared(builder: Any) -> bool:
     return bool(builder.info.splits) and Path(str(builder.data_dir)).is_dir()
+
+
+def _unreachable_host(builder: Any) -> str | None:
+    """Returns a host that the set must be fetched from and that has no address.
+
+    Asked first, since TFDS tries for minutes.
+    """
+    if any(os.environ.get(f"{kind}_PROXY") for kind in ("HTTPS", "HTTP", "ALL")):
+        return None  # the proxy knows the addresses
+    for url in getattr(builder, "url_infos", None) or {}:
+        host = urllib.parse.urlsplit(str(url)).hostname
+        if not host:
+            continue
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            return host
+    return None
 
 
 def _not_available(name: str, where: str, *tried: str) -> str:

@@ -1,0 +1,82 @@
+"""`kx data show`: what the model will see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from kx import fitting
+from kx.config import Composed
+from kx.data.augment import chain
+from kx.data.random import example_seeds
+from kx.data.specs import Data
+from kx.report.evaluate import as_pictures, as_text
+from kx.report.figures import picture_grid
+
+
+def show(job: Composed, out: str, num: int) -> None:
+    """Writes a picture grid of training examples, before and after augmentation.
+
+    Data that is no images is printed as a table.
+
+    Args:
+        job: the composed config.
+        out: the picture's file.
+        num: how many examples.
+    """
+    data = fitting.make_data(job.config)
+    for name, split in data.splits.items():
+        print(f"{name:<12}{int(split.cardinality()):>9,} examples")
+    print(f"{'inputs':<12}{data.inputs.dtype} {data.inputs.shape}")
+    print(f"{'targets':<12}{data.targets.dtype} {data.targets.shape}")
+    if data.targets.class_names:
+        names = data.targets.class_names
+        print(f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}")
+    examples = list(data.train.take(num).as_numpy_iterator())
+    raw = [inputs for inputs, _ in examples]
+    labels = [_label(target, data) for _, target in examples]
+    pictures = as_pictures(raw, data)
+    if not pictures:
+        _print_table(raw, labels, data)
+        return
+    after = _augmented(job, pictures, [target for _, target in examples])
+    captions = labels + [f"{label}, augmented" for label in labels]
+    shown = [*pictures, *after] if after else pictures
+    figure = picture_grid(shown, captions[: len(shown)], f"{data.name}: training examples")
+    figure.savefig(out)
+    print(f"\nwritten: {Path(out).absolute()}")
+
+
+def _augmented(job: Composed, pictures: list[np.ndarray], targets: list) -> list[np.ndarray]:
+    """Returns the pictures as the first epoch would show them, or nothing without augmentation."""
+    augment = chain(job.config.augment)
+    if augment is None:
+        print("augment=none: the model sees the images as they are.")
+        return []
+    seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
+    changed, _ = augment(tf.stack(pictures), tf.stack(targets), seeds)
+    return list(changed.numpy())
+
+
+def _label(target: np.ndarray, data: Data) -> str:
+    names = data.targets.class_names
+    if names is None:
+        return np.array2string(np.asarray(target), precision=4)
+    if np.ndim(target) == 0:
+        return names[int(target)]
+    return "|".join(name for name, given in zip(names, target, strict=True) if given) or "none"
+
+
+def _print_table(raw: list, labels: list[str], data: Data) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("target", "raw", "prepared"):
+        table.add_column(column, overflow="fold")
+    for item, label in zip(raw, labels, strict=True):
+        prepared = np.asarray(data.prepare(tf.constant(item)))
+        shown = np.array2string(prepared, threshold=12, precision=4, edgeitems=6)
+        table.add_row(label, as_text(item)[:200], shown)
+    Console().print(table)

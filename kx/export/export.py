@@ -1,0 +1,189 @@
+"""`kx export`: a SavedModel that takes raw input, reloaded and compared before it counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.config import project_dir
+from kx.errors import ExportError
+from kx.runs import Run
+from kx.tasks.task import Task
+
+_RELOAD = Path(__file__).with_name("reload.py")
+# Largest difference of a probability that rounding explains, by compute type.
+_TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
+_LOW_PRECISION_TOLERANCE = 2e-2
+
+
+class Servable(tf.Module):
+    """Goes from raw examples to answers: prepare, normalize, model, decode.
+
+    Args:
+        preparation: object with `prepare(batch)`.
+        model: gives scores.
+        task: says what they mean.
+        raw: spec of a batch of raw examples.
+    """
+
+    def __init__(self, preparation: Any, model: keras.Model, task: Task, raw: tf.TensorSpec) -> None:
+        super().__init__()
+        self.preparation = preparation
+        self.model_variables = [v.value for v in model.variables]
+
+        def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return task.decode(model(preparation.prepare(inputs), training=False))
+
+        self.serve = tf.function(serve, input_signature=[raw])
+
+
+@dataclass
+class Exported:
+    """Holds what was exported.
+
+    Args:
+        folder: with the files.
+        differences: file to the largest difference from the trained model.
+        num_examples: that were compared.
+    """
+
+    folder: Path
+    differences: dict[str, float]
+    num_examples: int
+
+
+def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
+    """Exports a run's model: `saved_model/`, `model.keras`, `model.weights.h5`.
+
+    Everything is reloaded in a fresh process and compared with the trained
+    model's own answers to real examples. The folder appears only if they agree.
+
+    Args:
+        run: a finished run.
+        folder: where.
+        overwrite: whether a folder that is there is replaced.
+
+    Raises:
+        ExportError: if the folder is there, or if the reloaded model answers otherwise.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.exists() and not overwrite:
+        raise ExportError(f"{folder} exists. Choose another, or replace it: --overwrite.")
+    keras.config.set_dtype_policy("float32")
+    model, task, bundle = run.model(), run.task(), run.bundle()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        draft = Path(temporary, "draft")
+        draft.mkdir()
+        preparation = bundle.preparation()
+        examples, expected = bundle.examples()
+        raw = tf.TensorSpec([None, *examples.shape[1:]], examples.dtype, name="inputs")
+        servable = Servable(preparation, model, task, raw)
+        tf.saved_model.save(
+            servable, str(draft / "saved_model"), signatures={"serving_default": servable.serve}
+        )
+        model.save(draft / "model.keras")
+        model.save_weights(draft / "model.weights.h5")
+        (draft / "spec.json").write_text(_spec_text(run), encoding="utf-8")
+        differences = _compare(run, draft, Path(temporary), examples, expected)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    return Exported(folder, differences, len(examples))
+
+
+def _spec_text(run: Run) -> str:
+    spec = run.bundle().spec()
+    values = {
+        "run": run.id,
+        "name": run.name,
+        "input": {"image": "encoded image bytes", "text": "text", "row": "a line of CSV"}.get(
+            spec["kind"], "array"
+        ),
+        "column_names": spec["inputs"].column_names,
+        "class_names": spec["targets"].class_names,
+        "metrics": {k: v for k, v in run.metrics.items() if k.startswith("test/")},
+    }
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _compare(
+    run: Run, draft: Path, work: Path, examples: tf.Tensor, expected: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Returns the largest difference of each file, reloaded in a fresh process.
+
+    Raises:
+        ExportError: if one is larger than rounding explains.
+    """
+    prepared = run.predictor.preparation.prepare(examples)
+    scores = np.asarray(run.model()(prepared, training=False))
+    (work / "raw.tensor").write_bytes(tf.io.serialize_tensor(examples).numpy())
+    np.save(work / "prepared.npy", prepared.numpy())
+    settings = {
+        "saved_model": str(draft / "saved_model"),
+        "keras": str(draft / "model.keras"),
+        "raw_dtype": examples.dtype.name,
+        "modules": _modules(run),
+        "path": [str(project_dir())],
+        "work": str(work),
+    }
+    (work / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(_RELOAD), str(work / "settings.json")],
+        capture_output=True, text=True, check=False, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    if done.returncode:
+        raise ExportError(
+            "The exported model cannot be loaded in a fresh process; it was removed.\n"
+            + done.stderr.strip()[-2000:]
+        )
+    got = np.load(work / "answers.npz", allow_pickle=False)
+    numbers = [name for name, value in expected.items() if value.dtype.kind == "f"]
+    differences = {
+        "saved_model": max(_difference(got[name], expected[name]) for name in numbers),
+        "model.keras": _difference(got["keras_scores"], scores),
+    }
+    tolerance = _TOLERANCE.get(run.bundle().spec()["precision"], _LOW_PRECISION_TOLERANCE)
+    for file, difference in differences.items():
+        if not difference <= tolerance:
+            raise ExportError(
+                f"The exported {file} answers otherwise than the trained model: the largest"
+                f" difference on {len(examples)} examples is {difference:.3g}, expected at most"
+                f" {tolerance:g}. It was removed."
+            )
+    return differences
+
+
+def _modules(run: Run) -> list[str]:
+    """Returns the modules of the model's own layers."""
+    targets = [str(run.config.get(key, {}).get("_target_", "")) for key in ("model", "task")]
+    return [target.rpartition(".")[0] for target in targets if "." in target]
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns the largest difference, relative where numbers are larger than 1."""
+    a, b = a.astype("float64"), b.astype("float64")
+    return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b))))
+
+
+def show_exported(exported: Exported) -> None:
+    """Prints what was exported, and how it compares."""
+    print(f"exported: {exported.folder}")
+    for path in sorted(exported.folder.iterdir()):
+        files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files)
+        print(f"  {path.name + ('/' if path.is_dir() else ''):<20}{size / 2**20:8.2f} MiB")
+    print(f"reloaded in a fresh process, on {exported.num_examples} real examples:")
+    for file, difference in exported.differences.items():
+        print(f"  {file:<20}largest difference {difference:.3g}")

@@ -1,0 +1,147 @@
+"""Tables on the screen: runs, and a model's answers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kx.store import store_uri
+
+
+def show(
+    uri: str | None,
+    experiment: str | None,
+    *,
+    text_filter: str = "",
+    status: str | None = None,
+    limit: int = 20,
+    as_json: bool = False,
+) -> int:
+    """Lists runs, the last one started first.
+
+    Args:
+        uri: of the store. None is the project's.
+        experiment: look in this one only.
+        text_filter: in MLflow's filter syntax.
+        status: only runs of this status.
+        limit: how many.
+        as_json: as JSON in place of a table.
+    """
+    from kx.run_list import list_runs
+
+    if status:
+        clause = f"attributes.status = '{status.upper()}'"
+        text_filter = f"{text_filter} AND {clause}" if text_filter else clause
+    where = store_uri(uri)
+    found = list_runs(where, experiment, text_filter)
+    rows = [_row(run) for run in found[:limit]]
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    if not rows:
+        print(f"No runs in {where}." + ("" if text_filter else " Start one: python -m kx.run"))
+        return 0
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("id", "name", "status", "started", "seconds", "validation", "test"):
+        wraps = column in ("validation", "test")
+        justify = "right" if column == "seconds" else "left"
+        table.add_column(column, justify=justify, no_wrap=not wraps)
+    for row in rows:
+        table.add_row(
+            row["id"][:8], row["name"], row["status"], row["started"],
+            f"{row['seconds']:.0f}" if row["seconds"] is not None else "",
+            _scores(row["validation"]), _scores(row["test"]),
+        )  # fmt: skip
+    _console().print(table)
+    if len(found) > limit:
+        print(f"… and {len(found) - limit} more: --limit {len(found)}")
+    return 0
+
+
+def _console() -> Console:
+    """Returns a console; one that is no terminal (a file, a pipe) is wide."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _row(run: Any) -> dict[str, Any]:
+    info, metrics = run.info, run.data.metrics
+    started = datetime.datetime.fromtimestamp(info.start_time / 1000)
+    seconds = (info.end_time - info.start_time) / 1000 if info.end_time else None
+    monitor = run.data.tags.get("kx.monitor", "")
+    best = metrics.get(f"best/{monitor}")
+    trained = {name.removeprefix("train/") for name in metrics if name.startswith("train/")}
+    tests = {n: v for n, v in metrics.items() if n.startswith("test/") and n[5:] in trained}
+    return {
+        "id": info.run_id,
+        "name": info.run_name,
+        "status": info.status,
+        "started": started.strftime("%Y-%m-%d %H:%M:%S"),
+        "seconds": seconds,
+        "validation": {} if best is None else {monitor.removeprefix("val_"): best},
+        "test": {name.removeprefix("test/"): value for name, value in sorted(tests.items())},
+    }
+
+
+def _scores(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in list(values.items())[:2])
+
+
+def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask: bool) -> int:
+    """Deletes runs: they leave the lists and the UI; `mlflow gc` removes their files.
+
+    Args:
+        names: RUNs.
+        uri: of the store. None is the project's.
+        experiment: look in this one only.
+        ask: whether to ask first.
+    """
+    from mlflow import MlflowClient
+
+    from kx.errors import ConfigError
+    from kx.run_list import find_run
+
+    if not names:
+        raise ConfigError("Which runs? kx runs delete RUN [RUN …]")
+    where = store_uri(uri)
+    runs = [find_run(name, where, experiment) for name in names]
+    for run in runs:
+        print(f"{run.info.run_id[:8]}  {run.info.run_name}  {run.info.status}")
+    if ask and input(f"Delete {len(runs)} runs? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("Nothing was deleted.")
+        return 1
+    client = MlflowClient(where)
+    for run in runs:
+        client.delete_run(run.info.run_id)
+    print(f"Deleted {len(runs)} runs. To remove their files too: mlflow gc --backend-store-uri {where}")
+    return 0
+
+
+def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Prints a model's answers.
+
+    Args:
+        answers: as `Run.predict` gives them.
+        as_json: as JSON in place of a table.
+    """
+    if as_json:
+        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
+    labelled = bool(answers) and "label" in answers[0]
+    columns = ("input", "label", "confidence", "probabilities") if labelled else ("input", "value")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for answer in answers:
+        if labelled:
+            ranked = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
+            most = "  ".join(f"{name} {value:.1%}" for name, value in ranked)
+            table.add_row(str(answer["input"]), answer["label"], f"{answer['confidence']:.1%}", most)
+        else:
+            table.add_row(str(answer["input"]), str(answer["value"]))
+    _console().print(table)

@@ -1,0 +1,155 @@
+"""`kx evaluate RUN`: the report of a finished run, on its own data or on other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from omegaconf import DictConfig, OmegaConf
+
+from kx import fitting
+from kx.check_values import mismatch
+from kx.config import PIPELINE_KEYS, compose
+from kx.data.pipeline import store
+from kx.data.specs import Data, Spec
+from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.report.evaluate import evaluate
+from kx.report.findings import Findings, ReportOptions
+from kx.report.page import write_report
+from kx.runs import Run
+
+
+def evaluate_run(
+    run: Run, overrides: Sequence[str] = (), *, split: str = "test", out: str | None = None
+) -> Findings:
+    """Evaluates a finished run's model, and logs the report to the run.
+
+    The run's own preparation (vocabulary, image size) and classes are used, also
+    on other data.
+
+    Args:
+        run: the finished run.
+        overrides: `data=…` and `data.KEY=…`.
+        split: which split.
+        out: a folder that gets the report too.
+
+    Raises:
+        ConfigError: if an override names another key.
+        DataError: if the data has no such split, or other classes.
+    """
+    config = _with_data(run, overrides)
+    bundle = run.bundle()
+    data = _as_trained(fitting.make_data(config), bundle.spec(), bundle.preparation())
+    if split not in data.splits:
+        raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
+    options = ReportOptions(
+        config.report.num_bootstrap_samples, config.report.confidence_level,
+        config.report.num_mistakes, config.seed,
+    )  # fmt: skip
+    findings = evaluate(
+        run.model(), run.task(), data, store(data, split), split, options,
+        batch_size=config.batch_size, history=run.history,
+    )  # fmt: skip
+    own_data = not overrides
+    path = f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
+    with tempfile.TemporaryDirectory() as folder:
+        write_report(
+            findings,
+            Path(folder),
+            title=f"{run.name}: {split}",
+            subtitle=f"{data.name} ({' '.join(overrides) or 'the data of the training'})",
+            confidence_level=options.confidence_level,
+            config_text=OmegaConf.to_yaml(config),
+        )
+        if run.uri is not None:
+            _log(run, Path(folder), path, findings if own_data else None, split)
+        if out is not None:
+            shutil.copytree(folder, out, dirs_exist_ok=True)
+    _print(findings, run, path, out)
+    return findings
+
+
+def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
+    """Returns the run's config, with the overrides of data."""
+    config = OmegaConf.create(run.config)
+    assert isinstance(config, DictConfig)
+    mistakes = []
+    for word in overrides:
+        try:
+            override = OverridesParser.create().parse_override(word)
+        except HydraException as error:
+            raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
+        key = override.key_or_group
+        if key == "data":
+            config.data = compose([word]).config.data
+            continue
+        if not key.startswith("data."):
+            mistakes.append(Mistake(f"command line: {word}", "Expected data=… or data.KEY=…"))
+            continue
+        known = {**PIPELINE_KEYS, **config.data}
+        name = key.removeprefix("data.")
+        if name not in known and not override.is_force_add() and not override.is_add():
+            text = f"There is no key {key!r}. {did_you_mean(name, set(known) - {'_target_'})}"
+            mistakes.append(Mistake(f"command line: {word}", text))
+        elif problem := mismatch(known.get(name), override.value()):
+            mistakes.append(Mistake(f"command line: {word}", f"{key}: {problem}"))
+        else:
+            OmegaConf.update(config, key, override.value(), force_add=True)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def _as_trained(data: Data, spec: dict[str, Any], preparation: Any) -> Data:
+    """Returns the data, prepared as the run's own was, its classes numbered likewise."""
+    trained: Spec = spec["targets"]
+    if data.kind != spec["kind"]:
+        raise DataError(f"The model was trained on {spec['kind']} data. Received: {data.kind} data.")
+    data.prepare = lambda raw: preparation.prepare(raw[None])[0]
+    data.inputs = spec["inputs"]
+    names, own = data.targets.class_names, trained.class_names
+    if names != own:
+        if names is None or own is None or not set(names) <= set(own) or data.targets.shape != ():
+            raise DataError(
+                f"This data has other classes than the model: expected {', '.join(own or ('none',))}."
+                f" Received: {', '.join(names or ('none',))}."
+            )
+        number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
+        for split, dataset in data.splits.items():
+            renumbered = dataset.map(lambda x, y: (x, tf.gather(number, y)))
+            setattr(data, split, renumbered)
+    data.targets = trained
+    return data
+
+
+def _log(run: Run, folder: Path, path: str, findings: Findings | None, split: str) -> None:
+    client = MlflowClient(run.uri)
+    client.log_artifacts(run.id, str(folder), path)
+    if findings is not None:
+        now = int(time.time() * 1000)
+        step = fitting.num_epochs(run.history)
+        client.log_batch(
+            run.id,
+            metrics=[Metric(f"{split}/{k}", v, now, step) for k, v in findings.metrics.items()],
+        )
+
+
+def _print(findings: Findings, run: Run, path: str, out: str | None) -> None:
+    for name, value in findings.metrics.items():
+        low_high = findings.intervals.get(name)
+        suffix = f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
+        print(f"  {name:<28}{value:.4f}{suffix}")
+    if out is not None:
+        print(f"\nreport: {Path(out).absolute() / 'report.html'}")
+    elif run.uri is not None:
+        print(f"\nreport: {run.artifact(f'{path}/report.html')}")

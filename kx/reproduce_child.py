@@ -1,0 +1,32 @@
+"""The fresh process of `kx reproduce`: trains a recorded config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from kx.config import Composed
+from kx.run import report_errors
+
+
+def main(job_file: str) -> None:
+    """Trains the config of a job file, and leaves the new run's id beside it.
+
+    Args:
+        job_file: JSON: config, overrides, choices, id of the recorded run, result file.
+    """
+    words = json.loads(Path(job_file).read_text(encoding="utf-8"))
+
+    def action() -> None:
+        from kx.launch import import_quietly
+
+        import_quietly()
+        from kx.train import train
+
+        job = Composed(OmegaConf.create(words["config"]), words["overrides"], words["choices"])
+        run = train(job, tags={"kx.reproduces": words["of"]})
+        Path(words["result"]).write_text(run.id, encoding="utf-8")
+
+    raise SystemExit(report_errors(action))

@@ -1,0 +1,94 @@
+"""The runs of a store, and how a RUN is named. Imports no TensorFlow and no Keras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kx import store  # noqa: F401  (sets MLflow's environment before its import)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Run as MlflowRun  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean  # noqa: E402
+
+_ALL = 50_000  # MLflow's largest page
+
+
+def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
+    """Returns MLflow's own run of a RUN; see `load_run`."""
+    runs = list_runs(uri, experiment)
+    if not runs:
+        raise RunNotFoundError(
+            f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
+            + ". Start one: python -m kx.run"
+        )  # fmt: skip
+    if name == "latest":
+        return runs[0]
+    if name == "best":
+        same = [r for r in runs if r.info.experiment_id == runs[0].info.experiment_id]
+        return best_run(runs if experiment else same)
+    exact = [r for r in runs if name in (r.info.run_id, r.info.run_name)]
+    found = exact or [r for r in runs if len(name) >= 3 and r.info.run_id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(f"{r.info.run_id[:12]} ({r.info.run_name})" for r in found[:5])
+        raise RunNotFoundError(f"{name!r} names {len(found)} runs: {listed}. Use a run id.")
+    recent = [r.info.run_name for r in runs[:50]]
+    hint = did_you_mean(name, recent[:10], "Latest runs")
+    raise RunNotFoundError(
+        f"There is no run {name!r} in {uri}. {hint} Also: latest, best. All: kx runs."
+    )
+
+
+def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:
+    """Returns the runs of a store, the last one started first.
+
+    Args:
+        uri: of the store.
+        experiment: where to look. Defaults to all experiments.
+        text_filter: in MLflow's filter syntax: `metrics."test/accuracy" > 0.9`.
+    """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return []
+    client = MlflowClient(uri)
+    experiments = client.search_experiments()
+    ids = [e.experiment_id for e in experiments if experiment in (None, e.name)]
+    if experiment is not None and not ids:
+        hint = did_you_mean(experiment, [e.name for e in experiments], "Experiments")
+        raise RunNotFoundError(f"There is no experiment {experiment!r} in {uri}. {hint}")
+    try:
+        found = client.search_runs(
+            ids, text_filter, max_results=_ALL, order_by=["attributes.start_time DESC"]
+        )
+    except MlflowException as error:
+        raise ConfigError(f"--filter: {error.message}") from error
+    return list(found)
+
+
+def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
+    """Returns the best finished run by its task's validation metric.
+
+    Raises:
+        RunNotFoundError: if none has it, or the runs have different ones.
+    """
+    scored = [
+        (run, run.data.metrics[f"best/{run.data.tags['kx.monitor']}"])
+        for run in runs
+        if run.info.status == "FINISHED"
+        and f"best/{run.data.tags.get('kx.monitor')}" in run.data.metrics
+    ]
+    monitors = {(r.data.tags["kx.monitor"], r.data.tags["kx.monitor_mode"]) for r, _ in scored}
+    if not scored:
+        raise RunNotFoundError("No finished run has a validation score: kx runs.")
+    if len(monitors) > 1:
+        names = ", ".join(sorted(name for name, _ in monitors))
+        raise KxError(
+            f"These runs are judged by different metrics ({names}): name one experiment"
+            " (--experiment NAME)."
+        )
+    sign = 1 if monitors.pop()[1] == "max" else -1
+    return max(scored, key=lambda pair: sign * pair[1])[0]
