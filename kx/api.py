@@ -15,7 +15,7 @@ from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
 from kx.runs import Run
-from kx.train import train as train_job
+from kx.training import train as train_job
 
 
 def train(
@@ -45,7 +45,6 @@ def train(
         ConfigError: with every mistake of the config.
 
     Example:
-
         run = kx.train("model=cnn", "data=digits", epochs=3)
         run.metrics["test/accuracy"]
     """
@@ -105,7 +104,9 @@ def _fitting_task(data: Data) -> str:
     return "classification" if data.targets.shape == () else "multilabel"
 
 
-def data_of(source: Any, model: keras.Model | None = None, *, validation_fraction: float = 0.1) -> Data:
+def data_of(
+    source: Any, model: keras.Model | None = None, *, validation_fraction: float = 0.1
+) -> Data:
     """Returns the `Data` of a user's own examples.
 
     Args:
@@ -135,7 +136,8 @@ def data_of(source: Any, model: keras.Model | None = None, *, validation_fractio
         arrays["train"] = (inputs[chosen["train"]], targets[chosen["train"]])
         arrays["validation"] = (inputs[chosen["validation"]], targets[chosen["validation"]])
     splits = {
-        split: tf.data.Dataset.from_tensor_slices((x, targets_of(y))) for split, (x, y) in arrays.items()
+        split: tf.data.Dataset.from_tensor_slices((x, targets_of(y)))
+        for split, (x, y) in arrays.items()
     }
     return Data(
         train=splits["train"],
@@ -189,14 +191,16 @@ def _target_spec(arrays: Mapping[str, Any], model: keras.Model | None) -> tuple[
         inner = {split: (x, y.reshape(-1)) for split, (x, y) in arrays.items()}
         spec, then = _target_spec(inner, model)
         return spec, lambda y: then(flat(y))
-    if targets.dtype.kind == "f" and not (targets.ndim == 2 and set(np.unique(targets)) <= {0.0, 1.0}):
+    if targets.dtype.kind == "f" and not (
+        targets.ndim == 2 and set(np.unique(targets)) <= {0.0, 1.0}
+    ):
         names = [f"target_{i}" for i in range(targets.shape[1] if targets.ndim == 2 else 1)]
         spec = number_spec(targets.reshape(len(targets), -1).astype("float64"), names)
         shape = () if targets.ndim == 1 else targets.shape[1:]
         return Spec(**{**spec.to_json(), "shape": shape}), lambda y: y.astype("float32")
     if targets.ndim == 2:
-        names = tuple(f"label_{i}" for i in range(targets.shape[1]))
-        return Spec((len(names),), "float32", class_names=names), lambda y: y.astype("float32")
+        labels = tuple(f"label_{i}" for i in range(targets.shape[1]))
+        return Spec((len(labels),), "float32", class_names=labels), lambda y: y.astype("float32")
     if targets.dtype.kind not in "iub":
         raise DataError(f"data: expected targets of integers or floats. Received: {targets.dtype}.")
     lowest = min(int(y.min()) for _, y in arrays.values())
@@ -208,5 +212,5 @@ def _target_spec(arrays: Mapping[str, Any], model: keras.Model | None) -> tuple[
         raise ConfigError(
             f"The model {model.name!r} gives {units} scores, and the targets have {count} classes."  # type: ignore[union-attr]
         )
-    names = tuple(str(i) for i in range(max(count, units, 2)))
-    return Spec((), "int32", class_names=names), lambda y: y.astype("int32")
+    classes = tuple(str(i) for i in range(max(count, units, 2)))
+    return Spec((), "int32", class_names=classes), lambda y: y.astype("int32")

@@ -120,6 +120,12 @@ def make_callbacks(
         if monitor is not None and monitor not in available:
             raise ConfigError(_no_such_metric(place, monitor, available, batches))
     callbacks = [build(node, place=f"callbacks.{name}") for name, node in entries.items()]
+    plateau = keras.callbacks.ReduceLROnPlateau
+    if config.schedule and any(isinstance(callback, plateau) for callback in callbacks):
+        raise ConfigError(
+            "A schedule and ReduceLROnPlateau cannot both set the learning rate: schedule=none, or"
+            " callbacks.reduce_lr_on_plateau=null."
+        )
     if config.optimizer.get("use_ema"):
         # First, so that the others judge and keep the averaged weights.
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))

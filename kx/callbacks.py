@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Record(keras.callbacks.Callback):
-    """Records every epoch under the names that users see: `train/loss`, `val/accuracy` …
+    """Records every epoch under the names that users see: `train/loss`, `val/accuracy`.
 
     Comes first among the callbacks, so that it sees the learning rate that the
     epoch was trained with.

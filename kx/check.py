@@ -45,9 +45,12 @@ def load_yaml(path: Path) -> Any:
         ConfigError: if the file cannot be parsed.
     """
     try:
-        return OmegaConf.load(path)
+        node = OmegaConf.load(path)
     except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise ConfigError([Mistake(str(path), f"This file is not valid YAML: {error}")]) from error
+    if not OmegaConf.is_dict(node):
+        raise ConfigError([Mistake(str(path), f"Expected keys and values. Received: {node!r}")])
+    return node
 
 
 class Checker:
@@ -133,7 +136,9 @@ class Checker:
         """Composes what has no mistake so far, and checks its values and targets."""
         words = [item.input_line or "" for item in overrides]
         try:
-            config = self.loader.load_configuration("run", words, RunMode.RUN)
+            config = self.loader.load_configuration(
+                "run", [_open_free(word) for word in words], RunMode.RUN
+            )
             choices = OmegaConf.to_container(config.hydra.runtime.choices)
             OmegaConf.set_struct(config, False)
             del config["hydra"]
@@ -143,13 +148,18 @@ class Checker:
             self._add_composition_error(error)
             return None
         assert isinstance(choices, dict) and isinstance(container, dict)
-        for mistake in check_values(container, choices) + check_targets(container):
+        plain = {str(key): value for key, value in container.items()}
+        for mistake in check_values(plain, choices) + check_targets(plain):
             place = _origin(mistake.place.partition(": ")[0], overrides, deltas)
             if place is None:
                 self.mistakes.append(mistake)
             else:
                 self._add(place, f"{mistake.place}: {mistake.message}")
-        ours = {k: _text(v) for k, v in choices.items() if not str(k).startswith("hydra/") and v}
+        ours = {
+            str(group): _text(choice)
+            for group, choice in choices.items()
+            if choice and not str(group).startswith("hydra/")
+        }
         return Composed(config, words, ours)
 
     # --- groups and their options
@@ -314,6 +324,11 @@ def _origin(path: str, overrides: list[Override], deltas: list[_Delta]) -> str |
         if node is not None:
             return _with_line(place, path.rpartition(".")[2])
     return None
+
+
+def _open_free(word: str) -> str:
+    """Lets `tracking.tags.team=vision` add a key without Hydra's `+`."""
+    return f"++{word}" if word.startswith(_FREE_MAPPINGS) else word
 
 
 def _has(node: Any, key: Any) -> bool:

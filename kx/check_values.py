@@ -60,7 +60,10 @@ _RULES: dict[str, _Rule] = {
     "num_bootstrap_samples": (lambda v: v >= 10, "at least 10"),
     "gradient_accumulation_steps": (lambda v: v >= 2, "at least 2, or null"),
     "precision": _one_of(*PRECISIONS),
-    "rematerialize": _one_of(*REMATERIALIZE),
+    "rematerialize": (
+        lambda v: v in REMATERIALIZE,
+        "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
+    ),
     "jit_compile": _one_of(True, False, "auto"),
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),

@@ -38,7 +38,7 @@ EXPERIMENTS_DIR = _shipped("experiments")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 # Keys of `data` that any data option has: they are the pipeline's, not the function's.
 PIPELINE_KEYS = {"drop_remainder": True, "cache": "auto"}
-REMATERIALIZE = ("full", "activations", "larger_than")
+REMATERIALIZE = ("activations",)
 
 
 @dataclass
@@ -103,7 +103,6 @@ class Config:
     rematerialize: str | None = MISSING
 
 
-@functools.cache
 def project_dir(start: Path | None = None) -> Path:
     """Returns the project's folder.
 
@@ -134,9 +133,10 @@ def _store_experiments() -> None:
     store = ConfigStore.instance()
     store.repo.pop("experiment", None)
     for name, path in experiment_files().items():
-        node = load_yaml(path)
-        if not OmegaConf.is_dict(node):
-            raise ConfigError(f"{path}: expected keys and values. Received: {node!r}")
+        try:
+            node = load_yaml(path)
+        except ConfigError:
+            continue  # one broken file stops no other run; choosing it says what is wrong
         store.store(
             group="experiment", name=name, node=node, package="_global_", provider=str(path)
         )
@@ -197,9 +197,7 @@ class Composed:
     choices: dict[str, str]
 
 
-def compose(
-    overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()
-) -> Composed:
+def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Composed:
     """Composes one run's config, and checks it.
 
     Args:
@@ -210,7 +208,6 @@ def compose(
         ConfigError: with every mistake found.
 
     Example:
-
     >>> compose(["model=mlp", "epochs=3"]).config.epochs
     3
     """
@@ -247,7 +244,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def build(node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any) -> Any:
+def build(
+    node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any
+) -> Any:
     """Calls what a node's `_target_` names, with the node's other keys as arguments.
 
     Args:
@@ -262,7 +261,6 @@ def build(node: Any, *args: Any, place: str = "config", partial: bool = False, *
             or if it refuses a value.
 
     Example:
-
     >>> build({"_target_": "collections.Counter"}, ["a", "a"])
     Counter({'a': 2})
     """

@@ -94,7 +94,6 @@ def did_you_mean(word: str, available: Iterable[str], label: str = "Available") 
         label: the word before the list.
 
     Example:
-
     >>> did_you_mean("epochz", ["epochs", "seed"])
     "Did you mean 'epochs'? Available: epochs, seed."
     """

@@ -73,6 +73,6 @@ def _job(config: dict, overrides: list[str], choices: dict[str, str]) -> None:
 def _run_one(job: Composed) -> None:
     import_quietly()
     from kx.summarize import show_end
-    from kx.train import train
+    from kx.training import train
 
     show_end(train(job))

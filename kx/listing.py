@@ -49,8 +49,8 @@ def show(
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("id", "name", "status", "started", "seconds", "validation", "test"):
         wraps = column in ("validation", "test")
-        justify = "right" if column == "seconds" else "left"
-        table.add_column(column, justify=justify, no_wrap=not wraps)
+        right = column == "seconds"
+        table.add_column(column, justify="right" if right else "left", no_wrap=not wraps)
     for row in rows:
         table.add_row(
             row["id"][:8], row["name"], row["status"], row["started"],
@@ -118,7 +118,10 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     client = MlflowClient(where)
     for run in runs:
         client.delete_run(run.info.run_id)
-    print(f"Deleted {len(runs)} runs. To remove their files too: mlflow gc --backend-store-uri {where}")
+    print(
+        f"Deleted {len(runs)} runs. To remove their files too:"
+        f" mlflow gc --backend-store-uri {where}"
+    )
     return 0
 
 
@@ -141,7 +144,9 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         if labelled:
             ranked = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
             most = "  ".join(f"{name} {value:.1%}" for name, value in ranked)
-            table.add_row(str(answer["input"]), answer["label"], f"{answer['confidence']:.1%}", most)
+            table.add_row(
+                str(answer["input"]), answer["label"], f"{answer['confidence']:.1%}", most
+            )
         else:
             table.add_row(str(answer["input"]), str(answer["value"]))
     _console().print(table)

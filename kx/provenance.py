@@ -90,7 +90,9 @@ def package_versions() -> dict[str, str]:
 def installed_packages() -> list[str]:
     """Returns all installed packages as `name==version`, sorted."""
     found = {
-        f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata
+        f"{d.metadata['Name']}=={d.version}"
+        for d in importlib.metadata.distributions()
+        if d.metadata
     }
     return sorted(found, key=str.lower)
 
@@ -103,7 +105,6 @@ def redact(value: Any, key: str = "") -> Any:
         key: under which it stood.
 
     Example:
-
     >>> redact({"api_key": "abc", "uri": "https://me:pw@host/x"})
     {'api_key': '***', 'uri': 'https://me:***@host/x'}
     """

@@ -75,7 +75,10 @@ def _code(tags: Mapping[str, str]) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="kx-worktree-") as folder:
         tree = Path(folder, "tree")
-        if provenance.git("worktree", "add", "--detach", str(tree), commit, folder=code.root) is None:
+        if (
+            provenance.git("worktree", "add", "--detach", str(tree), commit, folder=code.root)
+            is None
+        ):
             raise ReproductionError(
                 f"The run's commit {commit[:12]} is not in {code.root}. Fetch it (git fetch)."
             )
@@ -139,7 +142,6 @@ def first_differences(
         again: likewise.
 
     Example:
-
     >>> first_differences({"loss": [1.0, 0.5]}, {"loss": [1.0, 0.6]})
     [(2, 'loss', 0.5, 0.6)]
     """
@@ -148,7 +150,9 @@ def first_differences(
     for epoch in range(epochs):
         different = []
         for name in names:
-            pair = [h[name][epoch] if epoch < len(h.get(name, ())) else None for h in (recorded, again)]
+            pair = [
+                h[name][epoch] if epoch < len(h.get(name, ())) else None for h in (recorded, again)
+            ]
             if not _same(*pair):
                 different.append((epoch + 1, name, pair[0], pair[1]))
         if different:

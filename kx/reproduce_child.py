@@ -23,7 +23,7 @@ def main(job_file: str) -> None:
         from kx.launch import import_quietly
 
         import_quietly()
-        from kx.train import train
+        from kx.training import train
 
         job = Composed(OmegaConf.create(words["config"]), words["overrides"], words["choices"])
         run = train(job, tags={"kx.reproduces": words["of"]})

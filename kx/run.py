@@ -72,10 +72,8 @@ def _refuse_unsupported(args: argparse.Namespace) -> None:
         raise ConfigError("--resolve goes with --cfg or --help.")
 
 
-def _show(
-    parser: argparse.ArgumentParser, args: argparse.Namespace, config_dirs: list[str]
-) -> int:
-    """Lets Hydra answer its own questions: --help, --cfg, --info …"""
+def _show(parser: argparse.ArgumentParser, args: argparse.Namespace, config_dirs: list[str]) -> int:
+    """Lets Hydra answer its own questions (--help, --cfg, --info …)."""
     with hydra_session(config_dirs) as hydra:
         if args.help:
             hydra.app_help("run", parser, args)

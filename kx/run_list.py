@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-
-from kx import store  # noqa: F401  (sets MLflow's environment before its import)
 
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
+from kx import store  # noqa: F401  (sets MLflow's environment before its import)
 from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean  # noqa: E402
 
 _ALL = 50_000  # MLflow's largest page

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import keras
 from mlflow import MlflowClient
@@ -18,7 +20,7 @@ from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.run_list import find_run
-from kx.store import store_uri
+from kx.store import current_store, store_uri
 from kx.tracking import Tracker
 
 _SYSTEM = "system/"
@@ -36,7 +38,6 @@ class Run:
         history: metric to one value an epoch.
 
     Example:
-
         run = kx.load_run("latest")
         run.predict(["seven.png"])
     """
@@ -100,6 +101,11 @@ class Run:
         """
         import mlflow.artifacts
 
+        root = MlflowClient(self.uri).get_run(self.id).info.artifact_uri
+        if root.startswith("file://"):
+            local = Path(url2pathname(urlsplit(root).path), path)
+            if local.exists():
+                return local
         try:
             where = mlflow.artifacts.download_artifacts(
                 run_id=self.id, artifact_path=path, tracking_uri=self.uri
@@ -199,15 +205,10 @@ class Run:
 
 
 def _load_logged_model(run: Run) -> keras.Model:
-    import mlflow
     import mlflow.keras
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(run.uri)
-    try:
+    with current_store(run.uri):
         return mlflow.keras.load_model(f"runs:/{run.id}/model")
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:

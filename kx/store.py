@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kx.config import project_dir
 
@@ -35,3 +37,25 @@ def artifact_location(uri: str, experiment: str) -> str | None:
     folder = os.path.dirname(os.path.abspath(uri.removeprefix("sqlite:///")))
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in experiment)
     return f"file://{folder}/mlartifacts/{safe}"
+
+
+@contextmanager
+def current_store(uri: str | None) -> Iterator[None]:
+    """Makes a store MLflow's current one, and leaves all as it was.
+
+    MLflow's own `set_tracking_uri` also sets the environment, where the next run
+    of this process would find it.
+
+    Args:
+        uri: the tracking URI.
+    """
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    try:
+        with _use_tracking_uri(uri or ""):
+            yield
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before

@@ -31,6 +31,10 @@ def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and TensorFlow, and Keras's layer names and seed generators."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
+    # TensorFlow takes its global seed modulo 2^31 - 1, and tf.data's shuffle then
+    # compares its seeds with (0, 0), which fails where the second one is a tensor,
+    # as the pipeline's is: so never 0.
+    tf.random.set_seed(seed % (2**31 - 1) or 1)
 
 
 def _set_threads(intra_op: int, inter_op: int) -> None:
@@ -62,7 +66,10 @@ def thread_counts() -> dict[str, int]:
 
 def devices() -> Any:
     """Returns the names of the devices that TensorFlow sees."""
-    return [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+    return [
+        device.name.removeprefix("/physical_device:")
+        for device in tf.config.list_physical_devices()
+    ]
 
 
 def strategy(config: DictConfig) -> tf.distribute.Strategy:

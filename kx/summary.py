@@ -37,7 +37,9 @@ def forward_flops(model: keras.Model) -> int:
 
     specs = [tf.TensorSpec((1, *x.shape[1:]), x.dtype) for x in model.inputs]
     function = tf.function(lambda *x: model(list(x) if len(x) > 1 else x[0], training=False))
-    _, graph_def = convert_variables_to_constants_v2_as_graph(function.get_concrete_function(*specs))
+    _, graph_def = convert_variables_to_constants_v2_as_graph(
+        function.get_concrete_function(*specs)
+    )
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kx.store import artifact_location, store_uri  # sets MLflow's environment before its import
 import mlflow  # noqa: E402
 import yaml  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
@@ -22,6 +21,7 @@ from kx import provenance  # noqa: E402
 from kx.config import Composed, project_dir, resolved  # noqa: E402
 from kx.data.specs import Data  # noqa: E402
 from kx.errors import ConfigError, KxError  # noqa: E402
+from kx.store import artifact_location, current_store, store_uri  # sets MLflow's environment before its import
 
 # MLflow reports each step of its own at INFO: a run of seconds would drown in it.
 for _name in ("alembic", "mlflow"):
@@ -120,7 +120,10 @@ class MlflowTracker(Tracker):
         """
         import mlflow.keras
 
-        with _fluent(self.client.tracking_uri, self.run_id):
+        with (
+            current_store(self.client.tracking_uri),
+            mlflow.start_run(run_id=self.run_id, nested=True, log_system_metrics=False),
+        ):
             mlflow.keras.log_model(model, name="model", **kwargs)
 
     def end(self, status: str) -> None:
@@ -136,19 +139,9 @@ def _metric_name(name: str) -> str:
 
 
 @contextmanager
-def _fluent(uri: str, run_id: str) -> Iterator[None]:
-    """Makes a run MLflow's current one, leaving a notebook's own as it was."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        with mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
-            yield
-    finally:
-        mlflow.set_tracking_uri(before)
-
-
-@contextmanager
-def open_run(job: Composed, run_name: str, data: Data, extra: Mapping[str, Any]) -> Iterator[Tracker]:
+def open_run(
+    job: Composed, run_name: str, data: Data, extra: Mapping[str, Any]
+) -> Iterator[Tracker]:
     """Opens a run, logs all that is known at its start, and ends it.
 
     Args:
@@ -217,7 +210,11 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
 
 
 def _log_start(
-    client: MlflowClient, tracker: MlflowTracker, job: Composed, data: Data, extra: Mapping[str, Any]
+    client: MlflowClient,
+    tracker: MlflowTracker,
+    job: Composed,
+    data: Data,
+    extra: Mapping[str, Any],
 ) -> None:
     code = provenance.code_state(project_dir())
     config = provenance.redact(resolved(job.config))

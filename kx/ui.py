@@ -22,7 +22,9 @@ def open_ui(uri: str | None, *, host: str, port: int) -> int:
     if where.startswith(("http://", "https://")):
         print(f"The runs are on a server that has its own UI: {redact(where)}")
         return 0
-    print(f"MLflow UI on {redact(where)}\n\n  http://{host}:{port}/?workflowType=machine_learning\n")
+    print(
+        f"MLflow UI on {redact(where)}\n\n  http://{host}:{port}/?workflowType=machine_learning\n"
+    )
     print("Stop it with Ctrl-C.", flush=True)
     command = [
         sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", where,

@@ -91,9 +91,7 @@ def normalization(kind: str) -> keras.layers.Layer | None:
         return keras.layers.Normalization(axis=-1, name="normalize")
     if kind == "none":
         return None
-    raise ConfigError(
-        f"data.normalize: expected rescale, standardize or none. Received: {kind!r}."
-    )
+    raise ConfigError(f"data.normalize: expected rescale, standardize or none. Received: {kind!r}.")
 
 
 def image_data(

@@ -124,8 +124,12 @@ def _in_memory(
     prepared: tf.data.Dataset, num_examples: int, data: Data, split: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads a split into two tensors, checking that examples are as the specs say."""
-    inputs = np.empty((num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype)
-    targets = np.empty((num_examples, *data.targets.shape), tf.as_dtype(data.targets.dtype).as_numpy_dtype)
+    inputs = np.empty(
+        (num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype
+    )
+    targets = np.empty(
+        (num_examples, *data.targets.shape), tf.as_dtype(data.targets.dtype).as_numpy_dtype
+    )
     position = 0
     try:
         for batch, answers in prepared.batch(1024).as_numpy_iterator():
@@ -140,7 +144,8 @@ def _in_memory(
         ) from error
     if position != num_examples:
         raise DataError(
-            f"The {split} split of {data.name} promised {num_examples} examples and gave {position}."
+            f"The {split} split of {data.name} promised {num_examples} examples and gave"
+            f" {position}."
         )
     with tf.device("CPU"):
         return tf.constant(inputs), tf.constant(targets)

@@ -35,7 +35,9 @@ def show(job: Composed, out: str, num: int) -> None:
     print(f"{'targets':<12}{data.targets.dtype} {data.targets.shape}")
     if data.targets.class_names:
         names = data.targets.class_names
-        print(f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}")
+        print(
+            f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
+        )
     examples = list(data.train.take(num).as_numpy_iterator())
     raw = [inputs for inputs, _ in examples]
     labels = [_label(target, data) for _, target in examples]

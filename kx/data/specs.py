@@ -25,7 +25,6 @@ class Spec:
         standard_deviation: likewise.
 
     Example:
-
     >>> Spec((28, 28, 1), "uint8").shape
     (28, 28, 1)
     """
@@ -50,7 +49,11 @@ class Spec:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:
         """Returns the spec that `to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,6 @@ def limited(
         balanced: whether each class gets the same number, as far as it has them.
 
     Example:
-
     >>> labels = np.array([0] * 90 + [1] * 10)
     >>> np.bincount(labels[limited(np.arange(100), labels, 20, seed=0)]).tolist()
     [10, 10]
@@ -106,7 +105,6 @@ def fingerprint(*parts: Any) -> str:
     """Returns a short hash of arrays, strings and plain values.
 
     Example:
-
     >>> fingerprint(np.zeros(3), "cifar10") == fingerprint(np.zeros(3), "cifar10")
     True
     """

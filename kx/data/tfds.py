@@ -179,9 +179,7 @@ def _image_shape(builder: Any, image_size: list[int] | None) -> tuple[int, int, 
     height, width, channels = features["image"].shape
     if image_size is not None:
         if len(image_size) != 2:
-            raise DataError(
-                f"data.image_size: expected [height, width]. Received: {image_size!r}."
-            )
+            raise DataError(f"data.image_size: expected [height, width]. Received: {image_size!r}.")
         height, width = image_size
     if height is None or width is None:
         raise DataError(

@@ -37,7 +37,9 @@ class Servable(tf.Module):
         raw: spec of a batch of raw examples.
     """
 
-    def __init__(self, preparation: Any, model: keras.Model, task: Task, raw: tf.TensorSpec) -> None:
+    def __init__(
+        self, preparation: Any, model: keras.Model, task: Task, raw: tf.TensorSpec
+    ) -> None:
         super().__init__()
         self.preparation = preparation
         self.model_variables = [v.value for v in model.variables]
@@ -141,8 +143,11 @@ def _compare(
     (work / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(_RELOAD), str(work / "settings.json")],
-        capture_output=True, text=True, check=False, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
     if done.returncode:
         raise ExportError(
             "The exported model cannot be loaded in a fresh process; it was removed.\n"

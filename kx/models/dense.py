@@ -70,7 +70,6 @@ def mlp(
         A model that gives scores of shape `(batch, outputs.units)`.
 
     Example:
-
     >>> model = mlp(Spec((13,), "float32"), Outputs(3), hidden_units=[32])
     >>> model.output_shape
     (None, 3)

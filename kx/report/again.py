@@ -61,7 +61,9 @@ def evaluate_run(
         batch_size=config.batch_size, history=run.history,
     )  # fmt: skip
     own_data = not overrides
-    path = f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
+    path = (
+        f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_report(
             findings,
@@ -114,15 +116,17 @@ def _as_trained(data: Data, spec: dict[str, Any], preparation: Any) -> Data:
     """Returns the data, prepared as the run's own was, its classes numbered likewise."""
     trained: Spec = spec["targets"]
     if data.kind != spec["kind"]:
-        raise DataError(f"The model was trained on {spec['kind']} data. Received: {data.kind} data.")
+        raise DataError(
+            f"The model was trained on {spec['kind']} data. Received: {data.kind} data."
+        )
     data.prepare = lambda raw: preparation.prepare(raw[None])[0]
     data.inputs = spec["inputs"]
     names, own = data.targets.class_names, trained.class_names
     if names != own:
         if names is None or own is None or not set(names) <= set(own) or data.targets.shape != ():
             raise DataError(
-                f"This data has other classes than the model: expected {', '.join(own or ('none',))}."
-                f" Received: {', '.join(names or ('none',))}."
+                "This data has other classes than the model: expected"
+                f" {', '.join(own or ('none',))}. Received: {', '.join(names or ('none',))}."
             )
         number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
         for split, dataset in data.splits.items():

@@ -71,7 +71,9 @@ def class_findings(
         },
         figures={
             "confusion_matrix": figures.confusion_matrix(matrix, class_names),
-            "roc": figures.roc(targets[:, None] == labels, probabilities, class_names[:_MAX_CURVES]),
+            "roc": figures.roc(
+                targets[:, None] == labels, probabilities, class_names[:_MAX_CURVES]
+            ),
             "precision_recall": figures.precision_recall(
                 targets[:, None] == labels, probabilities, class_names[:_MAX_CURVES]
             ),
@@ -89,7 +91,11 @@ def _averages(details: Any) -> dict[str, float]:
     found = {}
     for average in ("macro", "weighted"):
         row = details[f"{average} avg"]
-        for metric, column in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+        for metric, column in (
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("f1", "f1-score"),
+        ):
             found[f"{metric}_{average}"] = float(row[column])
     return found
 
@@ -107,9 +113,14 @@ def _areas(targets: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -
             roc = metrics.roc_auc_score(targets == 1, probabilities[:, 1])
             precision = metrics.average_precision_score(targets == 1, probabilities[:, 1])
         else:
-            roc = np.mean([metrics.roc_auc_score(targets == c, probabilities[:, c]) for c in present])
+            roc = np.mean(
+                [metrics.roc_auc_score(targets == c, probabilities[:, c]) for c in present]
+            )
             precision = np.mean(
-                [metrics.average_precision_score(targets == c, probabilities[:, c]) for c in present]
+                [
+                    metrics.average_precision_score(targets == c, probabilities[:, c])
+                    for c in present
+                ]
             )
     return {"roc_auc": float(roc), "average_precision": float(precision)}
 
@@ -125,7 +136,6 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, num_bins: int
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
 
     Example:
-
     >>> calibration_error(np.array([True, False]), np.array([0.9, 0.9]))
     0.4
     """

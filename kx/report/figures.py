@@ -210,7 +210,9 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
     return figure
 
 
-def picture_grid(pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = "") -> Figure:
+def picture_grid(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = ""
+) -> Figure:
     """Draws pictures in a grid, each with a line below.
 
     Args:

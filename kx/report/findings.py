@@ -68,7 +68,8 @@ def bootstrap(
         for _ in range(options.num_bootstrap_samples)
     ]
     tail = (1 - options.confidence_level) / 2 * 100
-    return {
-        name: tuple(float(v) for v in np.nanpercentile([d[name] for d in draws], [tail, 100 - tail]))
-        for name in draws[0]
-    }  # type: ignore[return-value]
+    intervals = {}
+    for name in draws[0]:
+        low, high = np.nanpercentile([draw[name] for draw in draws], [tail, 100 - tail])
+        intervals[name] = (float(low), float(high))
+    return intervals

@@ -37,7 +37,11 @@ def label_findings(
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             truth, answers, average=average, zero_division=0.0
         )
-        found |= {f"precision_{average}": precision, f"recall_{average}": recall, f"f1_{average}": f1}
+        found |= {
+            f"precision_{average}": precision,
+            f"recall_{average}": recall,
+            f"f1_{average}": f1,
+        }
     present = [i for i in range(len(class_names)) if 0 < truth[:, i].sum() < len(truth)]
     if present:
         roc = [metrics.roc_auc_score(truth[:, i], probabilities[:, i]) for i in present]
@@ -80,7 +84,13 @@ def _rows(truth: np.ndarray, answers: np.ndarray, class_names: tuple[str, ...]) 
 
     columns = precision_recall_fscore_support(truth, answers, average=None, zero_division=0.0)
     return [
-        {"label": name, "precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}
+        {
+            "label": name,
+            "precision": float(p),
+            "recall": float(r),
+            "f1": float(f),
+            "examples": int(n),
+        }
         for name, p, r, f, n in zip(class_names, *columns, strict=True)
     ]
 

@@ -90,7 +90,9 @@ def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[
     }
 
 
-def _report(class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any) -> Any:
+def _report(
+    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
+) -> Any:
     import numpy as np
     from scipy.special import expit
 

@@ -36,7 +36,6 @@ def classification(
         A task whose models give one score a class.
 
     Example:
-
     >>> classification(Spec((), "int32", class_names=("cat", "dog"))).outputs.units
     2
     """
@@ -84,7 +83,9 @@ def decode(class_names: tuple[str, ...], scores: Any) -> dict[str, Any]:
     }
 
 
-def _report(class_names: tuple[str, ...], top_k: int, targets: Any, scores: Any, options: Any) -> Any:
+def _report(
+    class_names: tuple[str, ...], top_k: int, targets: Any, scores: Any, options: Any
+) -> Any:
     from scipy.special import softmax
 
     from kx.report.classes import class_findings

@@ -44,7 +44,8 @@ def multilabel(
     if names is None or len(targets.shape) != 1:
         fitting = "regression" if names is None else "classification or task=binary"
         raise ConfigError(
-            f"task=multilabel expects several labels for each example. For this data: task={fitting}."
+            "task=multilabel expects several labels for each example. For this data:"
+            f" task={fitting}."
         )
 
     def metrics() -> list[keras.metrics.Metric]:
@@ -101,7 +102,9 @@ def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[
     }
 
 
-def _report(class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any) -> Any:
+def _report(
+    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
+) -> Any:
     from scipy.special import expit
 
     from kx.report.labels import label_findings

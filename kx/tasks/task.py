@@ -42,7 +42,9 @@ class Task:
     monitor: str
     monitor_mode: str
 
-    def compile(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any) -> None:
+    def compile(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any
+    ) -> None:
         """Compiles a model for this task.
 
         Args:
@@ -68,8 +70,7 @@ def one_class_each(targets: Spec, task: str) -> int:
         what = "numbers" if targets.class_names is None else "several labels for each example"
         fitting = "regression" if targets.class_names is None else "multilabel"
         raise ConfigError(
-            f"task={task} expects one class for each example. The data has {what}:"
-            f" task={fitting}."
+            f"task={task} expects one class for each example. The data has {what}: task={fitting}."
         )
     return len(targets.class_names)
 

@@ -1,0 +1,165 @@
+"""What the tests share: a project folder of their own, real data, and runs trained once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = Path(os.environ.get("KX_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, made the current one."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pyproject.toml").touch()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder whose store all tests of finished runs share."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "pyproject.toml").touch()
+    return folder
+
+
+@pytest.fixture
+def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared project folder, made the current one."""
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of short texts: sentiment, three moods, and several labels at once."""
+    good = ["a wonderful film", "great fun and moving", "I loved it", "brilliant acting"]
+    bad = ["a dull mess", "boring and lifeless", "I hated it", "terrible acting"]
+    generator = np.random.default_rng(0)
+    lines = ["review,sentiment,mood,topics,funny,sad"]
+    for number in range(240):
+        positive = number % 2 == 0
+        text = " ".join(generator.choice(good if positive else bad, 3))
+        mood = ("happy" if number % 4 == 0 else "calm") if positive else "angry"
+        topics = "plot|acting" if "acting" in text else "plot"
+        word = "good" if positive else "bad"
+        lines.append(f"{text},{word},{mood},{topics},{int(positive)},{int('dull' in text)}")
+    path = tmp_path_factory.mktemp("texts") / "reviews.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+FAMILIES = {
+    "image": ["model=cnn", "data=digits", "epochs=2", "model.filters=[8,16]"],
+    "row": ["model=mlp", "data=wine", "epochs=3", "batch_size=16"],
+    "number": ["model=mlp", "data=diabetes", "epochs=3"],
+    "text": ["data=text_csv", "data.text=review", "data.label=mood", "epochs=2"],
+    "binary": ["data=text_csv", "data.text=review", "data.label=sentiment", "task=binary"],
+    "multilabel": [
+        "data=text_csv", "data.text=review", "data.label=[funny,sad]", "task=multilabel",
+    ],
+}  # fmt: skip
+SMALL_TEXT = ["model=lstm", "model.units=8", "model.embedding_units=8", "data.sequence_length=12"]
+
+
+def family_overrides(family: str, texts: Path) -> list[str]:
+    """The overrides that train one family in a second or two."""
+    words = [*FAMILIES[family], "report.num_bootstrap_samples=20"]
+    if "data=text_csv" in words:
+        words += [f"data.path={texts}", *SMALL_TEXT]
+    if not any(word.startswith("epochs=") for word in words):
+        words.append("epochs=2")
+    return words
+
+
+@pytest.fixture(scope="session")
+def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
+    """A function from a family to its finished run, trained once in a session."""
+    import kx
+
+    runs: dict[str, object] = {}
+
+    def run_of(family: str) -> object:
+        if family not in runs:
+            before = Path.cwd()
+            os.chdir(home)
+            try:
+                runs[family] = kx.train(*family_overrides(family, texts), quiet=True)
+            finally:
+                os.chdir(before)
+        return runs[family]
+
+    yield run_of
+
+
+@pytest.fixture(scope="session")
+def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small random sets, prepared as TensorFlow Datasets prepares the real ones."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("tfds")
+    shapes = {
+        "cifar10": ("3.0.2", (32, 32, 3), 10),
+        "cifar100": ("3.0.2", (32, 32, 3), 100),
+        "mnist": ("3.0.1", (28, 28, 1), 10),
+        "fashion_mnist": ("3.0.1", (28, 28, 1), 10),
+    }
+    generator = np.random.default_rng(0)
+    for name, (version, shape, num_classes) in shapes.items():
+
+        features = {
+            "image": tfds.features.Image(shape=shape, encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=num_classes),
+        }
+        # What the real sets have besides; TFDS reads all of it.
+        if name.startswith("cifar"):
+            features["id"] = tfds.features.Text()
+        if name == "cifar100":
+            features["coarse_label"] = tfds.features.ClassLabel(num_classes=20)
+
+        def split(count: int, shape=shape, num_classes=num_classes, features=features):  # type: ignore[no-untyped-def]
+            columns = {
+                "image": generator.integers(0, 256, (count, *shape), dtype="uint8"),
+                "label": np.arange(count) % num_classes,
+                "id": [f"example_{i}" for i in range(count)],
+                "coarse_label": np.arange(count) % 20,
+            }
+            return tf.data.Dataset.from_tensor_slices({k: columns[k] for k in features})
+
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version=version,
+            data_dir=str(folder),
+            split_datasets={"train": split(400), "test": split(200)},
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+    return folder
+
+
+def needs_shared(name: str) -> Path:
+    """The folder of a shared data set; skips the test where it is absent."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"needs the data set {name} in {SHARED_DATA} (KX_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture
+def needs_git() -> None:
+    if shutil.which("git") is None:
+        pytest.skip("needs git")

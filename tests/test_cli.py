@@ -1,0 +1,387 @@
+"""The commands on runs: list, evaluate, predict, export, reproduce, look."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import FAMILIES, family_overrides
+
+import kx
+from kx.cli import main
+from kx.errors import ExportError, RunNotFoundError
+from kx.reproduce import first_differences
+from kx.run_list import best_run, list_runs
+from kx.store import store_uri
+
+
+def encoded_digits(folder: Path) -> list[Path]:
+    """The same digit in each format that is decoded, in another size."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    pixels = (load_digits().images[3] * 15.9).astype("uint8")
+    files = []
+    for kind in ("png", "jpeg", "gif", "bmp", "webp"):
+        files.append(folder / f"three.{kind}")
+        Image.fromarray(pixels).resize((40, 30)).convert("RGB").save(files[-1])
+    return files
+
+
+# --- naming runs
+
+
+def test_a_run_is_named_by_id_prefix_name_latest_and_best(
+    at_home: Path, trained: Callable[[str], kx.Run]
+) -> None:
+    run = trained("image")
+    for name in (run.id, run.id[:8], run.name):
+        assert kx.load_run(name).id == run.id
+    newest = max(list_runs(store_uri()), key=lambda r: r.info.start_time)
+    assert kx.load_run("latest").id == newest.info.run_id
+    assert kx.load_run("best", experiment="digits").status == "FINISHED"
+
+
+def test_best_is_by_the_tasks_metric_and_direction(project: Path) -> None:
+    for rate, epochs in ((1e-5, 1), (1e-2, 6)):
+        words = ["report=none", "tracking.system_metrics=false", f"epochs={epochs}"]
+        kx.train("data=wine", f"optimizer.learning_rate={rate}", *words, quiet=True)
+    best, worst = list_runs(store_uri())
+    assert best_run([worst, best]).info.run_id == best.info.run_id
+    score = "best/val_accuracy"
+    assert best.data.metrics[score] > worst.data.metrics[score]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "zz"])
+def test_a_run_that_is_not_there_is_an_error_with_the_latest(
+    at_home: Path, trained: Callable[[str], kx.Run], name: str
+) -> None:
+    trained("image")
+    with pytest.raises(RunNotFoundError, match="Latest runs: .*digits"):
+        kx.load_run(name)
+
+
+def test_no_run_at_all_says_how_to_start_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs"]) == 0
+    assert "python -m kx.run" in capsys.readouterr().out
+    assert main(["predict", "latest", "x"]) == 1
+    assert "There is no run" in capsys.readouterr().err
+    assert not (project / "mlflow.db").exists()
+
+
+def test_runs_lists_filters_and_deletes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = kx.train("data=wine", "epochs=1", "report=none", quiet=True)
+    assert main(["runs"]) == 0
+    assert run.id[:8] in capsys.readouterr().out
+    assert main(["runs", "--json", "--filter", 'metrics."test/accuracy" >= 0']) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["id"] == run.id and row["validation"]["accuracy"] == run.metrics["best/val_accuracy"]
+    assert main(["runs", "--status", "FAILED", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["runs", "--filter", "nonsense ==="]) == 1
+    assert main(["runs", "delete", "latest", "--yes"]) == 0
+    assert list_runs(store_uri()) == []
+
+
+# --- evaluate
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evaluate_finds_the_numbers_of_the_run(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    family: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    run = trained(family)
+    assert main(["evaluate", run.id, "--out", str(tmp_path / "report")]) == 0
+    assert "report.html" in capsys.readouterr().out
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
+    for name, value in found.items():
+        assert value == pytest.approx(run.metrics[f"test/{name}"], rel=1e-5, abs=1e-6)
+
+
+def test_evaluate_on_other_data_keeps_the_runs_vocabulary_and_classes(
+    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path
+) -> None:
+    from kx.report.again import evaluate_run
+
+    run = trained("binary")
+    other = tmp_path / "other.csv"
+    other.write_text(
+        "review,sentiment\n" + "a wonderful film,good\nthe dull mess,bad\nI loved it,good\n" * 8
+    )
+    before = kx.load_run(run.id).metrics
+    findings = evaluate_run(run, [f"data.path={other}", "data.test_fraction=0.5"])
+    assert findings.metrics["accuracy"] >= 0
+    assert kx.load_run(run.id).metrics == before  # the run's own scores stay
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--split", "tset"], "no 'tset' split"),
+        (["data.validation_fractio=0.2"], "Did you mean 'validation_fraction'"),
+        (["epochs=3"], "Expected data="),
+        (["data=wine"], "trained on image data"),
+    ],
+)
+def test_evaluate_refuses_what_does_not_fit(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    words: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["evaluate", trained("image").id, *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+# --- predict
+
+
+def test_predict_reads_every_image_format(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = encoded_digits(tmp_path)
+    assert main(["predict", trained("image").id, *map(str, files), "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer["input"] for answer in answers] == [str(file) for file in files]
+    for answer in answers:
+        assert set(answer) == {"input", "label", "confidence", "probabilities"}
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["confidence"] == max(answer["probabilities"].values())
+        assert answer["probabilities"][answer["label"]] == answer["confidence"]
+    assert main(["predict", trained("image").id, str(files[0])]) == 0
+    assert answers[0]["label"] in capsys.readouterr().out
+
+
+def test_predict_takes_texts_and_rows(
+    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path
+) -> None:
+    [text] = trained("text").predict(["a wonderful film"])
+    assert text["label"] in ("happy", "calm", "angry")
+    row = trained("row")
+    columns = row.bundle().spec()["inputs"].column_names
+    numbers = [13.0, 2.0, 2.3, 17.0, 100.0, 2.8, 3.0, 0.3, 2.0, 5.0, 1.0, 3.0, 1000.0]
+    line = ",".join(map(str, numbers))
+    file = tmp_path / "wines.csv"
+    file.write_text(",".join(columns) + f"\n{line}\n{line}\n")
+    one, two, three, four = row.predict([line, numbers, file])
+    assert one["probabilities"] == two["probabilities"] == three["probabilities"]
+    assert three["input"].endswith("wines.csv:1") and four["input"].endswith(":2")
+    [number] = trained("number").predict(["59,2,32.1,101,157,93.2,38,4,4.86,87"])
+    assert set(number) == {"input", "value"} and 0 < number["value"] < 500
+    [labels] = trained("multilabel").predict(["a dull mess"])
+    assert set(labels["probabilities"]) == {"funny", "sad"}
+
+
+@pytest.mark.parametrize(("family", "bad"), [("image", "text.png"), ("row", "1,2,3")])
+def test_predict_names_the_input_that_it_cannot_read(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    tmp_path: Path,
+    family: str,
+    bad: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "text.png").write_text("not an image")
+    word = str(tmp_path / bad) if bad.endswith("png") else bad
+    assert main(["predict", trained(family).id, word]) == 1
+    said = capsys.readouterr().err
+    assert word in said and "xpected" in said and "Traceback" not in said
+    assert main(["predict", trained("image").id, "nowhere.png"]) == 1
+    assert "nowhere.png" in capsys.readouterr().err
+
+
+# --- export
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_takes_raw_input_and_answers_like_the_model(
+    at_home: Path, trained: Callable[[str], kx.Run], family: str, tmp_path: Path
+) -> None:
+    run = trained(family)
+    folder = run.export(tmp_path / "exported")
+    assert {path.name for path in folder.iterdir()} == {
+        "saved_model", "model.keras", "model.weights.h5", "spec.json",
+    }  # fmt: skip
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    raw, answers = run.bundle().examples()
+    found = loaded.signatures["serving_default"](inputs=raw)
+    assert set(found) == set(answers)
+    for name, value in answers.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], value, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(found[name].numpy(), value)
+    one = loaded.signatures["serving_default"](inputs=raw[:1])
+    assert len(next(iter(one.values()))) == 1
+
+
+def test_an_export_that_differs_is_an_error_and_is_removed(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = kx.load_run(trained("row").id)
+    true_examples = type(run.bundle()).examples
+
+    def wrong(self: object) -> object:
+        raw, answers = true_examples(self)  # type: ignore[arg-type]
+        return raw, {k: v + 0.1 if v.dtype.kind == "f" else v for k, v in answers.items()}
+
+    monkeypatch.setattr(type(run.bundle()), "examples", wrong)
+    with pytest.raises(ExportError, match="largest difference"):
+        run.export(tmp_path / "exported")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_does_not_overwrite_unasked(
+    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(ExportError, match="--overwrite"):
+        trained("row").export(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+# --- reproduce
+
+
+@pytest.mark.parametrize("family", ["image", "text", "number"])
+def test_reproduce_is_equal_bit_for_bit(
+    at_home: Path,
+    trained: Callable[[str], kx.Run],
+    family: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["reproduce", trained(family).id]) == 0
+    assert "equal bit for bit" in capfd.readouterr().out
+
+
+def test_reproduce_shows_where_a_run_first_differs(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The user's own model has changed since: other code, other numbers."""
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunits: 4\n")
+    code = (
+        "import keras\n"
+        "def tiny(inputs, outputs, *, units: int = 4):\n"
+        "    x = keras.Input(inputs.shape)\n"
+        "    h = keras.layers.Dense(units, activation='relu')(x)\n"
+        "    return keras.Model(x, keras.layers.Dense(outputs.units)(h))\n"
+    )
+    (project / "mymodels.py").write_text(code)
+    words = ["-m", "kx.run", "model=tiny", "data=wine", "epochs=2", "report=none"]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (project / "mymodels.py").write_text(code.replace("'relu'", "'tanh'"))
+    assert main(["reproduce", "latest"]) == 1
+    printed = capfd.readouterr().out
+    assert "NOT reproduced" in printed and "first in epoch 1" in printed
+    assert "train/loss" in printed and "the current files" in printed
+
+
+def test_reproduce_takes_a_clean_commit_from_a_worktree(
+    project: Path, needs_git: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunits: 4\n")
+    code = (
+        "import keras\n"
+        "def tiny(inputs, outputs, *, units: int = 4):\n"
+        "    x = keras.Input(inputs.shape)\n"
+        "    return keras.Model(x, keras.layers.Dense(outputs.units)(x))\n"
+    )
+    (project / "mymodels.py").write_text(code)
+    (project / ".gitignore").write_text("mlflow.db*\nmlartifacts/\nruns/\n__pycache__/\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True)
+    words = ["-m", "kx.run", "model=tiny", "data=wine", "epochs=2", "report=none"]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    (project / "mymodels.py").write_text(code.replace("(x)", "(keras.ops.tanh(x))"))
+    subprocess.run(["git", *identity, "commit", "-qam", "second"], check=True)
+    assert main(["reproduce", "latest"]) == 0
+    assert "temporary worktree" in capfd.readouterr().out
+    listed = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True)
+    assert len(listed.stdout.splitlines()) == 1  # the worktree is gone
+
+
+def test_the_first_difference_is_found() -> None:
+    recorded = {"train/loss": [3.0, 2.0, 1.0], "epoch_seconds": [1.0, 1.0, 1.0]}
+    assert first_differences(recorded, {**recorded, "epoch_seconds": [9.0, 9.0, 9.0]}) == []
+    later = {**recorded, "train/loss": [3.0, 2.0, 1.0 + 1e-15]}
+    assert first_differences(recorded, later) == [(3, "train/loss", 1.0, 1.0 + 1e-15)]
+    shorter = {**recorded, "train/loss": [3.0]}
+    assert first_differences(recorded, shorter)[0][:2] == (2, "train/loss")
+    nan = {"train/loss": [float("nan")]}
+    assert first_differences(nan, nan) == []
+
+
+# --- looking before running
+
+
+@pytest.mark.parametrize("family", ["image", "row", "text"])
+def test_summary_shows_the_model_without_training(
+    project: Path, texts: Path, family: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [w for w in family_overrides(family, texts) if "bootstrap" not in w]
+    assert main(["summary", *words]) == 0
+    printed = capsys.readouterr().out
+    for word in ("Total params", "FLOPs", "activations", "prepared input", "train examples"):
+        assert word in printed
+    assert not (project / "runs").exists() and not (project / "mlflow.db").exists()
+
+
+def test_summary_counts_the_operations_of_a_dense_net() -> None:
+    import keras
+
+    from kx.summary import forward_flops
+
+    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(20, use_bias=False)])
+    assert forward_flops(model) == 2 * 10 * 20
+
+
+@pytest.mark.parametrize("words", [[], ["data=cifar10", "augment=[crop_flip,rotate]"]])
+def test_data_show_writes_a_picture(
+    project: Path, words: list[str], tfds_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if words:
+        words = [*words, f"data.data_dir={tfds_folder}"]
+    assert main(["data", "show", *words, "--out", "grid.png", "--num", "4"]) == 0
+    assert (project / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert "classes" in capsys.readouterr().out
+
+
+def test_data_show_prints_texts_as_a_table(
+    project: Path, texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=text_csv", f"data.path={texts}", "data.text=review", "data.label=mood"]
+    assert main(["data", "show", *words]) == 0
+    assert "angry" in capsys.readouterr().out
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    for verb in ("run", "runs", "ui", "evaluate", "predict", "export", "reproduce", "summary"):
+        assert f"    {verb} " in printed
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert kx.__version__ in capsys.readouterr().out

@@ -1,0 +1,201 @@
+"""The config room: what composes, what is refused, and how it is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kx.config import compose, compose_all, project_dir, resolved
+from kx.errors import ConfigError
+from kx.run import main
+
+
+def mistakes_of(*words: str) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigError) as caught:
+        compose(list(words))
+    return [(mistake.place, mistake.message) for mistake in caught.value.mistakes]
+
+
+def test_a_typo_names_the_place_what_was_meant_and_what_exists(project: Path) -> None:
+    [(place, message)] = mistakes_of("epochz=3")
+    assert place == "command line: epochz=3"
+    assert "Did you mean 'epochs'?" in message and "batch_size" in message
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("model=cnnn", "Did you mean 'cnn'?"),
+        ("model.filterz=[3]", "Did you mean 'filters'?"),
+        ("callbacks.early_stoping.patience=3", "Did you mean 'early_stopping'?"),
+        ("learning_rate=0.1", "Did you mean 'optimizer.learning_rate'?"),
+        ("epochs=many", "expected a whole number"),
+        ("epochs=1.5", "expected a whole number"),
+        ("model.dense_units=big", "expected a whole number"),
+        ("model.filters=32", "expected a list"),
+        ("deterministic=3", "expected true or false"),
+        ("+model.foo=1", "has no argument 'foo'"),
+        ("optimizer.learning_rate=-1", "greater than 0"),
+        ("epochs=0", "at least 1"),
+        ("model.dropout=1", "less than 1"),
+        ("precision=float31", "one of float32"),
+        ("report.splits=[tets]", "one of train, validation, test"),
+        ("data.cache=ram", "one of auto, memory, disk"),
+        ("jit_compile=maybe", "expected"),
+        ("epochs", "Expected KEY=VALUE"),
+        ("seed=1,2", "add -m"),
+        ("model.filters=1,2", "[1,2]"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_clear_error(
+    project: Path, word: str, said: str
+) -> None:
+    [(place, message)] = mistakes_of(word)
+    assert place.startswith("command line") and word in place
+    assert said in message
+
+
+def test_all_mistakes_come_at_once_from_command_line_and_experiment(project: Path) -> None:
+    (project / "experiments").mkdir()
+    (project / "experiments" / "study.yaml").write_text(
+        "epochz: 3\nmodel:\n  filterz: 3\noptimizer:\n  learning_rate: fast\n"
+    )
+    found = mistakes_of("experiment=study", "data=digitz", "batch_size=0")
+    places = [place for place, _ in found]
+    assert len(found) == 5
+    assert "experiments/study.yaml, line 1" in places
+    assert "experiments/study.yaml, line 3" in places
+    assert "experiments/study.yaml, line 5" in places
+    assert "command line: batch_size=0" in places
+
+
+def test_an_experiment_that_chooses_a_missing_option_is_named(project: Path) -> None:
+    (project / "experiments").mkdir()
+    (project / "experiments" / "study.yaml").write_text("defaults:\n  - override /model: cnnn\n")
+    [(place, message)] = mistakes_of("experiment=study")
+    assert place == "experiments/study.yaml" and "Did you mean 'cnn'?" in message
+
+
+def test_one_broken_experiment_does_not_stop_the_others(project: Path) -> None:
+    (project / "experiments").mkdir()
+    (project / "experiments" / "broken.yaml").write_text("epochs: [3\n")
+    assert compose(["epochs=2"]).config.epochs == 2
+    [(place, message)] = mistakes_of("experiment=broken")
+    assert place.endswith("broken.yaml") and "YAML" in message
+
+
+def test_the_command_line_wins_over_the_experiment_and_it_over_the_defaults(project: Path) -> None:
+    (project / "experiments").mkdir()
+    (project / "experiments" / "study.yaml").write_text(
+        "defaults:\n  - override /model: mlp\nepochs: 7\noptimizer:\n  learning_rate: 1e-4\n"
+    )
+    job = compose(["experiment=study", "epochs=9"])
+    assert job.choices["model"] == "mlp" and job.config.epochs == 9
+    assert job.config.optimizer.learning_rate == 1e-4
+
+
+def test_data_chooses_its_task_and_model_and_the_user_wins(project: Path) -> None:
+    assert compose(["data=diabetes"]).choices["task"] == "regression"
+    assert compose(["data=wine"]).choices["model"] == "mlp"
+    assert compose(["data=wine", "model=linear"]).choices["model"] == "linear"
+    assert compose(["model=linear", "data=wine"]).choices["model"] == "linear"
+
+
+def test_augmentations_compose_in_order(project: Path) -> None:
+    config = compose(["data=cifar10", "augment=[rotate,flip]"]).config
+    assert list(config.augment) == ["rotate", "flip"]
+    assert not compose(["augment=none"]).config.augment
+
+
+def test_a_callback_is_patched_removed_or_added_by_name(project: Path) -> None:
+    config = compose(
+        ["callbacks.early_stopping.patience=3", "callbacks.checkpoint_last=null"]
+    ).config
+    assert config.callbacks.early_stopping.patience == 3
+    assert config.callbacks.checkpoint_last is None
+    added = compose(["+callbacks.mine={_target_: keras.callbacks.TerminateOnNaN}"]).config
+    assert "mine" in added.callbacks
+
+
+def test_a_schedule_takes_the_place_of_reduce_lr_on_plateau(project: Path) -> None:
+    assert compose(["schedule=cosine"]).config.callbacks.reduce_lr_on_plateau is None
+    assert compose([]).config.callbacks.reduce_lr_on_plateau is not None
+
+
+def test_a_sweep_makes_a_job_for_each_combination_and_reports_all_mistakes(project: Path) -> None:
+    jobs = compose_all(["model=cnn,mlp", "seed=1,2"], multirun=True)
+    assert [(j.choices["model"], j.config.seed) for j in jobs] == [
+        ("cnn", 1), ("cnn", 2), ("mlp", 1), ("mlp", 2),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        compose_all(["model=cnn,cnnn", "seed=1,x"], multirun=True)
+    assert len(caught.value.mistakes) == 2
+
+
+def test_the_project_is_the_nearest_folder_upward(project: Path) -> None:
+    inside = project / "a" / "b"
+    inside.mkdir(parents=True)
+    assert project_dir(inside) == project
+    (project / "a" / "conf").mkdir()
+    assert project_dir(inside) == project / "a"
+
+
+def test_resolved_keeps_the_run_folder_symbolic(project: Path) -> None:
+    config = resolved(compose([]).config)
+    assert config["callbacks"]["checkpoint_best"]["filepath"].startswith("${run_dir}/")
+    assert config["run_dir"] is None
+
+
+def test_a_users_own_target_is_checked_without_importing_it(project: Path) -> None:
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunitz: 3\n")
+    (project / "mymodels.py").write_text(
+        "raise RuntimeError('imported')\ndef tiny(inputs, outputs, *, units=16): ...\n"
+    )
+    sys.path.insert(0, str(project))
+    try:
+        [(place, message)] = mistakes_of("model=tiny")
+    finally:
+        sys.path.remove(str(project))
+    assert place == "command line: model=tiny"
+    assert "model.unitz" in message and "Did you mean 'units'?" in message
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["epochz=3"], ["epochs=0"]])
+def test_answers_before_anything_heavy_is_imported(words: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from kx.run import main\n"
+        f"code = main({words!r})\n"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\nsys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "AssertionError" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (1 if words[0].startswith("epoch") else 0)
+
+
+def test_help_lists_the_users_options_beside_ours(project: Path) -> None:
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\n")
+    (project / "experiments").mkdir()
+    (project / "experiments" / "study.yaml").write_text("epochs: 2\n")
+    command = [sys.executable, "-m", "kx.run", "--help"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "model: cnn, linear, lstm, mlp, mnist_cnn, resnet, tiny" in printed
+    assert "study" in printed and "digits_cnn" in printed
+
+
+def test_no_traceback_but_on_request(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["epochz=3"]) == 1
+    assert capsys.readouterr().err.startswith("kx: 1 mistake in the config")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ConfigError):
+        main(["epochz=3"])

@@ -1,0 +1,72 @@
+"""The contract of an option's file: it composes, and lists its function's arguments and defaults."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from kx.config import CONF_DIR, EXPERIMENTS_DIR, compose
+
+GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
+OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
+REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"]}
+# Runtime arguments, which kx gives.
+RUNTIME = {
+    "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch", "epochs", "name",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_every_option_composes(project: Path, group: str, option: str) -> None:
+    job = compose([f"{group}={option}", *REQUIRED.get(option, [])])
+    assert job.choices[group] == option
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_every_option_says_what_it_is_for(group: str, option: str) -> None:
+    lines = (CONF_DIR / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    said = lines[1] if lines[0].startswith("# @package") else lines[0]
+    assert said.startswith("# ") and len(said) > 15
+    assert len(lines) <= 36
+
+
+def nodes() -> list[tuple[str, str, dict]]:
+    found = []
+    for group, option in OPTIONS:
+        content = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{option}.yaml"))
+        for node in [content, *(v for v in content.values() if isinstance(v, dict))]:
+            if str(node.get("_target_", "")).startswith("kx."):
+                found.append((group, option, node))
+    return found
+
+
+@pytest.mark.parametrize(("group", "option", "node"), nodes(), ids=lambda v: str(v)[:24])
+def test_file_and_signature_agree(group: str, option: str, node: dict) -> None:
+    module, _, name = node["_target_"].rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    listed = {key: value for key, value in node.items() if key not in ("_target_", "defaults")}
+    tunable = {
+        key: parameter.default
+        for key, parameter in parameters.items()
+        if key not in RUNTIME and not (group == "model" and key in ("inputs", "outputs"))
+    }
+    assert set(listed) - RUNTIME == set(tunable)
+    for key, default in tunable.items():
+        if listed[key] == "???":
+            assert default is inspect.Parameter.empty
+        elif option != "warmup_cosine":  # the same function with another default
+            expected = list(default) if isinstance(default, tuple) else default
+            assert listed[key] == expected, key
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS_DIR.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_has_a_head_and_composes(project: Path, path: Path) -> None:
+    head = path.read_text(encoding="utf-8").split("defaults:")[0]
+    for word in ("Question:", "Command:", "Time:", "Score:"):
+        assert word in head
+    assert "TBD" not in head
+    assert compose([f"experiment={path.stem}"]).choices["experiment"] == path.stem

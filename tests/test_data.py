@@ -1,0 +1,216 @@
+"""The contract of a data option, over every shipped one, and the sources' own promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kx import fitting
+from kx.config import compose
+from kx.data import Data
+from kx.data.images import decode_image
+from kx.data.splits import fingerprint, limited, split_indices
+from kx.data.tables import decode_row, encode_rows
+from kx.data.text import text_csv
+from kx.errors import DataError
+
+OPTIONS = [
+    "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds", "text_csv",
+]  # fmt: skip
+
+
+def make(option: str, tfds_folder: Path, texts: Path, *words: str) -> Data:
+    extra = {
+        "tfds": ["data.name=mnist", f"data.data_dir={tfds_folder}"],
+        "text_csv": [f"data.path={texts}", "data.text=review", "data.label=mood"],
+    }.get(option, [])
+    if option in ("cifar10", "cifar100", "mnist", "fashion_mnist"):
+        extra = [f"data.data_dir={tfds_folder}"]
+    return fitting.make_data(compose([f"data={option}", *extra, *words]).config)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_data_option_keeps_the_contract(
+    project: Path, option: str, tfds_folder: Path, texts: Path
+) -> None:
+    """The harness: splits of known size, examples as the specs say, a stable fingerprint."""
+    data = make(option, tfds_folder, texts)
+    assert {"train", "validation", "test"} <= set(data.splits)
+    for split in data.splits.values():
+        assert int(split.cardinality()) > 0
+        raw, target = next(iter(split))
+        prepared = data.prepare(raw)
+        assert tuple(prepared.shape) == data.inputs.shape
+        assert prepared.dtype.name == data.inputs.dtype
+        assert tuple(target.shape) == data.targets.shape and target.dtype.name == data.targets.dtype
+    assert data.kind in ("image", "row", "text") and data.name and data.source
+    again = make(option, tfds_folder, texts)
+    assert data.fingerprint == again.fingerprint != ""
+    other = make(option, tfds_folder, texts, "data.split_seed=1")
+    assert data.fingerprint != other.fingerprint
+    for split in data.splits:
+        first = [y.tobytes() for _, y in data.splits[split].as_numpy_iterator()]
+        second = [y.tobytes() for _, y in again.splits[split].as_numpy_iterator()]
+        assert first == second
+
+
+@pytest.mark.parametrize("option", ["digits", "cifar10", "wine"])
+def test_limit_takes_a_fixed_balanced_part(
+    project: Path, option: str, tfds_folder: Path, texts: Path
+) -> None:
+    data = make(option, tfds_folder, texts, "data.limit=60", "data.validation_fraction=0.5")
+    labels = [int(y) for part in ("train", "validation") for _, y in data.splits[part]]
+    counts = np.bincount(labels)
+    assert len(labels) == 60 and counts.max() - counts.min() <= 1
+
+
+def test_validation_is_taken_from_train_and_the_splits_share_nothing(project: Path) -> None:
+    labels = np.arange(500) % 5
+    parts = split_indices(labels, validation_fraction=0.1, test_fraction=0.2)
+    together = np.concatenate(list(parts.values()))
+    assert sorted(together) == list(range(500))
+    assert [len(parts[k]) for k in ("train", "validation", "test")] == [360, 40, 100]
+    for part in parts.values():
+        assert len(set(np.bincount(labels[part]))) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 4), min_size=12, max_size=80),
+    st.integers(1, 80),
+    st.integers(0, 3),
+)
+def test_limited_is_balanced_as_far_as_it_can_be(labels: list[int], limit: int, seed: int) -> None:
+    given_labels = np.array(labels)
+    chosen = limited(np.arange(len(labels)), given_labels, limit, seed)
+    assert len(chosen) == min(limit, len(labels)) == len(set(chosen.tolist()))
+    taken = np.bincount(given_labels[chosen], minlength=5)
+    there = np.bincount(given_labels, minlength=5)
+    short = taken < there  # a class that has more to give has no less than any other, but one
+    if short.any():
+        assert taken[short].min() >= taken.max() - 1
+
+
+def test_too_few_examples_are_refused() -> None:
+    with pytest.raises(DataError, match="too few"):
+        split_indices(np.zeros(1, "int64"), validation_fraction=0.5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_image_format_of_any_size_is_decoded_to_one_shape(channels: int) -> None:
+    import io
+
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype="uint8")
+    prepare = decode_image((16, 12, channels))
+    for kind, mode in [
+        ("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGBA"), ("PNG", "L"), ("PNG", "P"), ("GIF", "P"),
+        ("BMP", "RGB"), ("WEBP", "RGB"), ("WEBP", "RGBA"),
+    ]:  # fmt: skip
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(buffer, kind)
+        image = prepare(tf.constant(buffer.getvalue()))
+        assert image.shape == (16, 12, channels) and image.dtype == tf.uint8, (kind, mode)
+
+
+def test_an_image_of_the_right_size_is_not_touched() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype="uint8")
+    encoded = tf.io.encode_png(pixels)
+    np.testing.assert_array_equal(decode_image((16, 12, 3))(encoded), pixels)
+
+
+def test_rows_read_back_to_the_same_numbers() -> None:
+    values = np.random.default_rng(0).normal(scale=1e6, size=(50, 4)).astype("float32")
+    values[0] = [0.1, 1e-30, -3.0, 1e30]
+    read = [decode_row(4)(tf.constant(line)).numpy() for line in encode_rows(values)]
+    np.testing.assert_array_equal(np.stack(read), values)
+
+
+def test_the_vocabulary_is_that_of_the_training_split(texts: Path) -> None:
+    data = text_csv(str(texts), text="review", label="sentiment", max_tokens=10)
+    assert data.inputs.vocabulary_size is not None and data.inputs.vocabulary_size <= 10
+    assert data.targets.class_names == ("bad", "good")
+
+
+def test_chinese_is_split_into_characters(tmp_path: Path) -> None:
+    rows = ["text,label"] + ["很好吃，送得快,好" if i % 2 else "难吃，太慢了,坏" for i in range(40)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(rows).replace("，", " "), encoding="utf-8")
+    data = text_csv(str(path), split="character", standardize=None, sequence_length=8)
+    raw, _ = next(iter(data.train))
+    assert np.count_nonzero(data.prepare(raw)) >= 6
+    assert set(data.targets.class_names or ()) == {"好", "坏"}
+
+
+def test_several_labels_from_columns_or_from_one(texts: Path) -> None:
+    columns = text_csv(str(texts), text="review", label=["funny", "sad"])
+    assert columns.targets.shape == (2,) and columns.targets.class_names == ("funny", "sad")
+    joined = text_csv(str(texts), text="review", label="topics", label_separator="|")
+    assert joined.targets.class_names == ("acting", "plot")
+    assert {tuple(y.numpy()) for _, y in joined.train} <= {(0.0, 1.0), (1.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"path": "nowhere.csv"}, "no file"),
+        ({"text": "reviev"}, "Did you mean 'review'"),
+        ({"label": ["sentiment"]}, "columns of 0 and 1"),
+        ({"label": "review"}, "column of the classes"),
+    ],
+)
+def test_what_cannot_be_read_is_named(texts: Path, words: dict, said: str) -> None:
+    arguments = {"path": str(texts), "text": "review", "label": "sentiment", **words}
+    if words.get("label") == "review":  # a class for nearly every row
+        lines = ["review,x"] + [f"text {i},word {i}" for i in range(200)]
+        unique = texts.parent / "unique.csv"
+        unique.write_text("\n".join(lines))
+        arguments |= {"path": str(unique), "label": "x"}
+    with pytest.raises(DataError, match=said):
+        text_csv(**arguments)
+
+
+def test_an_empty_label_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\ngood,1\nbad,\nfine,0\n")
+    with pytest.raises(DataError, match="line 3"):
+        text_csv(str(path))
+
+
+def test_a_tfds_set_that_is_not_there_ends_at_once_with_the_ways_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+    import time
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    begun = time.perf_counter()
+    with pytest.raises(DataError) as caught:
+        fitting.make_data(compose(["data=cifar10", f"data.data_dir={project}/none"]).config)
+    assert time.perf_counter() - begun < 30
+    message = str(caught.value)
+    for word in ("no network", f"{project}/none", "data.data_dir=", "data=digits"):
+        assert word in message
+
+
+def test_an_unknown_tfds_set_is_named(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Did you mean 'cifar10'"):
+        fitting.make_data(
+            compose(["data=tfds", "data.name=cifar_10", f"data.data_dir={tmp_path}"]).config
+        )
+
+
+def test_fingerprints_see_each_part() -> None:
+    assert fingerprint(np.zeros(2), "a") != fingerprint(np.zeros(2), "b")
+    assert fingerprint([b"a", b"b"]) != fingerprint([b"b", b"a"])

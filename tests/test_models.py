@@ -1,0 +1,112 @@
+"""The contract of a model option, over every shipped one, and what the papers say of sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kx.config import CONF_DIR, build, compose
+from kx.data import Outputs, Spec
+from kx.errors import ConfigError
+from kx.models.convolutional import cnn, mnist_cnn
+from kx.models.dense import linear, mlp
+from kx.models.recurrent import lstm
+from kx.models.residual import resnet
+
+IMAGE = Spec((32, 32, 3), "float32")
+ROW = Spec((13,), "float32")
+TEXT = Spec((12,), "int32", vocabulary_size=50)
+INPUTS = {
+    "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "linear": ROW, "mlp": ROW, "lstm": TEXT,
+}  # fmt: skip
+MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+
+
+def example(inputs: Spec, count: int = 2) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    if inputs.vocabulary_size:
+        return generator.integers(0, inputs.vocabulary_size, (count, *inputs.shape))
+    return generator.normal(size=(count, *inputs.shape)).astype("float32")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_builder_gives_an_uncompiled_model_of_raw_scores(
+    project: Path, name: str, tmp_path: Path
+) -> None:
+    """The harness of the contract: scores out, learns, saves and loads to the same answers."""
+    inputs = INPUTS[name]
+    model = build(compose([f"model={name}"]).config.model, inputs, Outputs(4))
+    assert isinstance(model, keras.Model) and not model.compiled
+    assert model.output_shape == (None, 4)
+    scores = model(example(inputs), training=False)
+    assert scores.dtype == "float32" and np.isfinite(scores).all()
+    assert not np.allclose(np.sum(scores, axis=-1), 1.0)  # no probabilities
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss)
+    before = [w.copy() for w in model.get_weights()]
+    model.fit(example(inputs, 8), np.arange(8) % 4, epochs=1, verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(changed) or name == "resnet"  # a fresh BatchNorm's unused shift may stay
+
+    expected = model(example(inputs), training=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(example(inputs), training=False), expected)
+
+
+def test_cnn_has_the_stated_parameters() -> None:
+    assert cnn(IMAGE, Outputs(10)).count_params() == 1_147_466
+
+
+def test_mnist_cnn_has_the_stated_parameters() -> None:
+    assert mnist_cnn(Spec((28, 28, 1), "float32"), Outputs(10)).count_params() == 1_199_882
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (56, 0.85)])
+def test_resnet_has_the_papers_parameters(depth: int, millions: float) -> None:
+    """He et al. 2015, table 6."""
+    weights = resnet(IMAGE, Outputs(10), depth=depth).trainable_variables
+    assert round(sum(int(np.prod(w.shape)) for w in weights) / 1e6, 2) == millions
+
+
+def test_what_people_tune_is_an_argument() -> None:
+    small = cnn(IMAGE, Outputs(10), filters=[8], dense_units=16, batch_normalization=True, l2=0.1)
+    assert small.count_params() < 50_000
+    assert any(isinstance(layer, keras.layers.BatchNormalization) for layer in small.layers)
+    assert small.losses
+    skips = mlp(ROW, Outputs(3), hidden_units=[8, 8], residual=True)
+    assert sum(isinstance(layer, keras.layers.Add) for layer in skips.layers) == 2
+    assert linear(ROW, Outputs(3)).count_params() == 13 * 3 + 3
+
+
+def test_padding_does_not_change_a_texts_scores() -> None:
+    model = lstm(TEXT, Outputs(2))
+    longer = lstm(Spec((20,), "int32", vocabulary_size=50), Outputs(2))
+    longer.set_weights(model.get_weights())
+    tokens = np.array([[3, 4, 5] + [0] * 9])
+    padded = np.array([[3, 4, 5] + [0] * 17])
+    np.testing.assert_allclose(model(tokens), longer(padded), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("builder", "inputs", "said"),
+    [
+        (cnn, ROW, "model=mlp"),
+        (cnn, Spec((4, 4, 1), "float32"), "at least 8 pixels"),
+        (mnist_cnn, Spec((4, 4, 1), "float32"), "at least 6 pixels"),
+        (lstm, IMAGE, "token ids"),
+        (mlp, TEXT, "model=lstm"),
+    ],
+)
+def test_unfitting_input_is_refused_with_what_fits(builder, inputs: Spec, said: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=said):
+        builder(inputs, Outputs(3))
+
+
+def test_resnet_refuses_a_depth_that_does_not_exist() -> None:
+    with pytest.raises(ConfigError, match="20, 32, 44, 56"):
+        resnet(IMAGE, Outputs(10), depth=21)

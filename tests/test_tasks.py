@@ -1,0 +1,142 @@
+"""The contract of a task option, over every shipped one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kx.config import CONF_DIR, build, compose
+from kx.data import Spec
+from kx.errors import ConfigError
+from kx.report import ReportOptions
+
+TARGETS = {
+    "classification": Spec((), "int32", class_names=("a", "b", "c", "d", "e", "f")),
+    "binary": Spec((), "int32", class_names=("no", "yes")),
+    "multilabel": Spec((3,), "float32", class_names=("x", "y", "z")),
+    "regression": Spec(
+        (), "float32", column_names=("price",), mean=(50.0,), standard_deviation=(10.0,)
+    ),
+}
+TASKS = sorted(path.stem for path in (CONF_DIR / "task").glob("*.yaml"))
+
+
+def task_of(name: str, *words: str):  # type: ignore[no-untyped-def]
+    config = compose([f"task={name}", *words]).config
+    return build(config.task, TARGETS[name], place="task")
+
+
+def some_targets(name: str, count: int = 40) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    if name == "multilabel":
+        return (generator.random((count, 3)) < 0.5).astype("float32")
+    if name == "regression":
+        return generator.normal(50, 10, count).astype("float32")
+    return (np.arange(count) % len(TARGETS[name].class_names or ())).astype("int32")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_keeps_the_contract(project: Path, name: str) -> None:
+    """The harness: scores that are learnt, judged, decoded and reported on."""
+    task = task_of(name)
+    targets = some_targets(name)
+    encoded = task.encode(targets)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(task.outputs.units)])
+    task.compile(model, keras.optimizers.Adam(0.01))
+    inputs = np.random.default_rng(1).normal(size=(len(targets), 4)).astype("float32")
+    history = model.fit(
+        inputs, encoded, epochs=3, verbose=0, validation_data=(inputs, encoded)
+    ).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert task.monitor in history and task.monitor in task.monitors(with_validation=True)
+    assert task.monitor_mode in ("min", "max")
+    scores = model.predict(inputs, verbose=0)
+    answers = task.decode(scores)
+    assert all(len(value) == len(targets) for value in answers.values())
+    findings = task.report(targets, scores, ReportOptions(num_bootstrap_samples=20))
+    assert findings.metrics and findings.figures and findings.tables
+    for metric, (low, high) in findings.intervals.items():
+        assert low <= findings.metrics[metric] + 1e-9 and findings.metrics[metric] - 1e-9 <= high
+
+
+@pytest.mark.parametrize("name", ["classification", "binary"])
+def test_perfect_scores_are_perfect(project: Path, name: str) -> None:
+    task = task_of(name)
+    targets = some_targets(name)
+    count = len(TARGETS[name].class_names or ())
+    scores = 50.0 * (2 * np.eye(count)[targets] - 1)
+    scores = scores[:, 1:] if name == "binary" else scores
+    findings = task.report(targets, scores, ReportOptions(num_bootstrap_samples=10))
+    for metric in ("accuracy", "f1_macro", "precision_macro", "recall_weighted", "roc_auc"):
+        assert findings.metrics[metric] == pytest.approx(1.0)
+    assert findings.metrics["expected_calibration_error"] == pytest.approx(0.0, abs=1e-6)
+    assert len(findings.worst) == 0
+    labels = [word.decode() for word in task.decode(scores.astype("float32"))["label"].numpy()]
+    assert labels == [(TARGETS[name].class_names or ())[i] for i in targets]
+
+
+def test_keras_and_scikit_learn_agree_on_accuracy(project: Path) -> None:
+    task = task_of("classification")
+    targets = some_targets("classification", 60)
+    scores = np.random.default_rng(0).normal(size=(60, 6)).astype("float32")
+    metrics = {metric.name: metric for metric in task.metrics()}
+    for metric in metrics.values():
+        metric.update_state(task.encode(targets), scores)
+    found = task.report(targets, scores, ReportOptions(num_bootstrap_samples=10)).metrics
+    assert float(metrics["accuracy"].result()) == pytest.approx(found["accuracy"])
+    assert float(metrics["top_5_accuracy"].result()) == pytest.approx(found["top_5_accuracy"])
+    assert float(task.loss(task.encode(targets), scores)) == pytest.approx(
+        found["log_loss"], abs=1e-5
+    )
+
+
+def test_the_threshold_decides(project: Path) -> None:
+    scores = np.array([[0.2], [3.0]], "float32")  # probabilities .55 and .95
+    low = task_of("binary").decode(scores)
+    high = task_of("binary", "task.threshold=0.9").decode(scores)
+    assert [b.decode() for b in low["label"].numpy()] == ["yes", "yes"]
+    assert [b.decode() for b in high["label"].numpy()] == ["no", "yes"]
+    labels = task_of("multilabel").decode(np.array([[5.0, -5.0, 5.0], [-5.0, -5.0, -5.0]]))
+    assert [b.decode() for b in labels["label"].numpy()] == ["x|z", ""]
+
+
+def test_regression_answers_in_the_targets_unit(project: Path) -> None:
+    task = task_of("regression")
+    np.testing.assert_allclose(task.encode(np.array([50.0, 60.0])), [[0.0], [1.0]])
+    np.testing.assert_allclose(task.decode(np.array([[0.0], [1.0]]))["value"], [[50.0], [60.0]])
+    mae = task.metrics()[0]
+    mae.update_state(task.encode(np.array([50.0, 60.0])), np.zeros((2, 1), "float32"))
+    assert float(mae.result()) == pytest.approx(5.0)
+
+
+def test_label_smoothing_and_another_loss_reach_keras(project: Path) -> None:
+    assert task_of("classification", "task.label_smoothing=0.1").loss.get_config()[
+        "label_smoothing"
+    ] == pytest.approx(0.1)
+    focal = "{_target_: keras.losses.CategoricalFocalCrossentropy, from_logits: true}"
+    loss = task_of("classification", f"task.loss={focal}").loss
+    assert isinstance(loss, keras.losses.CategoricalFocalCrossentropy)
+    with pytest.raises(ConfigError, match="from_logits: true"):
+        task_of("classification", "task.loss={_target_: keras.losses.CategoricalFocalCrossentropy}")
+    with pytest.raises(ConfigError, match="expected a Keras loss"):
+        task_of("classification", "task.loss=mse")
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "fits"),
+    [
+        ("classification", "regression", "task=regression"),
+        ("classification", "multilabel", "task=multilabel"),
+        ("binary", "classification", "task=classification"),
+        ("multilabel", "classification", "task=classification"),
+        ("regression", "classification", "task=classification"),
+    ],
+)
+def test_unfitting_targets_are_refused_with_the_task_that_fits(
+    project: Path, task: str, targets: str, fits: str
+) -> None:
+    with pytest.raises(ConfigError, match=fits):
+        build(compose([f"task={task}"]).config.task, TARGETS[targets], place="task")

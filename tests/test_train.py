@@ -1,0 +1,296 @@
+"""One run from end to end: what is trained, tracked, kept, and refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import FAMILIES
+from mlflow import MlflowClient
+
+import kx
+from kx.callbacks import TIMINGS
+from kx.errors import ConfigError, TrainingError
+from kx.run import main
+
+QUICK = ["report=none", "tracking=none"]
+SMALL = ["model.filters=[4]", "model.dense_units=8"]
+
+
+def files_of(run: kx.Run) -> set[str]:
+    root = run.artifact("config.yaml").parent
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_of_each_family_is_tracked_whole(
+    at_home: Path, trained: Callable[[str], kx.Run], family: str
+) -> None:
+    run = trained(family)
+    assert run.status == "FINISHED"
+    epochs = run.config["epochs"]
+    assert all(len(values) == epochs for values in run.history.values())
+    assert {"train/loss", "val/loss", "learning_rate", "examples_per_second"} <= set(run.history)
+    assert np.isfinite(list(run.metrics.values())).all()
+    assert {"test/loss", "best/epoch", "best/val_loss"} <= set(run.metrics)
+    files = files_of(run)
+    assert {
+        "config.yaml", "overrides.yaml", "environment/packages.txt", "model_summary.txt",
+        "report/test/report.html", "report/test/report.json", "bundle/spec.json",
+    } <= files  # fmt: skip
+    stored = kx.load_run(run.id)
+    assert stored.history == run.history and stored.config == run.config
+    assert {k: stored.metrics[k] for k in run.metrics} == run.metrics
+    tags = MlflowClient(run.uri).get_run(run.id).data.tags
+    assert tags["kx.fingerprint"] and tags["threads.intra_op"] and tags["version.keras"]
+    inputs = MlflowClient(run.uri).get_run(run.id).inputs.dataset_inputs
+    assert {i.tags[0].value for i in inputs} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_report_says_what_was_measured(
+    at_home: Path, trained: Callable[[str], kx.Run], family: str
+) -> None:
+    run = trained(family)
+    report = json.loads(run.artifact("report/test/report.json").read_text())
+    metric = {"number": "mae"}.get(family, "accuracy")
+    assert report["metrics"][metric] == pytest.approx(run.metrics[f"test/{metric}"], rel=1e-5)
+    page = run.artifact("report/test/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http://" not in page and "https://" not in page  # self-contained
+    figures = {path.stem for path in run.artifact("report/test").glob("*.png")}
+    expected = {
+        "image": {"confusion_matrix", "roc", "precision_recall", "reliability", "training"},
+        "number": {"predicted", "residuals", "training"},
+    }
+    assert expected.get(family, {"training"}) <= figures
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_loaded_run_answers_like_the_trained_one(
+    at_home: Path, trained: Callable[[str], kx.Run], family: str
+) -> None:
+    run = trained(family)
+    raw, answers = run.bundle().examples()
+    loaded = kx.load_run(run.id)
+    again = loaded.predictor.answers(raw)
+    for name, expected in answers.items():
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(again[name], expected, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(again[name], expected)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_others(project: Path) -> None:
+    words = ["model.filters=[4]", "epochs=2", "augment=[flip,rotate]", *QUICK]
+    first, again = (kx.train(*words, quiet=True) for _ in range(2))
+    other = kx.train(*words, "seed=1", quiet=True)
+    for name, values in first.history.items():
+        if name not in TIMINGS:
+            assert again.history[name] == values
+    assert other.history["train/loss"] != first.history["train/loss"]
+    for a, b in zip(first.model().get_weights(), again.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop", "lion", "muon"])
+def test_every_optimizer_learns(project: Path, optimizer: str) -> None:
+    run = kx.train("data=wine", f"optimizer={optimizer}", "epochs=8", *QUICK, quiet=True)
+    assert run.history["train/loss"][-1] < run.history["train/loss"][0]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine", "warmup", "step"])
+def test_a_schedule_moves_the_learning_rate(project: Path, schedule: str) -> None:
+    run = kx.train("data=wine", f"schedule={schedule}", "epochs=8", *QUICK, quiet=True)
+    rates = run.history["learning_rate"]
+    top = run.config["optimizer"]["learning_rate"]
+    assert max(rates) <= top * 1.0001
+    if schedule == "warmup":
+        assert rates[-1] == pytest.approx(top)
+    else:
+        assert rates[-1] < top * 0.2
+    if schedule == "step":
+        assert sorted({round(r / top, 6) for r in rates}) == [0.01, 0.1, 1.0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimizer.gradient_accumulation_steps=2"],
+        ["optimizer.use_ema=true", "optimizer.ema_momentum=0.5"],
+        ["optimizer.global_clipnorm=1.0"],
+        ["task.label_smoothing=0.1"],
+        ["precision=mixed_bfloat16"],
+        ["rematerialize=activations"],
+        ["jit_compile=true"],
+        ["run_eagerly=true"],
+        ["steps_per_execution=4"],
+        ["callbacks=none"],
+        ["callbacks=tensorboard"],
+        ["data.cache=disk"],
+        ["data.drop_remainder=false"],
+        ["strategy=one_device"],
+        ["data.normalize=standardize"],
+        ["data.normalize=none"],
+        ["debug=fast"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_keras_has_can_be_switched_on(project: Path, words: list[str]) -> None:
+    defaults = [] if words == ["debug=fast"] else ["epochs=2"]
+    run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *words, quiet=True)
+    assert np.isfinite(run.metrics["test/loss"])
+    keras.config.set_dtype_policy("float32")
+
+
+def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
+    words = ["data=wine", "epochs=3", "callbacks=none", *QUICK]
+    averaged = kx.train(*words, "optimizer.use_ema=true", "optimizer.ema_momentum=0.9", quiet=True)
+    plain = kx.train(*words, quiet=True)
+    assert averaged.history["train/loss"] == plain.history["train/loss"]  # the same training
+    assert averaged.history["val/loss"] != plain.history["val/loss"]  # judged by the average
+    assert averaged.history["val/loss"][-1] == pytest.approx(_validation_loss(averaged), rel=1e-4)
+
+
+def _validation_loss(run: kx.Run) -> float:
+    from kx import fitting
+    from kx.config import build, compose
+    from kx.data.pipeline import eval_batches, store
+
+    data = fitting.make_data(compose(["data=wine"]).config)
+    task = build(compose(["data=wine"]).config.task, data.targets)
+    batches = eval_batches(store(data, "validation"), batch_size=32, encode=task.encode)
+    return float(run.model().evaluate(batches, verbose=0, return_dict=True)["loss"])
+
+
+def test_early_stopping_keeps_the_best_epoch(project: Path) -> None:
+    run = kx.train(
+        "data=wine", "epochs=40", "optimizer.learning_rate=0.05", *QUICK,
+        "callbacks.early_stopping.patience=2", "callbacks.reduce_lr_on_plateau=null", quiet=True,
+    )  # fmt: skip
+    losses = run.history["val/loss"]
+    assert len(losses) < 40
+    assert run.metrics["best/val_loss"] == min(losses)
+    assert run.metrics["best/epoch"] == losses.index(min(losses)) + 1
+    assert _validation_loss(run) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_checkpoints_are_in_the_runs_folder(project: Path) -> None:
+    run = kx.train("data=wine", "epochs=2", *QUICK, quiet=True)
+    folder = project / "runs" / run.name / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {"best.weights.h5", "last.weights.h5"}
+
+
+def test_one_batch_is_learnt_by_heart(project: Path) -> None:
+    run = kx.train("debug=overfit", "batch_size=16", "epochs=40", "tracking=none", quiet=True)
+    assert run.history["train/accuracy"][-1] == 1.0
+
+
+def test_profile_writes_what_tensorboard_reads(project: Path) -> None:
+    run = kx.train("debug=profile", "data=wine", "batch_size=4", *QUICK, quiet=True)
+    traces = list((project / "runs" / run.name / "profile").rglob("*.xplane.pb"))
+    assert traces
+
+
+def test_a_loss_that_is_nan_fails_the_run_and_says_what_to_do(project: Path) -> None:
+    with pytest.raises(TrainingError, match="learning_rate"):
+        kx.train("data=diabetes", "optimizer=sgd", "optimizer.learning_rate=1e18", quiet=True)
+    [stored] = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["1"])
+    assert stored.info.status == "FAILED" and "learning_rate" in stored.data.tags["kx.error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["batch_size=5000"], "batch_size=5000 is larger"),
+        (["data=wine", "model=cnn"], "model=cnn expects images"),
+        (["model.activation=rellu"], "refused its arguments"),
+        (["+optimizer.beta_3=1"], "Did you mean 'beta_"),
+        (["callbacks.early_stopping.monitor=val_acuracy"], "Did you mean 'val_accuracy'"),
+        (["data.validation_fraction=0"], "no validation split"),
+        (["data=wine", "task=regression"], "task=classification"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_does_not_fit_is_refused_before_the_training(
+    project: Path, words: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        kx.train(*SMALL if "data=wine" not in words else [], *words, quiet=True)
+    assert not (project / "runs").exists() or not list((project / "runs").iterdir())
+    assert not (project / "mlflow.db").exists()
+
+
+def test_a_users_own_model_and_data_in_a_notebook(project: Path) -> None:
+    images = np.random.default_rng(0).random((80, 6, 6, 1)).astype("float32")
+    labels = np.arange(80) % 3
+    images[labels == 1] += 1
+    images[labels == 2] -= 1
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    run = kx.train(model=model, data=dataset, epochs=30, optimizer={"learning_rate": 0.01}, quiet=True)
+    assert run.metrics["best/val_accuracy"] > 0.8
+    assert run.predict(images[:2])[1]["label"] == "1"
+    loaded = kx.load_run(run.id)
+    assert loaded.predict(images[:5]) == run.predict(images[:5])
+    unbatched = kx.train(model=keras.models.clone_model(model), data=dataset.unbatch(), epochs=1,
+                         tracking="none", quiet=True)  # fmt: skip
+    assert unbatched.history["train/loss"]
+
+
+def test_own_numbers_are_a_regression_and_own_arrays_work(project: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)).astype("float32")
+    y = (x @ [1.0, 2.0, 3.0] * 5 + 100).astype("float32")
+    run = kx.train("model=linear", data=(x, y), epochs=60, optimizer={"learning_rate": 0.05},
+                   tracking="none", report="none", quiet=True)  # fmt: skip
+    assert run.history["val/r2"][-1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("activation", "units", "said"), [("softmax", 10, "raw scores"), (None, 4, "10 classes")]
+)
+def test_an_own_model_that_gives_no_scores_is_refused(
+    project: Path, activation: str | None, units: int, said: str
+) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units, activation=activation)])
+    with pytest.raises(ConfigError, match=said):
+        kx.train(model=model, data=(np.zeros((40, 2), "float32"), np.arange(40) % 10), quiet=True)
+
+
+def test_ctrl_c_ends_the_run_as_killed(project: Path) -> None:
+    (project / "stopping.py").write_text(
+        "import keras\n"
+        "class Stop(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        raise KeyboardInterrupt\n"
+    )
+    code = main(["data=wine", "report=none", "+callbacks.stop._target_=stopping.Stop"])
+    assert code == 130
+    [stored] = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["1"])
+    assert stored.info.status == "KILLED"
+
+
+def test_secrets_are_hidden_in_all_that_is_kept(project: Path) -> None:
+    run = kx.train("data=wine", "epochs=1", "report=none", "+tracking.tags.api_key=hunter2",
+                   "tracking.tags={team: vision, api_token: hunter2}", quiet=True)  # fmt: skip
+    text = run.artifact("config.yaml").read_text() + run.artifact("overrides.yaml").read_text()
+    stored = MlflowClient(run.uri).get_run(run.id).data
+    assert "hunter2" not in text + str(stored.tags) + str(stored.params)
+    assert stored.tags["team"] == "vision"
+
+
+def test_names_experiment_and_tags_are_the_users(project: Path) -> None:
+    run = kx.train("data=wine", "epochs=1", "report=none", "tracking.experiment=trial",
+                   "tracking.run_name=first try", "tracking.tags.team=vision", quiet=True)  # fmt: skip
+    client = MlflowClient(run.uri)
+    stored = client.get_run(run.id)
+    assert stored.info.run_name == "first try" and stored.data.tags["team"] == "vision"
+    assert client.get_experiment(stored.info.experiment_id).name == "trial"
+    assert stored.data.params["model"] == "mlp" and stored.data.params["epochs"] == "1"

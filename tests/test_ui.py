@@ -1,0 +1,55 @@
+"""`kx ui`: MLflow's UI, on the store that the runs went to, from any folder of the project."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import kx
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_ui_serves_the_projects_runs_from_a_folder_within(
+    at_home: Path, trained: Callable[[str], kx.Run]
+) -> None:
+    run = trained("row")
+    inside = at_home / "notebooks"
+    inside.mkdir(exist_ok=True)
+    port = free_port()
+    command = [sys.executable, "-m", "kx", "ui", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={run.id}"
+        for _ in range(120):
+            try:
+                answer = json.load(urllib.request.urlopen(url, timeout=5))
+                break
+            except (urllib.error.URLError, OSError):
+                assert process.poll() is None, process.stdout and process.stdout.read()
+                time.sleep(0.5)
+        assert answer["run"]["info"]["run_name"] == run.name
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert not (inside / "mlflow.db").exists()
+
+
+def test_ui_of_a_server_names_its_address(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    from kx.ui import open_ui
+
+    assert open_ui("https://me:secret@tracking.example.com", host="127.0.0.1", port=1) == 0
+    printed = capsys.readouterr().out
+    assert "tracking.example.com" in printed and "secret" not in printed
