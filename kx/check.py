@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra._internal.config_repository import CachingConfigRepository
@@ -27,15 +27,23 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kx.check_places import (
+    FREE_MAPPINGS,
+    Delta,
+    choice_text,
+    display,
+    open_free,
+    origin,
+    unknown_key,
+    with_line,
+)
 from kx.check_values import check_targets, check_values, mismatch
-from kx.config import EXPERIMENTS_DIR, Composed, experiment_files
+from kx.config import Composed, experiment_files
 from kx.errors import ConfigError, Mistake, did_you_mean
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
 # Named entries that a user adds at will, each with a `_target_`.
 _OPEN_MAPPINGS = ("callbacks", "augment")
-_FREE_MAPPINGS = ("tracking.tags",)
-_Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
 
 
 def load_yaml(path: Path) -> Any:
@@ -61,7 +69,7 @@ class Checker:
     """
 
     def __init__(self, hydra: Hydra) -> None:
-        self.loader: Any = hydra.config_loader
+        self.loader = cast(Any, hydra.config_loader)
         self.repository = CachingConfigRepository(self.loader.repository)
         self.mistakes: list[Mistake] = []
 
@@ -132,12 +140,12 @@ class Checker:
         composed = self._finish([item for item in overrides if item in good], deltas)
         return composed if len(self.mistakes) == before else None
 
-    def _finish(self, overrides: list[Override], deltas: list[_Delta]) -> Composed | None:
+    def _finish(self, overrides: list[Override], deltas: list[Delta]) -> Composed | None:
         """Composes what has no mistake so far, and checks its values and targets."""
         words = [item.input_line or "" for item in overrides]
         try:
             config = self.loader.load_configuration(
-                "run", [_open_free(word) for word in words], RunMode.RUN
+                "run", [open_free(word) for word in words], RunMode.RUN
             )
             choices = OmegaConf.to_container(config.hydra.runtime.choices)
             OmegaConf.set_struct(config, False)
@@ -150,13 +158,13 @@ class Checker:
         assert isinstance(choices, dict) and isinstance(container, dict)
         plain = {str(key): value for key, value in container.items()}
         for mistake in check_values(plain, choices) + check_targets(plain):
-            place = _origin(mistake.place.partition(": ")[0], overrides, deltas)
+            place = origin(mistake.place.partition(": ")[0], overrides, deltas)
             if place is None:
                 self.mistakes.append(mistake)
             else:
                 self._add(place, f"{mistake.place}: {mistake.message}")
         ours = {
-            str(group): _text(choice)
+            str(group): choice_text(choice)
             for group, choice in choices.items()
             if choice and not str(group).startswith("hydra/")
         }
@@ -221,12 +229,12 @@ class Checker:
 
     def _file_of(self, config_path: str) -> str:
         if config_path.startswith("experiment/"):
-            return _display(experiment_files()[config_path.partition("/")[2]])
+            return display(experiment_files()[config_path.partition("/")[2]])
         result = self.repository.load_config(config_path)
         if result is None:
             return config_path
         folder = result.path.removeprefix("file://")
-        return _display(Path(folder) / f"{config_path}.yaml")
+        return display(Path(folder) / f"{config_path}.yaml")
 
     # --- keys
 
@@ -238,7 +246,7 @@ class Checker:
         assert isinstance(container, dict)
         return {str(key): value for key, value in container.items()}
 
-    def _deltas(self, defaults: list[ResultDefault]) -> Iterator[_Delta]:
+    def _deltas(self, defaults: list[ResultDefault]) -> Iterator[Delta]:
         """Yields the place and the content of each experiment file."""
         for item in defaults:
             path = str(item.config_path)
@@ -267,16 +275,16 @@ class Checker:
     ) -> bool:
         """Holds keys and types against the known keys; returns whether a mistake was noted."""
         before = len(self.mistakes)
-        if path in _FREE_MAPPINGS or "_target_" in delta:
+        if path in FREE_MAPPINGS or "_target_" in delta:
             return False  # another target has other arguments: `check_targets` sees to those
         for key, value in delta.items():
             here = f"{path}.{key}" if path else str(key)
-            where = _with_line(place, str(key))
+            where = with_line(place, str(key))
             if key not in known:
                 is_entry = isinstance(value, dict) and "_target_" in value
                 if path in _OPEN_MAPPINGS and (is_entry or value is None):
                     continue
-                self._add(where, _unknown_key(here, key, path, known, root))
+                self._add(where, unknown_key(here, key, path, known, root))
             elif isinstance(known[key], dict) and isinstance(value, dict):
                 self._check_delta(place, value, known[key], root, here)
             elif isinstance(known[key], dict) and value is None and path in _OPEN_MAPPINGS:
@@ -298,63 +306,3 @@ class Checker:
         lines = [line for text in texts for line in text.splitlines() if line.strip()]
         kept = [line for line in dict.fromkeys(lines) if "object_type=" not in line]
         self._add("config", "\n".join(kept) or repr(error))
-
-
-def _unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:
-    what = f"There is no key {here!r}."
-    hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
-    if "Did you mean" not in hint and path == "":
-        # `learning_rate=…` for `optimizer.learning_rate=…`
-        homes = [f"{group}.{key}" for group, node in root.items() if _has(node, key)]
-        if homes:
-            hint = f"Did you mean {' or '.join(map(repr, homes))}? {hint}"
-    add = f" To pass an argument that the option's file does not list: +{here}=…" if path else ""
-    return f"{what} {hint}{add}"
-
-
-def _origin(path: str, overrides: list[Override], deltas: list[_Delta]) -> str | None:
-    """Returns where the value at a config path was set, if not by the options' own files."""
-    for override in reversed(overrides):
-        if override.key_or_group == path or path.startswith(f"{override.key_or_group}."):
-            return f"command line: {override.input_line}"
-    for place, delta in reversed(deltas):
-        node: Any = delta
-        for name in path.split("."):
-            node = node.get(name) if isinstance(node, dict) else None
-        if node is not None:
-            return _with_line(place, path.rpartition(".")[2])
-    return None
-
-
-def _open_free(word: str) -> str:
-    """Lets `tracking.tags.team=vision` add a key without Hydra's `+`."""
-    return f"++{word}" if word.startswith(_FREE_MAPPINGS) else word
-
-
-def _has(node: Any, key: Any) -> bool:
-    return isinstance(node, dict) and key in node
-
-
-def _display(path: Path) -> str:
-    """Returns a path as the user would write it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        if path.is_relative_to(EXPERIMENTS_DIR.parent):
-            return str(path.relative_to(EXPERIMENTS_DIR.parent))
-        return str(path)
-
-
-def _with_line(place: str, key: str) -> str:
-    """Adds the line where a key stands in a file."""
-    path = Path(place) if Path(place).is_file() else EXPERIMENTS_DIR.parent / place
-    if place.startswith("command line") or not path.is_file():
-        return place
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*:", line):
-            return f"{place}, line {number}"
-    return place
-
-
-def _text(choice: Any) -> str:
-    return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)

@@ -13,14 +13,15 @@ import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
 from kx import callbacks as own_callbacks
-from kx.config import PIPELINE_KEYS, Composed, build
+from kx.config import Composed, build
 from kx.data.augment import Augment
 from kx.data.pipeline import Stored, eval_batches, store, train_batches
 from kx.data.specs import Data
 from kx.errors import ConfigError, TrainingError
+from kx.schema import PIPELINE_KEYS
 from kx.strategy import devices, thread_counts
 from kx.tasks.task import Task
-from kx.tracking import Tracker
+from kx.tracker import Tracker
 
 
 @dataclass

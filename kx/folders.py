@@ -38,7 +38,7 @@ def run_name(job: Composed) -> str:
     if given:
         return str(given)
     what = job.choices.get("experiment") or f"{job.choices['model']}-{job.choices['data']}"
-    return f"{what}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{what}-{time.strftime('%m%d-%H%M%S')}"
 
 
 @contextmanager

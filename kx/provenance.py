@@ -16,13 +16,18 @@ from typing import Any
 
 import kx
 
-_SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|credential)", re.IGNORECASE)
+# `token`, but not the `tokens` of a text.
+_SECRET = r"(?:password|passwd|secret|token(?!s)|api_?key|credential)"
+_SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
+# Within a mapping on the command line: {user: me, api_token: abc}
+_SECRET_ENTRY = re.compile(rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)[^,}}\s]+", re.IGNORECASE)
 _SECRET_IN_URI = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _PACKAGES = (
     "kx", "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core",
     "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
 )  # fmt: skip
 REDACTED = "***"
+_HIDE = rf"\1{REDACTED}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,10 @@ def redact(value: Any, key: str = "") -> Any:
 def redact_word(word: str) -> str:
     """Returns an override, its value hidden if its key names a secret."""
     key, equals, value = word.partition("=")
-    return f"{key}{equals}{redact(value, key.rpartition('.')[2])}" if equals else word
+    if not equals:
+        return word
+    hidden = redact(value, key.rpartition(".")[2])
+    return f"{key}={_SECRET_ENTRY.sub(_HIDE, hidden)}"
 
 
 def command(overrides: list[str]) -> str:

@@ -9,8 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, cast
 
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.object_type import ObjectType
 
 from kx.config import add_project_to_path, compose_all, hydra_session
 from kx.errors import ConfigError, KxError
@@ -52,8 +56,11 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     _refuse_unsupported(args)
     config_dirs = [args.config_dir] if args.config_dir else []
-    jobs = compose_all(args.overrides, config_dirs, multirun=args.multirun)
-    if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
+    shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
+    jobs = []
+    if args.overrides or not shows:  # a bare --help has nothing to check
+        jobs = compose_all(args.overrides, config_dirs, multirun=args.multirun)
+    if shows:
         return _show(parser, args, config_dirs)
     from kx.launch import run_jobs
 
@@ -76,6 +83,7 @@ def _show(parser: argparse.ArgumentParser, args: argparse.Namespace, config_dirs
     """Lets Hydra answer its own questions (--help, --cfg, --info …)."""
     with hydra_session(config_dirs) as hydra:
         if args.help:
+            _list_options_fast(hydra)
             hydra.app_help("run", parser, args)
         elif args.hydra_help:
             hydra.hydra_help("run", parser, args)
@@ -92,6 +100,19 @@ def _show(parser: argparse.ArgumentParser, args: argparse.Namespace, config_dirs
         else:
             hydra.show_info(args.info, config_name="run", overrides=args.overrides)
     return 0
+
+
+def _list_options_fast(hydra: Hydra) -> None:
+    """Lets Hydra list options from one copy of its repository: it makes one for each group."""
+    loader = cast(Any, hydra.config_loader)
+    repository = CachingConfigRepository(loader.repository)
+
+    def get_group_options(
+        group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG, **_: Any
+    ) -> list[str]:
+        return list(repository.get_group_options(group_name, results_filter))
+
+    loader.get_group_options = get_group_options
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Run as MlflowRun  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 
-from kx import store  # noqa: F401  (sets MLflow's environment before its import)
-from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean  # noqa: E402
+from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
 
 _ALL = 50_000  # MLflow's largest page
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import keras
-from mlflow import MlflowClient
-from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 from omegaconf import OmegaConf
 
 from kx.config import Composed, build, resolved
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
-from kx.run_list import find_run
 from kx.store import current_store, store_uri
-from kx.tracking import Tracker
+from kx.tracker import Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
 _SYSTEM = "system/"
 
@@ -69,6 +69,8 @@ class Run:
             stored: MLflow's own run.
             uri: of the store.
         """
+        from mlflow import MlflowClient
+
         run = cls.__new__(cls)
         client = MlflowClient(uri)
         run.id, run.name = stored.info.run_id, stored.info.run_name
@@ -100,6 +102,8 @@ class Run:
             RunNotFoundError: if the run has no such artifact.
         """
         import mlflow.artifacts
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
 
         root = MlflowClient(self.uri).get_run(self.id).info.artifact_uri
         if root.startswith("file://"):
@@ -221,11 +225,8 @@ def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
     ]
     curves = {}
     for name in sorted(names):
-        # The final value is logged once more at the last step: the first of a step counts.
-        by_step: dict[int, float] = {}
-        for metric in client.get_metric_history(stored.info.run_id, name):
-            by_step.setdefault(metric.step, metric.value)
-        curves[name] = [by_step[step] for step in sorted(by_step)]
+        points = client.get_metric_history(stored.info.run_id, name)
+        curves[name] = [point.value for point in sorted(points, key=lambda point: point.step)]
     return curves
 
 
@@ -243,5 +244,7 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
     Raises:
         RunNotFoundError: if there is no such run, or more than one.
     """
+    from kx.run_list import find_run
+
     where = store_uri(uri)
     return Run.from_store(find_run(name, where, experiment), where)

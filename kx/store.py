@@ -8,10 +8,6 @@ from contextlib import contextmanager
 
 from kx.config import project_dir
 
-# Read by MLflow when it is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 
 def store_uri(uri: str | None = None) -> str:
     """Returns the tracking URI that runs go to.

@@ -19,12 +19,12 @@ def prepare_process(config: DictConfig) -> None:
         config: of the run. `threads` only counts before TensorFlow's first operation.
     """
     _set_threads(config.threads.intra_op, config.threads.inter_op)
-    keras.config.set_dtype_policy(config.precision)
-    if config.precision == "float64":
-        keras.config.set_floatx("float64")
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     seed_everything(config.seed)
+    # After the seeds: clearing Keras's session also resets the policy.
+    keras.config.set_floatx("float64" if config.precision == "float64" else "float32")
+    keras.config.set_dtype_policy(config.precision)
 
 
 def seed_everything(seed: int) -> None:

@@ -11,56 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow  # noqa: E402
-import yaml  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
-from kx import provenance  # noqa: E402
-from kx.config import Composed, project_dir, resolved  # noqa: E402
-from kx.data.specs import Data  # noqa: E402
-from kx.errors import ConfigError, KxError  # noqa: E402
-from kx.store import artifact_location, current_store, store_uri  # sets MLflow's environment before its import
+from kx import provenance
+from kx.config import Composed, project_dir, resolved
+from kx.data.specs import Data
+from kx.errors import ConfigError, KxError
+from kx.store import artifact_location, current_store, store_uri
+from kx.tracker import Tracker
 
 # MLflow reports each step of its own at INFO: a run of seconds would drown in it.
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 _MAX_PARAM = 6000  # characters; MLflow cuts longer ones
-
-
-class Tracker:
-    """Follows a run that is kept nowhere (`tracking=none`), and says what any tracker can do.
-
-    Args:
-        run_id: of the run.
-        run_name: of the run.
-    """
-
-    kept = False
-
-    def __init__(self, run_id: str, run_name: str) -> None:
-        self.run_id = run_id
-        self.run_name = run_name
-
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs numbers of a step."""
-
-    def tags(self, values: Mapping[str, Any]) -> None:
-        """Logs tags, which may change."""
-
-    def artifacts(self, folder: Path, path: str | None = None) -> None:
-        """Logs the files of a folder."""
-
-    def text(self, text: str, path: str) -> None:
-        """Logs a text as a file."""
-
-    def model(self, model: Any, **kwargs: Any) -> None:
-        """Logs a Keras model."""
-
-    def end(self, status: str) -> None:
-        """Ends the run as FINISHED, FAILED or KILLED."""
 
 
 class MlflowTracker(Tracker):
@@ -139,10 +106,10 @@ def _metric_name(name: str) -> str:
 
 
 @contextmanager
-def open_run(
+def open_mlflow_run(
     job: Composed, run_name: str, data: Data, extra: Mapping[str, Any]
 ) -> Iterator[Tracker]:
-    """Opens a run, logs all that is known at its start, and ends it.
+    """Opens a run in MLflow, logs all that is known at its start, and ends it.
 
     Args:
         job: the composed config.
@@ -157,9 +124,6 @@ def open_run(
     Raises:
         KxError: if the store cannot be reached.
     """
-    if not job.config.tracking.enabled:
-        yield Tracker(f"untracked-{run_name}", run_name)
-        return
     settings = job.config.tracking
     uri = store_uri(settings.uri)
     experiment = experiment_name(job)
@@ -220,7 +184,8 @@ def _log_start(
     config = provenance.redact(resolved(job.config))
     params = {**_main_params(job, config), **_override_params(job)}
     tags = {
-        "mlflow.source.name": provenance.command(job.overrides),
+        "mlflow.source.name": "kx.run",
+        "mlflow.note.content": f"`{provenance.command(job.overrides)}`",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": provenance.user(),
         "kx.cwd": os.getcwd(),

@@ -15,7 +15,7 @@ from kx.report.reports import write_reports
 from kx.runs import Run
 from kx.strategy import prepare_process, strategy
 from kx.summary import summary_text
-from kx.tracking import open_run
+from kx.tracker import open_run
 
 
 def train(
@@ -67,6 +67,7 @@ def train(
             history = fitting.fit(config, model, batches, callbacks, tracker, quiet=quiet)
             metrics = fitting.final_metrics(model, batches, history, callbacks)
             metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
-            tracker.metrics(metrics, step=fitting.num_epochs(history))
+            # The curves are logged; a number of no epoch shows as a bar at step 0.
+            tracker.metrics({k: v for k, v in metrics.items() if k not in history})
             bundle = save_bundle(job, model, task, data, batches, tracker, folder)
     return Run(job, tracker, metrics, history, bundle, model)

@@ -120,7 +120,6 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     generator = np.random.default_rng(0)
     for name, (version, shape, num_classes) in shapes.items():
-
         features = {
             "image": tfds.features.Image(shape=shape, encoding_format="png"),
             "label": tfds.features.ClassLabel(num_classes=num_classes),

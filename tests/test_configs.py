@@ -1,4 +1,4 @@
-"""The contract of an option's file: it composes, and lists its function's arguments and defaults."""
+"""The contract of an option's file: it composes, and lists its function's arguments."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from kx.data.text import text_csv
 from kx.errors import DataError
 
 OPTIONS = [
-    "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds", "text_csv",
+    "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds",
+    "text_csv",
 ]  # fmt: skip
 
 

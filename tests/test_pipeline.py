@@ -168,7 +168,9 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
     kept = [np.array_equal(c, i) for c, i in zip(changed, IMAGES, strict=True)]
     assert all(m or k for m, k in zip(mirrored, kept, strict=True))
     assert 15 < sum(mirrored) < 49
-    np.testing.assert_array_equal(augmentations.flip(IMAGES, None, seeds(64), probability=0.0)[0], IMAGES)
+    np.testing.assert_array_equal(
+        augmentations.flip(IMAGES, None, seeds(64), probability=0.0)[0], IMAGES
+    )
 
 
 def test_crop_flip_is_a_crop_of_the_padded_image() -> None:
@@ -196,8 +198,12 @@ def test_translate_shifts_and_fills() -> None:
 
 
 def test_no_rotation_and_no_zoom_change_nothing() -> None:
-    np.testing.assert_array_equal(augmentations.rotate(IMAGES, None, seeds(64), max_degrees=0.0)[0], IMAGES)
-    np.testing.assert_array_equal(augmentations.zoom(IMAGES, None, seeds(64), max_fraction=0.0)[0], IMAGES)
+    np.testing.assert_array_equal(
+        augmentations.rotate(IMAGES, None, seeds(64), max_degrees=0.0)[0], IMAGES
+    )
+    np.testing.assert_array_equal(
+        augmentations.zoom(IMAGES, None, seeds(64), max_fraction=0.0)[0], IMAGES
+    )
 
 
 def test_entries_of_a_chain_draw_independent_numbers() -> None:

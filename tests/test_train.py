@@ -98,7 +98,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(project: Path) 
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop", "lion", "muon"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop", "lion", "muon"]
+)
 def test_every_optimizer_learns(project: Path, optimizer: str) -> None:
     run = kx.train("data=wine", f"optimizer={optimizer}", "epochs=8", *QUICK, quiet=True)
     assert run.history["train/loss"][-1] < run.history["train/loss"][0]
@@ -145,7 +147,14 @@ def test_what_keras_has_can_be_switched_on(project: Path, words: list[str]) -> N
     defaults = [] if words == ["debug=fast"] else ["epochs=2"]
     run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *words, quiet=True)
     assert np.isfinite(run.metrics["test/loss"])
-    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "float64", "float32"])
+def test_precision_reaches_every_layer(project: Path, precision: str) -> None:
+    run = kx.train("data=wine", "epochs=1", f"precision={precision}", *QUICK, quiet=True)
+    hidden = run.model().get_layer("mlp").layers[2]
+    assert hidden.dtype_policy.name == precision
+    assert run.model().output.dtype == ("float64" if precision == "float64" else "float32")
 
 
 def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
@@ -235,7 +244,9 @@ def test_a_users_own_model_and_data_in_a_notebook(project: Path) -> None:
         [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
     )
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
-    run = kx.train(model=model, data=dataset, epochs=30, optimizer={"learning_rate": 0.01}, quiet=True)
+    run = kx.train(
+        model=model, data=dataset, epochs=80, optimizer={"learning_rate": 0.05}, quiet=True
+    )
     assert run.metrics["best/val_accuracy"] > 0.8
     assert run.predict(images[:2])[1]["label"] == "1"
     loaded = kx.load_run(run.id)
@@ -287,8 +298,8 @@ def test_secrets_are_hidden_in_all_that_is_kept(project: Path) -> None:
 
 
 def test_names_experiment_and_tags_are_the_users(project: Path) -> None:
-    run = kx.train("data=wine", "epochs=1", "report=none", "tracking.experiment=trial",
-                   "tracking.run_name=first try", "tracking.tags.team=vision", quiet=True)  # fmt: skip
+    words = ["tracking.experiment=trial", "tracking.run_name=first try", "report=none"]
+    run = kx.train("data=wine", "epochs=1", *words, "tracking.tags.team=vision", quiet=True)
     client = MlflowClient(run.uri)
     stored = client.get_run(run.id)
     assert stored.info.run_name == "first try" and stored.data.tags["team"] == "vision"

@@ -30,7 +30,9 @@ def test_ui_serves_the_projects_runs_from_a_folder_within(
     inside.mkdir(exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "kx", "ui", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        command, cwd=inside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
         url = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/get?run_id={run.id}"
         for _ in range(120):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import keras
 from cifar10 import arguments, train_split
 from clock import EpochClock
 from result import print_result
@@ -34,6 +35,9 @@ def main() -> None:
         *folder,
         *overrides,
     )
+    policy = keras.config.dtype_policy().name
+    if policy != run.config["precision"]:
+        raise SystemExit(f"precision={run.config['precision']} was trained as {policy}")
     num_train = args.examples - round(0.1 * args.examples)
     per_epoch = num_train // args.batch_size * args.batch_size
     print_result(

@@ -27,7 +27,7 @@ from kx.folders import RunFolder
 from kx.provenance import package_versions
 from kx.report.evaluate import raw_examples
 from kx.tasks.task import Task
-from kx.tracking import Tracker
+from kx.tracker import Tracker
 
 _NUM_EXAMPLES = 16
 _PIP_PACKAGES = ("tensorflow", "keras")
@@ -136,7 +136,9 @@ def save_bundle(
         return bundle
     tracker.artifacts(bundle.folder, "bundle")
     tracker.model(
-        uncompiled(model), signature=_signature(prepared, model), pip_requirements=_pip_requirements()
+        uncompiled(model),
+        signature=_signature(prepared, model),
+        pip_requirements=_pip_requirements(),
     )
     shutil.rmtree(bundle.folder)
     return bundle

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx import fitting
 from kx.check_values import mismatch
-from kx.config import PIPELINE_KEYS, compose
+from kx.config import compose
 from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
@@ -27,6 +27,7 @@ from kx.report.evaluate import evaluate
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import write_report
 from kx.runs import Run
+from kx.schema import PIPELINE_KEYS
 
 
 def evaluate_run(
@@ -141,10 +142,9 @@ def _log(run: Run, folder: Path, path: str, findings: Findings | None, split: st
     client.log_artifacts(run.id, str(folder), path)
     if findings is not None:
         now = int(time.time() * 1000)
-        step = fitting.num_epochs(run.history)
         client.log_batch(
             run.id,
-            metrics=[Metric(f"{split}/{k}", v, now, step) for k, v in findings.metrics.items()],
+            metrics=[Metric(f"{split}/{k}", v, now, 0) for k, v in findings.metrics.items()],
         )
 
 

@@ -18,7 +18,7 @@ from kx.report.evaluate import evaluate
 from kx.report.findings import ReportOptions
 from kx.report.page import write_report
 from kx.tasks.task import Task
-from kx.tracking import Tracker
+from kx.tracker import Tracker
 
 
 def options_of(config: Any) -> ReportOptions:

@@ -1,0 +1,86 @@
+"""Where a mistake stands, and how it is said."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from kx.config import EXPERIMENTS_DIR
+from kx.errors import did_you_mean
+
+Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
+# Mappings that take any key.
+FREE_MAPPINGS = ("tracking.tags",)
+
+
+def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:
+    """Says that a key is not there, and which one may be meant.
+
+    Args:
+        here: the whole path.
+        key: its last word.
+        path: what is before it.
+        known: the keys that are there.
+        root: the whole config.
+    """
+    what = f"There is no key {here!r}."
+    hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
+    if "Did you mean" not in hint and path == "":
+        # `learning_rate=…` for `optimizer.learning_rate=…`
+        homes = [f"{group}.{key}" for group, node in root.items() if _has(node, key)]
+        if homes:
+            hint = f"Did you mean {' or '.join(map(repr, homes))}? {hint}"
+    add = f" To pass an argument that the option's file does not list: +{here}=…" if path else ""
+    return f"{what} {hint}{add}"
+
+
+def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
+    """Returns where the value at a config path was set, if not by the options' own files."""
+    for override in reversed(overrides):
+        if override.key_or_group == path or path.startswith(f"{override.key_or_group}."):
+            return f"command line: {override.input_line}"
+    for place, delta in reversed(deltas):
+        node: Any = delta
+        for name in path.split("."):
+            node = node.get(name) if isinstance(node, dict) else None
+        if node is not None:
+            return with_line(place, path.rpartition(".")[2])
+    return None
+
+
+def open_free(word: str) -> str:
+    """Lets `tracking.tags.team=vision` add a key without Hydra's `+`."""
+    return f"++{word}" if word.startswith(FREE_MAPPINGS) else word
+
+
+def _has(node: Any, key: Any) -> bool:
+    return isinstance(node, dict) and key in node
+
+
+def display(path: Path) -> str:
+    """Returns a path as the user would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        if path.is_relative_to(EXPERIMENTS_DIR.parent):
+            return str(path.relative_to(EXPERIMENTS_DIR.parent))
+        return str(path)
+
+
+def with_line(place: str, key: str) -> str:
+    """Adds the line where a key stands in a file."""
+    path = Path(place) if Path(place).is_file() else EXPERIMENTS_DIR.parent / place
+    if place.startswith("command line") or not path.is_file():
+        return place
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*:", line):
+            return f"{place}, line {number}"
+    return place
+
+
+def choice_text(choice: Any) -> str:
+    """Returns a chosen option, or several, as one word."""
+    return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)

@@ -1,0 +1,66 @@
+"""The workshop: nox -s lint tests docs minimums slow wheel."""
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+nox.options.default_venv_backend = "venv"
+
+
+def install(session: nox.Session) -> None:
+    session.install("-e", ".[dev]", "-c", "constraints.txt")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Checks style and types."""
+    install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Runs the tests."""
+    install(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Runs the examples in docstrings and every command of the README."""
+    install(session)
+    session.run("pytest", "tests/test_docs.py", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session(python="3.11")
+def minimums(session: nox.Session) -> None:
+    """Runs the tests with the lowest versions that pyproject.toml admits."""
+    session.install("uv")
+    lowest = ["--resolution", "lowest-direct", "--python", session.virtualenv.location]
+    session.run("uv", "pip", "install", *lowest, "-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Runs the full matrix: every data, model, task and optimizer that fit together."""
+    install(session)
+    session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Builds the wheel, installs it alone, and runs a user's own project on it."""
+    session.install("build", "hatchling")
+    out = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", out)
+    import pathlib
+
+    [built] = sorted(pathlib.Path(out).glob("*.whl"))[-1:]
+    session.install(str(built), "-c", "constraints.txt")
+    folder = pathlib.Path(session.create_tmp(), "project")
+    folder.mkdir(exist_ok=True)
+    session.chdir(folder)
+    session.run("python", "-m", "kx.run", "epochs=1")
+    session.run("kx", "runs")

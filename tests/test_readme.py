@@ -1,0 +1,105 @@
+"""The README is a promise: each of its commands is run, in order, in one project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+# What a test cannot run within itself, and where it is seen instead.
+ELSEWHERE = {
+    'pip install -e ".[dev]" -c constraints.txt && python -m kx.run': ".ci/run installs so",
+    "pytest": "this is it",
+}
+
+
+def blocks(language: str, name: str = "README.md") -> list[str]:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(name: str = "README.md") -> list[str]:
+    return [line for block in blocks("bash", name) for line in block.splitlines() if line]
+
+
+def command_words(line: str) -> list[str]:
+    words = shlex.split(line)
+    if words[0] == "kx":
+        return [sys.executable, "-m", "kx", *words[1:]]
+    assert words[0] == "python", line
+    return [sys.executable, *words[1:]]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, texts: Path) -> Path:
+    """A user's folder, with the picture and the texts that the README speaks of."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "conf" / "model").mkdir(parents=True)
+    (folder / "conf" / "model" / "tiny.yaml").write_text(blocks("yaml")[0])
+    (folder / "mymodels.py").write_text(blocks("python")[0])
+    pixels = (load_digits().images[0] * 15.9).astype("uint8")
+    Image.fromarray(pixels).resize((32, 32)).save(folder / "digit.png")
+    (folder / "reviews.csv").write_text(texts.read_text())
+    return folder
+
+
+def run(words: list[str], place: Path, tfds_folder: Path) -> str:
+    done = subprocess.run(
+        words, cwd=place, capture_output=True, text=True, check=False,
+        env={**os.environ, "TFDS_DATA_DIR": str(tfds_folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
+    return done.stdout
+
+
+def test_every_command_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
+    own = ["python -m kx.run model=tiny epochs=2", "python -m kx.run --help"]
+    lines = [line for line in commands() if line not in ELSEWHERE]
+    assert len(lines) > 10
+    # `latest` of the README is a run on digits: the default run comes right before.
+    digits = "python -m kx.run epochs=3"
+    at = lines.index("kx runs")
+    for line in [*lines[:at], digits, *lines[at:], *own]:
+        run(command_words(line), place, tfds_folder)
+
+
+def test_the_python_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
+    [code] = [block for block in blocks("python") if "kx.train" in block]
+    assert "FINISHED" in run([sys.executable, "-c", code], place, tfds_folder)
+
+
+def test_the_mistakes_are_those_that_the_readme_shows(place: Path) -> None:
+    [shown] = [block for block in blocks("text") if "mistakes" in block]
+    line, *expected = shown.splitlines()
+    done = subprocess.run(
+        command_words(line.removeprefix("$ ")), cwd=place, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    for part in expected:
+        assert part.split(" Available")[0].strip() in done.stderr
+
+
+def test_both_languages_say_the_same() -> None:
+    assert commands() == commands("README.zh.md")
+    for language in ("python", "yaml", "text"):
+        assert blocks(language) == blocks(language, "README.zh.md")
+    for name in ("README.md", "README.zh.md"):
+        text = (REPOSITORY / name).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (REPOSITORY / link).exists(), link
+    english, chinese = (
+        (REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+    )
+    assert english.count("\n## ") == chinese.count("\n## ")
+    assert re.findall(r"\d\.\d{3}", english) == re.findall(r"\d\.\d{3}", chinese)
