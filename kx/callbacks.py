@@ -64,6 +64,39 @@ def _public_name(name: str) -> str:
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
+class StopWhenLearnt(keras.callbacks.Callback):
+    """Stops when the validation loss is small: with `debug=overfit`, one batch is learnt by heart.
+
+    Says at the end whether it was, and if not, what to look at.
+
+    Args:
+        loss_below: the validation loss that counts as learnt. Defaults to 0.01.
+    """
+
+    def __init__(self, loss_below: float = 0.01) -> None:
+        super().__init__()
+        self.loss_below = loss_below
+        self._last = float("inf")
+        self._epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stops the training if the loss is small enough."""
+        self._last, self._epochs = float((logs or {})["val_loss"]), epoch + 1
+        if self._last < self.loss_below:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Says what came of it."""
+        if self._last < self.loss_below:
+            print(f"learnt by heart in {self._epochs} epochs: the net can learn")
+        else:
+            print(
+                f"not learnt in {self._epochs} epochs (loss {self._last:.3g}, expected below"
+                f" {self.loss_below:g}): try another optimizer.learning_rate or more epochs, less"
+                " regularization, and look at inputs and targets with kx data show"
+            )
+
+
 class Display(keras.callbacks.Callback):
     """Shows a line for each epoch, and a live bar where the output is a terminal.
 

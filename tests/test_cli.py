@@ -381,7 +381,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out
     for verb in ("run", "runs", "ui", "evaluate", "predict", "export", "reproduce", "summary"):
-        assert f"    {verb} " in printed
+        assert f"\n    {verb}" in printed
     with pytest.raises(SystemExit):
         main(["--version"])
     assert kx.__version__ in capsys.readouterr().out

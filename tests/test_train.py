@@ -195,9 +195,13 @@ def test_checkpoints_are_in_the_runs_folder(project: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"best.weights.h5", "last.weights.h5"}
 
 
-def test_one_batch_is_learnt_by_heart(project: Path) -> None:
-    run = kx.train("debug=overfit", "batch_size=16", "epochs=40", "tracking=none", quiet=True)
-    assert run.history["train/accuracy"][-1] == 1.0
+def test_one_batch_is_learnt_by_heart(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["debug=overfit", "batch_size=16", "tracking=none"]
+    run = kx.train(*words, quiet=True)
+    assert run.history["val/accuracy"][-1] == 1.0 and run.history["val/loss"][-1] < 0.01
+    assert len(run.history["val/loss"]) < 200 and "learnt by heart" in capsys.readouterr().out
+    kx.train(*words, "epochs=2", "optimizer.learning_rate=1e-6", quiet=True)
+    assert "not learnt in 2 epochs" in capsys.readouterr().out
 
 
 def test_profile_writes_what_tensorboard_reads(project: Path) -> None:

@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import kx
 
 
@@ -43,10 +45,24 @@ def test_ui_serves_the_projects_runs_from_a_folder_within(
                 assert process.poll() is None, process.stdout and process.stdout.read()
                 time.sleep(0.5)
         assert answer["run"]["info"]["run_name"] == run.name
+        _train_over_the_server(f"http://127.0.0.1:{port}")
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    with pytest.raises(urllib.error.URLError):  # no server stays behind
+        urllib.request.urlopen(url, timeout=5)
     assert not (inside / "mlflow.db").exists()
+
+
+def _train_over_the_server(uri: str) -> None:
+    """A run can go to any server by its address."""
+    words = ["data=wine", "epochs=2", "report=none", f"tracking.uri={uri}"]
+    run = kx.train(*words, "tracking.experiment=served", quiet=True)
+    again = kx.load_run(run.id, uri=uri)
+    assert again.history == run.history and again.uri == uri
+    raw, answers = run.bundle().examples()
+    found = again.predictor.answers(raw)["probabilities"]
+    assert abs(found - answers["probabilities"]).max() < 1e-5
 
 
 def test_ui_of_a_server_names_its_address(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from mlflow import MlflowClient
 from mlflow.entities import Metric
@@ -86,31 +87,36 @@ def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
     """Returns the run's config, with the overrides of data."""
     config = OmegaConf.create(run.config)
     assert isinstance(config, DictConfig)
+    parsed = [_parse(word) for word in overrides]
+    expected = "Expected data=OPTION or data.KEY=VALUE."
+    others = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
+    if others:
+        raise ConfigError([Mistake(f"command line: {o.input_line}", expected) for o in others])
+    if any(override.key_or_group == "data" for override in parsed):
+        config.data = compose(list(overrides)).config.data
+        return config
+    known = {**PIPELINE_KEYS, **config.data}
     mistakes = []
-    for word in overrides:
-        try:
-            override = OverridesParser.create().parse_override(word)
-        except HydraException as error:
-            raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
-        key = override.key_or_group
-        if key == "data":
-            config.data = compose([word]).config.data
-            continue
-        if not key.startswith("data."):
-            mistakes.append(Mistake(f"command line: {word}", "Expected data=… or data.KEY=…"))
-            continue
-        known = {**PIPELINE_KEYS, **config.data}
-        name = key.removeprefix("data.")
+    for override in parsed:
+        name = override.key_or_group.removeprefix("data.")
+        place = f"command line: {override.input_line}"
         if name not in known and not override.is_force_add() and not override.is_add():
-            text = f"There is no key {key!r}. {did_you_mean(name, set(known) - {'_target_'})}"
-            mistakes.append(Mistake(f"command line: {word}", text))
+            hint = did_you_mean(name, set(known) - {"_target_"})
+            mistakes.append(Mistake(place, f"There is no key {override.key_or_group!r}. {hint}"))
         elif problem := mismatch(known.get(name), override.value()):
-            mistakes.append(Mistake(f"command line: {word}", f"{key}: {problem}"))
+            mistakes.append(Mistake(place, f"{override.key_or_group}: {problem}"))
         else:
-            OmegaConf.update(config, key, override.value(), force_add=True)
+            OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
     if mistakes:
         raise ConfigError(mistakes)
     return config
+
+
+def _parse(word: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
 
 
 def _as_trained(data: Data, spec: dict[str, Any], preparation: Any) -> Data:
