@@ -46,6 +46,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kx' has no attribute {name!r}")
     import importlib
 
+    if name in ("Run", "Task", "load_run", "train"):  # what imports TensorFlow
+        from kx.launch import import_quietly
+
+        import_quietly()
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

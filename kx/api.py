@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,15 +54,27 @@ def train(
     own_model = model if isinstance(model, keras.Model) else None
     if isinstance(model, str):
         words.insert(0, f"model={model}")
+    elif isinstance(model, Mapping):
+        words += _words(model, "model.")
+    elif own_model is None and model is not None:
+        raise ConfigError(
+            "model: expected an option's name, a mapping of its arguments or a keras.Model."
+            f" Received: {model!r}."
+        )
     if isinstance(data, str):
         words.insert(0, f"data={data}")
     elif data is not None and not any(word.startswith("augment=") for word in words):
         words.append("augment=none")  # the default option's augmentation is for its own images
     own_data = None
     if data is not None and not isinstance(data, str):
+        if own_model is not None and not own_model.built:
+            raise ConfigError(
+                f"The model {own_model.name!r} is not built: begin it with keras.Input(shape), or"
+                " call it once on a batch."
+            )
         own_data = data if isinstance(data, Data) else data_of(data, own_model)
         if not any(word.startswith("task=") for word in words):
-            words.append(f"task={_fitting_task(own_data)}")
+            words.append(f"task={_fitting_task(own_data, own_model)}")
     job = compose(words)
     if own_model is not None:
         job.choices["model"] = own_model.name
@@ -83,6 +96,9 @@ def _words(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
     return words
 
 
+_RESERVED = ("null", "true", "false", "nan", "inf")  # words that Hydra reads as values
+
+
 def _literal(value: Any) -> str:
     """Returns a value in Hydra's override syntax."""
     if value is None:
@@ -93,14 +109,17 @@ def _literal(value: Any) -> str:
         return "[" + ",".join(map(_literal, value)) + "]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}:{_literal(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str) and (not value or any(c in value for c in " ,:={}[]()'\"\\$")):
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./+-]*", value, re.ASCII)
+    if isinstance(value, str) and (not plain or value.lower() in _RESERVED):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return str(value)
 
 
-def _fitting_task(data: Data) -> str:
+def _fitting_task(data: Data, model: keras.Model | None) -> str:
     if data.targets.class_names is None:
         return "regression"
+    if model is not None and model.output_shape[-1] == 1 and data.targets.num_classes == 2:
+        return "binary"
     return "classification" if data.targets.shape == () else "multilabel"
 
 
@@ -127,14 +146,15 @@ def data_of(
     inputs, targets = arrays["train"]
     spec, targets_of = _target_spec(arrays, model)
     if "validation" not in arrays:
-        whole = len(targets)
+        classes = spec.class_names is not None and spec.shape == ()
         chosen = split_indices(
-            targets_of(targets) if spec.shape == () else np.zeros(whole),
+            targets_of(targets) if classes else np.zeros(len(targets)),
             validation_fraction=validation_fraction,
-            stratify=spec.class_names is not None and spec.shape == (),
+            stratify=classes,
         )
-        arrays["train"] = (inputs[chosen["train"]], targets[chosen["train"]])
-        arrays["validation"] = (inputs[chosen["validation"]], targets[chosen["validation"]])
+        for split in ("validation", "train"):
+            arrays[split] = (inputs[chosen[split]], targets[chosen[split]])
+        spec = _target_spec(arrays, model)[0]  # mean and deviation of the training split alone
     splits = {
         split: tf.data.Dataset.from_tensor_slices((x, targets_of(y)))
         for split, (x, y) in arrays.items()
@@ -198,6 +218,9 @@ def _target_spec(arrays: Mapping[str, Any], model: keras.Model | None) -> tuple[
         spec = number_spec(targets.reshape(len(targets), -1).astype("float64"), names)
         shape = () if targets.ndim == 1 else targets.shape[1:]
         return Spec(**{**spec.to_json(), "shape": shape}), lambda y: y.astype("float32")
+    if targets.ndim == 2 and (targets.sum(axis=1) == 1).all():  # one-hot
+        classes = tuple(str(i) for i in range(targets.shape[1]))
+        return Spec((), "int32", class_names=classes), lambda y: y.argmax(axis=1).astype("int32")
     if targets.ndim == 2:
         labels = tuple(f"label_{i}" for i in range(targets.shape[1]))
         return Spec((len(labels),), "float32", class_names=labels), lambda y: y.astype("float32")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import keras
 from omegaconf import DictConfig, OmegaConf
 
+from kx.callbacks import KeepAverage
 from kx.config import build
 from kx.data.specs import Data, Outputs
-from kx.errors import ConfigError, did_you_mean
+from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.fitting import Batches
 from kx.tasks.task import Task
 
@@ -91,7 +92,7 @@ def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers
     schedule = build(
         config.schedule,
         node.pop("learning_rate"),
-        max(1, steps_per_epoch // batches_per_update),
+        steps_per_epoch / batches_per_update,
         config.epochs,
         place="schedule",
     )
@@ -113,15 +114,23 @@ def make_callbacks(
     """
     entries = {name: node for name, node in config.callbacks.items() if node is not None}
     available = task.monitors(with_validation=batches.validation is not None)
-    for place, monitor in [
+    watched = [
         ("task.monitor", config.task.get("monitor")),
         *((f"callbacks.{name}.monitor", node.get("monitor")) for name, node in entries.items()),
-    ]:
-        if monitor is not None and monitor not in available:
-            raise ConfigError(_no_such_metric(place, monitor, available, batches))
+    ]
+    mistakes = [
+        Mistake(place, _no_such_metric(place, monitor, available, batches))
+        for place, monitor in watched
+        if monitor is not None and monitor not in available
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
     callbacks = [build(node, place=f"callbacks.{name}") for name, node in entries.items()]
     plateau = keras.callbacks.ReduceLROnPlateau
-    if config.schedule and any(isinstance(callback, plateau) for callback in callbacks):
+    scheduled = config.schedule or isinstance(
+        config.optimizer.get("learning_rate"), Mapping | DictConfig
+    )
+    if scheduled and any(isinstance(callback, plateau) for callback in callbacks):
         raise ConfigError(
             "A schedule and ReduceLROnPlateau cannot both set the learning rate: schedule=none, or"
             " callbacks.reduce_lr_on_plateau=null."
@@ -129,15 +138,16 @@ def make_callbacks(
     if config.optimizer.get("use_ema"):
         # First, so that the others judge and keep the averaged weights.
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        callbacks.append(KeepAverage(callbacks[0]))
     return callbacks
 
 
 def _no_such_metric(place: str, monitor: str, available: list[str], batches: Batches) -> str:
     hint = did_you_mean(monitor, available, "Metrics")
     if monitor.startswith("val_") and batches.validation is None:
-        plain: Any = monitor.removeprefix("val_")
         hint = (
-            "There is no validation split: give it one (data.validation_fraction=0.1), or look at"
-            f" the training: {place}={plain}, or callbacks=none."
+            "There is no validation split: give it one, or look at the training:"
+            f" {place}={monitor.removeprefix('val_')}"
+            + ("." if place.startswith("task") else ", or callbacks=none.")
         )
-    return f"{place}: there will be no metric {monitor!r}. {hint}"
+    return f"There will be no metric {monitor!r}. {hint}"

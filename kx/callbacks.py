@@ -64,6 +64,27 @@ def _public_name(name: str) -> str:
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
+class KeepAverage(keras.callbacks.Callback):
+    """Keeps the averaged weights (EMA) when the training is stopped before its last epoch.
+
+    At its end `fit` writes the optimizer's average into the model. Between epochs
+    `SwapEMAWeights` has the raw weights in that place, and puts that right only
+    after the last epoch that was planned. Comes after all that may stop a training.
+
+    Args:
+        swap: the `SwapEMAWeights` of the training.
+    """
+
+    def __init__(self, swap: keras.callbacks.SwapEMAWeights) -> None:
+        super().__init__()
+        self._swap = swap
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Puts the average where `fit` takes it from, if this epoch is the last."""
+        if self.model.stop_training and epoch < self.params["epochs"] - 1:
+            self._swap._finalize_ema_values()
+
+
 class StopWhenLearnt(keras.callbacks.Callback):
     """Stops when the validation loss is small: with `debug=overfit`, one batch is learnt by heart.
 

@@ -6,8 +6,8 @@ Both are checked as text and numbers alone: nothing is imported.
 from __future__ import annotations
 
 import ast
-import functools
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +44,8 @@ _RULES: dict[str, _Rule] = {
     ),
     **dict.fromkeys(["learning_rate", "epsilon", "clipnorm", "global_clipnorm"], _POSITIVE),
     **dict.fromkeys(["clipvalue", "factor", "max_tokens", "sequence_length"], _POSITIVE),
-    **dict.fromkeys(["seed", "split_seed", "patience", "padding", "intra_op"], _AT_LEAST_0),
+    **dict.fromkeys(["seed", "split_seed"], (lambda v: 0 <= v < 2**32, "0 to 4294967295")),
+    **dict.fromkeys(["patience", "padding", "intra_op"], _AT_LEAST_0),
     **dict.fromkeys(["inter_op", "warmup_epochs", "l1", "l2", "weight_decay"], _AT_LEAST_0),
     **dict.fromkeys(["min_lr", "min_delta", "num_mistakes", "max_degrees"], _AT_LEAST_0),
     **dict.fromkeys(["beta_1", "beta_2", "rho", "momentum", "ema_momentum"], _BELOW_1),
@@ -88,6 +89,8 @@ def mismatch(default: Any, value: Any) -> str | None:
         return None
     if isinstance(value, str) and "${" in value:
         return None
+    if value is None and isinstance(default, int | float) and not isinstance(default, bool):
+        return "expected a number. Received: null."
     expected: str | None = None
     if isinstance(default, bool):
         expected = None if isinstance(value, bool) or value == "auto" else "true or false"
@@ -115,11 +118,23 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
             option = f" ({group}={choices[group]})" if group in choices else ""
             mistakes.append(Mistake(path, f"This key has no value{option}. Set it: {path}=…"))
             continue
-        rule = _RULES.get(path.rpartition(".")[2])
+        rule = _RULES.get(path.rpartition(".")[2]) if _is_ours(config, path) else None
         for item in value if isinstance(value, list) else [value]:
             if rule and item is not None and not _holds(rule, item):
                 mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
     return mistakes
+
+
+def _is_ours(config: dict[str, Any], path: str) -> bool:
+    """Says whether a key is the schema's, kx's or Keras's, and not one of a user's function."""
+    if path.startswith("tracking.tags."):
+        return False
+    node: Any = config
+    target = "kx."
+    for name in path.split(".")[:-1]:
+        node = node[name]
+        target = str(node.get("_target_", target))
+    return target.startswith(("kx.", "keras."))
 
 
 def _holds(rule: _Rule, value: Any) -> bool:
@@ -176,7 +191,6 @@ def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _nodes(value, f"{path}[{index}]")
 
 
-@functools.cache
 def _static_arguments(target: str) -> tuple[str, ...] | None:
     """Returns the names of a target's tunable arguments, read from its source.
 
@@ -190,7 +204,7 @@ def _static_arguments(target: str) -> tuple[str, ...] | None:
     top = target.partition(".")[0]
     if not module:
         raise LookupError(f"expected module.function. Received: {target!r}.")
-    if importlib.machinery.PathFinder.find_spec(top) is None and top not in sys.modules:
+    if top not in sys.modules and importlib.util.find_spec(top) is None:
         raise LookupError(
             f"There is no module {top!r}, neither in the project's folder nor installed."
         )

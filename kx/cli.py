@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from kx.config import add_project_to_path
 from kx.run import main as run_main
 from kx.run import report_errors
 
+# A row may begin with a negative number: `kx predict latest -1.5,2,3`.
+_NEGATIVE = re.compile(r"^-[\d.]")
 _RUN_HELP = "RUN: a run id, a unique prefix of one, a run name, `latest` or `best`"
 _OVERRIDES_HELP = "options and keys as in `kx run`: model=cnn data=digits epochs=3"
 
@@ -25,7 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] == "run":
         return run_main(words[1:])
     parser = _parser()
-    args = parser.parse_args(words)
+    args, rest = parser.parse_known_args(words)
+    if rest:  # argparse takes positional words in one piece only: KEY=VALUE may come after --split
+        where = "overrides" if hasattr(args, "overrides") else "names"
+        if any(word.startswith("-") for word in rest) or not hasattr(args, where):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        setattr(args, where, [*getattr(args, where), *rest])
     if not hasattr(args, "action"):
         parser.print_help()
         return 0
@@ -40,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         " exported model out.",
     )
     parser.add_argument("--version", action="version", version=f"kx {kx.__version__}")
+    parser._negative_number_matcher = _NEGATIVE
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     verbs.add_parser("run", help="train: kx run model=cnn data=cifar10 (kx run --help)")
     _add_runs(verbs)
@@ -92,6 +101,7 @@ def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
 
 def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = _verb(verbs, "predict", _predict, "ask a run's model", run=True)
+    parser._negative_number_matcher = _NEGATIVE
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image files, texts, CSV rows or .csv files"
     )

@@ -98,6 +98,13 @@ def make_batches(
         return batches.take(limit) if limit else batches
 
     steps_per_epoch = min(whole, config.steps_per_epoch or whole)
+    # Keras runs whole executions: a rest would eat into the next epoch.
+    steps_per_epoch -= steps_per_epoch % config.steps_per_execution
+    if not steps_per_epoch:
+        raise ConfigError(
+            f"steps_per_execution={config.steps_per_execution} is more than the"
+            f" {min(whole, config.steps_per_epoch or whole)} batches of an epoch."
+        )
     return Batches(
         stored=stored,
         train=train_batches(
@@ -129,8 +136,9 @@ def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
 def first_examples(stored: Stored, count: int) -> Stored:
     """Returns the first examples of a stored split."""
     count = min(count, stored.num_examples)
-    if stored.dataset is not None:
-        return Stored(count, dataset=stored.dataset.take(count))
+    if stored.dataset is not None:  # few enough for memory; one cache file has one reader
+        inputs, targets = next(iter(stored.dataset.batch(count)))
+        return Stored(count, inputs, targets)
     assert stored.inputs is not None and stored.targets is not None
     return Stored(count, stored.inputs[:count], stored.targets[:count])
 
@@ -144,6 +152,8 @@ def adapt(data: Data, train: Stored) -> None:
     if examples is None:
         assert train.dataset is not None
         examples = train.dataset.map(lambda inputs, _: inputs).batch(1024)
+    if isinstance(examples, tf.Tensor):  # in parts: Keras makes float32 copies of what it gets
+        examples = tf.data.Dataset.from_tensor_slices(examples).batch(1024)
     layer.adapt(examples)
     layer._kx_adapted = True
 
@@ -165,10 +175,13 @@ def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> N
     print(f"{model.name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
 
 
-def tags(extra: Mapping[str, str] | None) -> dict[str, str]:
+def tags(config: DictConfig, batches: Batches, extra: Mapping[str, str] | None) -> dict[str, str]:
     """Returns the tags that are known once TensorFlow has started."""
+    in_file = any(part.dataset is not None for part in batches.stored.values())
+    shortened = config.overfit_batches or config.steps_per_epoch or config.evaluation_steps
+    about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
-    return {**threads, "devices": ", ".join(devices()), **(extra or {})}
+    return {**threads, "devices": ", ".join(devices()), **about, **(extra or {})}
 
 
 def fit(
@@ -249,6 +262,8 @@ def final_metrics(
     for name, values in history.items():
         if name.startswith("val/"):
             final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
+        elif name.startswith("train/"):
+            final[f"best/{name.removeprefix('train/')}"] = values[kept - 1]
     if batches.test is not None:
         scores = model.evaluate(batches.test, verbose=0, return_dict=True)
         final |= {f"test/{name}": float(value) for name, value in scores.items()}

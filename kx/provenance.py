@@ -16,8 +16,8 @@ from typing import Any
 
 import kx
 
-# `token`, but not the `tokens` of a text.
-_SECRET = r"(?:password|passwd|secret|token(?!s)|api_?key|credential)"
+# `token`, but not the `tokens` and `tokenizer` of a text.
+_SECRET = r"(?:password|passwd|secret|token(?![a-z])|api[-_]?key|credential)"
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
 # Within a mapping on the command line: {user: me, api_token: abc}
 _SECRET_ENTRY = re.compile(rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)[^,}}\s]+", re.IGNORECASE)
@@ -26,6 +26,7 @@ _PACKAGES = (
     "kx", "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core",
     "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
 )  # fmt: skip
+_OWN_OUTPUTS = ("mlflow.db*", "mlartifacts/**", "runs/**", "__pycache__/**")
 REDACTED = "***"
 _HIDE = rf"\1{REDACTED}"
 
@@ -76,7 +77,10 @@ def code_state(folder: Path) -> Code | None:
         return None
     top = Path(root.strip())
     diff = git("diff", "HEAD", "--no-color", folder=top) or ""
-    others = git("ls-files", "--others", "--exclude-standard", folder=top) or ""
+    # What kx itself writes is no change of the code.
+    own = [f":(exclude,top,glob)**/{name}" for name in _OWN_OUTPUTS]
+    words = ["ls-files", "--others", "--exclude-standard", "--", ":/", *own]
+    others = git(*words, folder=top) or ""
     return Code(top, commit.strip(), diff, tuple(others.splitlines()))
 
 

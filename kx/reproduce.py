@@ -42,6 +42,11 @@ def reproduce(run: Run) -> int:
             f"{run.name} was trained with objects in memory ({own}), which no config describes."
             " What can be reproduced: runs of a config alone."
         )
+    if provenance.REDACTED in str(run.config):
+        raise ReproductionError(
+            f"{run.name} was started with a secret in its config, which is not kept. Start it"
+            " again by hand: its command is in the MLflow UI."
+        )
     if not run.history:
         raise ReproductionError(f"{run.name} is {run.status} and has no epoch to compare.")
     _warn_of_versions(tags)
@@ -84,7 +89,7 @@ def _code(tags: Mapping[str, str]) -> Iterator[Path]:
             )
         try:
             print(f"code: commit {commit[:12]}, in a temporary worktree")
-            yield tree / project_dir().relative_to(code.root)
+            yield tree / project_dir().resolve().relative_to(code.root.resolve())
         finally:
             provenance.git("worktree", "remove", "--force", str(tree), folder=code.root)
 
@@ -95,6 +100,7 @@ def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
     config["threads"] = {
         kind: int(tags.get(f"threads.{kind}", 0)) for kind in ("intra_op", "inter_op")
     }
+    config["data"] = {**config["data"], "cache": tags.get("kx.cache", "auto")}
     config["tracking"] = {**config["tracking"], "uri": run.uri, "run_name": f"{run.name}-again"}
     params = MlflowClient(run.uri).get_run(run.id).data.params
     experiment = MlflowClient(run.uri).get_experiment(

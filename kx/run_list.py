@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,8 +77,10 @@ def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
         (run, run.data.metrics[f"best/{run.data.tags['kx.monitor']}"])
         for run in runs
         if run.info.status == "FINISHED"
+        and run.data.tags.get("kx.shortened") != "True"  # debug runs
         and f"best/{run.data.tags.get('kx.monitor')}" in run.data.metrics
     ]
+    scored = [(run, score) for run, score in scored if math.isfinite(score)]
     monitors = {(r.data.tags["kx.monitor"], r.data.tags["kx.monitor_mode"]) for r, _ in scored}
     if not scored:
         raise RunNotFoundError("No finished run has a validation score: kx runs.")

@@ -226,7 +226,10 @@ def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
     curves = {}
     for name in sorted(names):
         points = client.get_metric_history(stored.info.run_id, name)
-        curves[name] = [point.value for point in sorted(points, key=lambda point: point.step)]
+        # Epochs count from 1; step 0 has what was measured after the training.
+        values = [(p.step, p.value) for p in points if p.step > 0]
+        if values:
+            curves[name] = [value for _, value in sorted(values)]
     return curves
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kx.config import project_dir
 from kx.provenance import redact
+from kx.store import store_uri
 
 
 def show_end(run: Any) -> None:
@@ -29,10 +30,14 @@ def show_end(run: Any) -> None:
         print("\nNothing was tracked (tracking=none).")
         return
     print(f"\nrun {run.name} ({run.id[:8]}) in {_short(run.uri)}")
-    print("  kx ui                                   browse the runs, curves and reports")
-    print("  kx predict latest INPUT…                ask the model")
-    print("  kx export latest --out exports/model    a SavedModel that takes raw input")
-    print("  kx reproduce latest                     the same numbers again")
+    where = "" if run.uri == store_uri() else f" --uri {redact(run.uri)}"
+    for command, purpose in (
+        ("kx ui", "browse the runs, curves and reports"),
+        ("kx predict latest INPUT…", "ask the model"),
+        ("kx export latest --out exports/model", "a SavedModel that takes raw input"),
+        ("kx reproduce latest", "the same numbers again"),
+    ):
+        print(f"  {command + where:<38}  {purpose}")
 
 
 def _main_scores(run: Any) -> set[str]:

@@ -47,6 +47,8 @@ class MlflowTracker(Tracker):
     ) -> None:
         super().__init__(run_id, run_name)
         self.client = client
+        self._unsent: list[Metric] = []
+        self._warned = False
         self._monitor = self._start_monitor() if system_metrics else None
 
     def _start_monitor(self) -> Any:
@@ -62,8 +64,18 @@ class MlflowTracker(Tracker):
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Logs numbers of a step, in one request."""
         now = int(time.time() * 1000)
-        batch = [Metric(_metric_name(k), float(v), now, step) for k, v in values.items()]
-        self.client.log_batch(self.run_id, metrics=batch)
+        self._unsent += [Metric(_metric_name(k), float(v), now, step) for k, v in values.items()]
+        try:
+            self.client.log_batch(self.run_id, metrics=self._unsent)
+        except (MlflowException, OSError) as error:
+            # The training is worth more than its curve: tried again with the next epoch.
+            if not self._warned:
+                print(
+                    f"the tracking store does not answer, {len(self._unsent)} values wait: {error}"
+                )
+            self._warned = True
+            return
+        self._unsent, self._warned = [], False
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Logs tags, which may change."""
@@ -135,17 +147,21 @@ def open_mlflow_run(
             f"The tracking store {provenance.redact(uri)} cannot be used: {error}\n"
             "Choose another (tracking.uri=…) or train without: tracking=none."
         ) from error
-    run_id = run.info.run_id
-    tracker = MlflowTracker(client, run_id, run_name, system_metrics=settings.system_metrics)
+    tracker = MlflowTracker(
+        client, run.info.run_id, run_name, system_metrics=settings.system_metrics
+    )
     try:
         _log_start(client, tracker, job, data, extra)
         yield tracker
-    except KeyboardInterrupt:
-        tracker.end("KILLED")
-        raise
     except BaseException as error:
-        tracker.tags({"kx.error": f"{type(error).__name__}: {error}"})
-        tracker.end("FAILED")
+        killed = isinstance(error, KeyboardInterrupt)
+        try:
+            tracker.tags({"kx.error": f"{type(error).__name__}: {error}"})
+            tracker.end("KILLED" if killed else "FAILED")
+        except (MlflowException, OSError):
+            print(f"the run {run_name} could not be marked in the tracking store")
+        if isinstance(error, MlflowException):
+            raise KxError(f"The tracking store failed: {error}") from error
         raise
     tracker.end("FINISHED")
 

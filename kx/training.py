@@ -61,13 +61,13 @@ def train(
             task.compile(model, optimizer, **fitting.compile_options(config))
         callbacks = make_callbacks(config, task, batches)
         fitting.announce(job, data, model, quiet=quiet)
-        with open_run(job, folder.name, data, fitting.tags(tags)) as tracker:
+        with open_run(job, folder.name, data, fitting.tags(config, batches, tags)) as tracker:
             folder.keep()
             tracker.text(summary_text(model), "model_summary.txt")
             history = fitting.fit(config, model, batches, callbacks, tracker, quiet=quiet)
             metrics = fitting.final_metrics(model, batches, history, callbacks)
+            bundle = save_bundle(job, model, task, data, batches, tracker, folder)
             metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
-            bundle = save_bundle(job, model, task, data, batches, tracker, folder)
     return Run(job, tracker, metrics, history, bundle, model)

@@ -126,6 +126,18 @@ def test_evaluate_on_other_data_keeps_the_runs_vocabulary_and_classes(
     assert kx.load_run(run.id).metrics == before  # the run's own scores stay
 
 
+def test_evaluating_another_split_leaves_the_curves_alone(
+    at_home: Path, trained: Callable[[str], kx.Run]
+) -> None:
+    run = trained("row")
+    assert main(["evaluate", run.id, "--split", "train", "data.cache=memory"]) == 0
+    assert main(["evaluate", run.id, "--split", "train"]) == 0
+    again = kx.load_run(run.id)
+    assert again.history == run.history
+    assert again.metrics["train/accuracy"] == run.metrics["train/accuracy"]
+    assert again.metrics["report_train/accuracy"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -179,6 +191,7 @@ def test_predict_takes_texts_and_rows(
     line = ",".join(map(str, numbers))
     file = tmp_path / "wines.csv"
     file.write_text(",".join(columns) + f"\n{line}\n{line}\n")
+    assert main(["predict", row.id, "-" + line]) == 0  # a number below 0 is no flag
     one, two, three, four = row.predict([line, numbers, file])
     assert one["probabilities"] == two["probabilities"] == three["probabilities"]
     assert three["input"].endswith("wines.csv:1") and four["input"].endswith(":2")
@@ -255,9 +268,14 @@ def test_an_export_does_not_overwrite_unasked(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(ExportError, match="--overwrite"):
-        trained("row").export(tmp_path / "mine")
+    for overwrite in (False, True):
+        with pytest.raises(ExportError, match="no earlier export"):
+            trained("row").export(tmp_path / "mine", overwrite=overwrite)
     assert (tmp_path / "mine" / "thesis.tex").exists()
+    folder = trained("row").export(tmp_path / "exported")
+    with pytest.raises(ExportError, match="--overwrite"):
+        trained("row").export(folder)
+    assert trained("row").export(folder, overwrite=True) == folder
 
 
 # --- reproduce
@@ -309,7 +327,6 @@ def test_reproduce_takes_a_clean_commit_from_a_worktree(
         "    return keras.Model(x, keras.layers.Dense(outputs.units)(x))\n"
     )
     (project / "mymodels.py").write_text(code)
-    (project / ".gitignore").write_text("mlflow.db*\nmlartifacts/\nruns/\n__pycache__/\n")
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], check=True)

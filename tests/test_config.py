@@ -143,6 +143,26 @@ def test_the_project_is_the_nearest_folder_upward(project: Path) -> None:
     assert project_dir(inside) == project / "a"
 
 
+def test_debug_shortens_an_experiment_and_the_command_line_wins(project: Path) -> None:
+    fast = compose(["debug=fast"]).config
+    assert (fast.epochs, fast.steps_per_epoch, fast.evaluation_steps) == (1, 1, 1)
+    overfit = compose(["experiment=digits_cnn", "debug=overfit"]).config
+    assert overfit.overfit_batches == 1 and overfit.epochs == 200
+    assert not overfit.augment and list(overfit.callbacks) == ["learnt"]
+    assert compose(["debug=fast", "epochs=7"]).config.epochs == 7
+
+
+def test_rules_are_for_our_keys_and_not_for_a_users_function(project: Path) -> None:
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "own.yaml").write_text("_target_: own.net\nthreshold: 3\n")
+    (project / "own.py").write_text("def net(inputs, outputs, *, threshold=3): ...\n")
+    sys.path.insert(0, str(project))
+    try:
+        assert compose(["model=own", "tracking.tags.cache=x"]).config.model.threshold == 3
+    finally:
+        sys.path.remove(str(project))
+
+
 def test_resolved_keeps_the_run_folder_symbolic(project: Path) -> None:
     config = resolved(compose([]).config)
     assert config["callbacks"]["checkpoint_best"]["filepath"].startswith("${run_dir}/")

@@ -137,6 +137,12 @@ def test_the_vocabulary_is_that_of_the_training_split(texts: Path) -> None:
     data = text_csv(str(texts), text="review", label="sentiment", max_tokens=10)
     assert data.inputs.vocabulary_size is not None and data.inputs.vocabulary_size <= 10
     assert data.targets.class_names == ("bad", "good")
+    other = texts.parent / "other.csv"
+    other.write_text("review,sentiment\nunheard,good\nunheard,bad\n")
+    split = text_csv(str(texts), text="review", label="sentiment", test_path=str(other))
+    assert split.test is not None
+    [first, *_] = [split.prepare(raw).numpy() for raw, _ in split.test]
+    assert first[0] == 1  # unknown
 
 
 def test_chinese_is_split_into_characters(tmp_path: Path) -> None:

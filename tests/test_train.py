@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 import kx
 from kx.callbacks import TIMINGS
-from kx.errors import ConfigError, TrainingError
+from kx.errors import ConfigError, DataError, TrainingError
 from kx.run import main
 
 QUICK = ["report=none", "tracking=none"]
@@ -175,6 +175,108 @@ def _validation_loss(run: kx.Run) -> float:
     task = build(compose(["data=wine"]).config.task, data.targets)
     batches = eval_batches(store(data, "validation"), batch_size=32, encode=task.encode)
     return float(run.model().evaluate(batches, verbose=0, return_dict=True)["loss"])
+
+
+def test_ema_weights_are_kept_after_an_early_stop_too(project: Path) -> None:
+    run = kx.train(
+        "data=wine", "epochs=30", "optimizer.learning_rate=0.1", "optimizer.use_ema=true",
+        "optimizer.ema_momentum=0.8", "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.restore_best_weights=false", *QUICK, quiet=True,
+    )  # fmt: skip
+    assert len(run.history["val/loss"]) < 30
+    assert _validation_loss(run) == pytest.approx(run.history["val/loss"][-1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("steps", "batches"), [(1, 7), (4, 4), (7, 7)])
+def test_an_epoch_has_whole_executions(project: Path, steps: int, batches: int) -> None:
+    words = ["data=wine", "batch_size=16", "callbacks=none", "schedule=cosine", "epochs=3"]
+    seen: list[int] = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            seen.append(int(self.model.optimizer.iterations))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kx.training.make_callbacks", lambda *_: [Count()])
+        run = kx.train(*words, f"steps_per_execution={steps}", *QUICK, quiet=True)
+    assert seen == [batches, 2 * batches, 3 * batches]
+    assert run.history["learning_rate"][-1] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_schedule_counts_updates_where_gradients_are_accumulated(
+    project: Path, accumulate: int
+) -> None:
+    words = ["data=wine", "batch_size=16", "callbacks=none", "schedule=cosine", "epochs=8"]
+    run = kx.train(
+        *words, f"optimizer.gradient_accumulation_steps={accumulate}", *QUICK, quiet=True
+    )
+    rates = run.history["learning_rate"]
+    assert rates[3] == pytest.approx(rates[0] / 2, rel=0.35)  # half-way down at half of the time
+    assert rates[-1] < 0.02 * max(rates)
+
+
+def test_classes_without_a_name_are_refused(project: Path) -> None:
+    x, y = np.zeros((40, 2), "float32"), (np.arange(40) % 3).astype("int32")
+    dataset = tf.data.Dataset.from_tensor_slices((x, y))
+    names = kx.Spec((), "int32", class_names=("a", "b"))
+    data = kx.Data(dataset, dataset, dataset, kx.Spec((2,), "float32"), names)
+    with pytest.raises(DataError, match="class index 2"):
+        kx.train("model=linear", data=data, tracking="none", quiet=True)
+
+
+def test_a_users_preparation_is_of_one_example_also_when_it_predicts(project: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices((x, (x[:, 0] > x.mean(axis=1)).astype("int32")))
+    names = kx.Spec((), "int32", class_names=("below", "above"))
+    data = kx.Data(
+        dataset, dataset, dataset.filter(lambda *_: True), kx.Spec((2, 2), "float32"), names,
+        prepare=lambda row: tf.reshape(row - tf.reduce_mean(row), (2, 2)),
+    )  # fmt: skip
+    run = kx.train("model=linear", data=data, epochs=2, quiet=True)
+    together = run.predict(list(x[:5]))
+    alone = [run.predict([row])[0] for row in x[:5]]
+    for a, b in zip(together, alone, strict=True):
+        assert a["confidence"] == pytest.approx(b["confidence"], abs=1e-6)
+
+
+def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> None:
+    from kx import fitting
+    from kx.config import compose
+    from kx.data.pipeline import store
+
+    run = kx.train("data=wine", "epochs=1", *QUICK, quiet=True)
+    train = store(fitting.make_data(compose(["data=wine"]).config), "train")
+    layer = run.model().get_layer("normalize")
+    np.testing.assert_allclose(np.squeeze(layer.mean), train.inputs.numpy().mean(axis=0), rtol=1e-4)
+
+
+def test_all_callbacks_that_would_look_at_nothing_are_named_at_once(project: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kx.train("data.validation_fraction=0", quiet=True)
+    places = {mistake.place for mistake in caught.value.mistakes}
+    assert {"task.monitor", "callbacks.early_stopping.monitor"} <= places
+    words = ["callbacks=none", "task.monitor=accuracy", "data.validation_fraction=0"]
+    run = kx.train(*SMALL, *words, "epochs=1", "report=none", quiet=True)
+    assert run.metrics["best/accuracy"] == run.history["train/accuracy"][-1]
+
+
+def test_own_models_find_their_task(project: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 3)).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    one = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    quick = {"epochs": 1, "tracking": "none", "report": "none", "quiet": True}
+    assert "binary" in kx.train(model=one, data=(x, y), **quick).config["task"]["_target_"]
+    two = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    hot = kx.train(model=two, data=(x, np.eye(2)[y]), **quick)
+    assert "classification" in hot.config["task"]["_target_"]
+    with pytest.raises(ConfigError, match="not built"):
+        kx.train(model=keras.Sequential([keras.layers.Dense(2)]), data=(x, y), **quick)
+    with pytest.raises(ConfigError, match="expected an option's name"):
+        kx.train(model=len, **quick)
+    assert kx.train("data=wine", model={"hidden_units": [5]}, **quick).config["model"][
+        "hidden_units"
+    ] == [5]
 
 
 def test_early_stopping_keeps_the_best_epoch(project: Path) -> None:

@@ -73,6 +73,8 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         raise DataError(f"The {split} split of {data.name} has no end: use .take(n).")
     if num_examples == tf.data.UNKNOWN_CARDINALITY:
         num_examples = int(raw.reduce(np.int64(0), lambda count, *_: count + 1))
+        raw = raw.apply(tf.data.experimental.assert_cardinality(num_examples))
+        setattr(data, split, raw)
     if num_examples == 0:
         raise DataError(f"The {split} split of {data.name} is empty.")
     prepared = raw.map(
@@ -84,9 +86,29 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
     if cache_dir is None or cache == "memory":
         inputs, targets = _in_memory(prepared, num_examples, data, split)
+        _check_classes(targets.numpy(), data, split)
         return Stored(num_examples, inputs, targets)
     cache_dir.mkdir(parents=True, exist_ok=True)
+    for _, targets in prepared.batch(4096).as_numpy_iterator():
+        _check_classes(targets, data, split)
     return Stored(num_examples, dataset=prepared.cache(str(cache_dir / split)))
+
+
+def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:
+    """Refuses class indices that no class name stands for.
+
+    Raises:
+        DataError: with the index.
+    """
+    count = data.targets.num_classes
+    if count is None or data.targets.shape != ():
+        return
+    for bad in (targets.min(), targets.max()):
+        if not 0 <= bad < count:
+            raise DataError(
+                f"The {split} split of {data.name} has the class index {bad}. Expected 0 to"
+                f" {count - 1}, since there are {count} class names."
+            )
 
 
 def example_bytes(data: Data) -> int:

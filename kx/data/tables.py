@@ -24,9 +24,10 @@ def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
     Returns:
         A function from a scalar string to a float32 tensor of shape `(num_columns,)`.
     """
+    required = [tf.float32] * num_columns  # an empty cell is an error, not a 0
 
     def prepare(row: tf.Tensor) -> tf.Tensor:
-        columns = tf.io.decode_csv(row, record_defaults=[[0.0]] * num_columns)
+        columns = tf.io.decode_csv(row, record_defaults=required)
         return tf.stack(columns)
 
     return prepare

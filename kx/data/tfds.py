@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
             f" in {where}. {did_you_mean(name, known, 'Sets').split(' Sets:')[0]}"
             " All names: https://www.tensorflow.org/datasets/catalog/overview"
         ) from error
+    except (AssertionError, ValueError) as error:
+        raise DataError(f"data.name={name}: {str(error).strip() or 'no such version'}") from error
     if _is_prepared(builder):
         return builder
     if not download:
@@ -140,7 +143,7 @@ def _unreachable_host(builder: Any) -> str | None:
 
     Asked first, since TFDS tries for minutes.
     """
-    if any(os.environ.get(f"{kind}_PROXY") for kind in ("HTTPS", "HTTP", "ALL")):
+    if urllib.request.getproxies():
         return None  # the proxy knows the addresses
     for url in getattr(builder, "url_infos", None) or {}:
         host = urllib.parse.urlsplit(str(url)).hostname

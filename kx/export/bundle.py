@@ -21,7 +21,7 @@ import tensorflow as tf
 
 import kx
 from kx.config import Composed
-from kx.data.specs import Data, Spec
+from kx.data.specs import Data, Spec, identity
 from kx.fitting import Batches
 from kx.folders import RunFolder
 from kx.provenance import package_versions
@@ -46,7 +46,7 @@ class Preparation(tf.Module):
         raw = data.train.element_spec[0]
         self.raw = tf.TensorSpec([None, *raw.shape], raw.dtype, name="inputs")
         prepared = tf.TensorSpec(data.inputs.shape, data.inputs.dtype)
-        one_by_one = data.kind != "array"
+        one_by_one = data.prepare is not identity
 
         def prepare(inputs: tf.Tensor) -> tf.Tensor:
             if not one_by_one:

@@ -80,9 +80,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
         ExportError: if the folder is there, or if the reloaded model answers otherwise.
     """
     folder = folder.expanduser().absolute()
-    if folder.exists() and not overwrite:
-        raise ExportError(f"{folder} exists. Choose another, or replace it: --overwrite.")
-    keras.config.set_dtype_policy("float32")
+    _refuse_unsafe(folder, overwrite=overwrite)
     model, task, bundle = run.model(), run.task(), run.bundle()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
@@ -103,6 +101,17 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
             shutil.rmtree(folder)
         draft.rename(folder)
     return Exported(folder, differences, len(examples))
+
+
+def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
+    """Refuses a folder that holds anything but an earlier export."""
+    if not folder.exists():
+        return
+    earlier = (folder / "saved_model").is_dir() and (folder / "spec.json").is_file()
+    if not earlier and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder} exists and is no earlier export. Choose another folder.")
+    if not overwrite:
+        raise ExportError(f"{folder} exists. Choose another, or replace it: --overwrite.")
 
 
 def _spec_text(run: Run) -> str:

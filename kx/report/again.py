@@ -24,9 +24,11 @@ from kx.config import compose
 from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.provenance import redact, redact_word
 from kx.report.evaluate import evaluate
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import write_report
+from kx.report.reports import score_prefix
 from kx.runs import Run
 from kx.schema import PIPELINE_KEYS
 
@@ -62,6 +64,7 @@ def evaluate_run(
         run.model(), run.task(), data, store(data, split), split, options,
         batch_size=config.batch_size, history=run.history,
     )  # fmt: skip
+    words = " ".join(map(redact_word, overrides))
     own_data = not overrides
     path = (
         f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
@@ -71,9 +74,9 @@ def evaluate_run(
             findings,
             Path(folder),
             title=f"{run.name}: {split}",
-            subtitle=f"{data.name} ({' '.join(overrides) or 'the data of the training'})",
+            subtitle=f"{data.name} ({words or 'the data of the training'})",
             confidence_level=options.confidence_level,
-            config_text=OmegaConf.to_yaml(config),
+            config_text=OmegaConf.to_yaml(OmegaConf.create(redact(run.config))),
         )
         if run.uri is not None:
             _log(run, Path(folder), path, findings if own_data else None, split)
@@ -150,7 +153,9 @@ def _log(run: Run, folder: Path, path: str, findings: Findings | None, split: st
         now = int(time.time() * 1000)
         client.log_batch(
             run.id,
-            metrics=[Metric(f"{split}/{k}", v, now, 0) for k, v in findings.metrics.items()],
+            metrics=[
+                Metric(f"{score_prefix(split)}/{k}", v, now, 0) for k, v in findings.metrics.items()
+            ],
         )
 
 

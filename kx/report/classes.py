@@ -51,7 +51,7 @@ def class_findings(
         "expected_calibration_error": calibration_error(answers == targets, confidence),
         **_areas(targets, probabilities, labels),
     }
-    if len(class_names) > top_k:
+    if 2 < len(class_names) > top_k:
         found[f"top_{top_k}_accuracy"] = float(
             metrics.top_k_accuracy_score(targets, probabilities, k=top_k, labels=labels)
         )

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 
+rcParams["text.parse_math"] = False  # a class may be called "$5-$10"
 _BLUE, _ORANGE, _GRAY = "#2f6db3", "#d9822b", "#8a8f98"
 _CHINESE_FONTS = ["Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei",
                   "Microsoft YaHei", "PingFang SC", "Heiti SC"]  # fmt: skip

@@ -82,17 +82,21 @@ def _resampled(truth: np.ndarray, answers: np.ndarray) -> dict[str, float]:
 def _rows(truth: np.ndarray, answers: np.ndarray, class_names: tuple[str, ...]) -> list[dict]:
     from sklearn.metrics import precision_recall_fscore_support
 
-    columns = precision_recall_fscore_support(truth, answers, average=None, zero_division=0.0)
-    return [
-        {
-            "label": name,
-            "precision": float(p),
-            "recall": float(r),
-            "f1": float(f),
-            "examples": int(n),
-        }
-        for name, p, r, f, n in zip(class_names, *columns, strict=True)
-    ]
+    rows = []
+    for i, name in enumerate(class_names):
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth[:, i], answers[:, i], average="binary", zero_division=0.0
+        )
+        rows.append(
+            {
+                "label": name,
+                "precision": float(precision),
+                "recall": float(recall),
+                "f1": float(f1),
+                "examples": int(truth[:, i].sum()),
+            }
+        )
+    return rows
 
 
 def _names(given: np.ndarray, class_names: tuple[str, ...]) -> str:

@@ -32,6 +32,11 @@ def options_of(config: Any) -> ReportOptions:
     )
 
 
+def score_prefix(split: str) -> str:
+    """Returns the name before a report's scores: `train/…` and `val/…` are the curves' own."""
+    return split if split == "test" else f"report_{split}"
+
+
 def write_reports(
     job: Composed,
     model: keras.Model,
@@ -65,7 +70,8 @@ def write_reports(
             confidence_level=job.config.report.confidence_level,
             config_text=yaml.safe_dump(provenance.redact(resolved(job.config)), sort_keys=False),
         )
-        found |= {f"{split}/{name}": value for name, value in findings.metrics.items()}
+        prefix = score_prefix(split)
+        found |= {f"{prefix}/{name}": value for name, value in findings.metrics.items()}
     reports = folder.path / "report"
     if tracker.kept and reports.is_dir():
         tracker.artifacts(reports, "report")
