@@ -87,12 +87,11 @@ def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers
     assert isinstance(node, dict)
     if not config.schedule:
         return build(node, place="optimizer")
-    # The optimizer counts an update after so many batches.
-    batches_per_update = node.get("gradient_accumulation_steps") or 1
+    # Keras asks the schedule by batches, also where gradients of several are accumulated.
     schedule = build(
         config.schedule,
         node.pop("learning_rate"),
-        steps_per_epoch / batches_per_update,
+        steps_per_epoch,
         config.epochs,
         place="schedule",
     )

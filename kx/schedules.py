@@ -13,7 +13,7 @@ import keras
 
 def cosine(
     learning_rate: float,
-    steps_per_epoch: float,
+    steps_per_epoch: int,
     epochs: int,
     *,
     warmup_epochs: float = 0.0,
@@ -23,7 +23,7 @@ def cosine(
 
     Args:
         learning_rate: the highest.
-        steps_per_epoch: updates in an epoch; a fraction where gradients are accumulated.
+        steps_per_epoch: batches in an epoch.
         epochs: of the whole training.
         warmup_epochs: rising from 0.
         final_fraction: of the highest, at the end.
@@ -33,7 +33,7 @@ def cosine(
     warmup_steps = round(warmup_epochs * steps_per_epoch)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
-        decay_steps=max(1, round(epochs * steps_per_epoch) - warmup_steps),
+        decay_steps=max(1, epochs * steps_per_epoch - warmup_steps),
         alpha=final_fraction,
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
@@ -41,13 +41,13 @@ def cosine(
 
 
 def warmup(
-    learning_rate: float, steps_per_epoch: float, epochs: int, *, warmup_epochs: float = 1.0
+    learning_rate: float, steps_per_epoch: int, epochs: int, *, warmup_epochs: float = 1.0
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Rises from 0 in a straight line, then stays.
 
     Args:
         learning_rate: the highest.
-        steps_per_epoch: updates in an epoch; a fraction where gradients are accumulated.
+        steps_per_epoch: batches in an epoch.
         epochs: of the whole training.
         warmup_epochs: rising.
 
@@ -64,7 +64,7 @@ def warmup(
 
 def step(
     learning_rate: float,
-    steps_per_epoch: float,
+    steps_per_epoch: int,
     epochs: int,
     *,
     boundaries_fraction: Sequence[float] = (0.5, 0.75),
@@ -74,7 +74,7 @@ def step(
 
     Args:
         learning_rate: the first.
-        steps_per_epoch: updates in an epoch; a fraction where gradients are accumulated.
+        steps_per_epoch: batches in an epoch.
         epochs: of the whole training.
         boundaries_fraction: the points, as fractions of the training.
         factor: at each.

@@ -88,7 +88,7 @@ def normalization(kind: str) -> keras.layers.Layer | None:
     if kind == "rescale":
         return keras.layers.Rescaling(1.0 / 255, name="normalize")
     if kind == "standardize":
-        return keras.layers.Normalization(axis=-1, name="normalize")
+        return keras.layers.Normalization(axis=-1, name="normalize", dtype=keras.config.floatx())
     if kind == "none":
         return None
     raise ConfigError(f"data.normalize: expected rescale, standardize or none. Received: {kind!r}.")

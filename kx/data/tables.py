@@ -24,9 +24,9 @@ def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
     Returns:
         A function from a scalar string to a float32 tensor of shape `(num_columns,)`.
     """
-    required = [tf.float32] * num_columns  # an empty cell is an error, not a 0
 
     def prepare(row: tf.Tensor) -> tf.Tensor:
+        required = [tf.zeros([0], tf.float32)] * num_columns  # an empty cell is an error, not a 0
         columns = tf.io.decode_csv(row, record_defaults=required)
         return tf.stack(columns)
 
@@ -103,7 +103,9 @@ def table_data(
         inputs=Spec((values.shape[1],), "float32", column_names=tuple(column_names)),
         targets=target_spec,
         prepare=decode_row(values.shape[1]),
-        normalize=keras.layers.Normalization(axis=-1, name="normalize"),
+        normalize=keras.layers.Normalization(
+            axis=-1, name="normalize", dtype=keras.config.floatx()
+        ),
         kind="row",
         name=name,
         source=source,
