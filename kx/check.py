@@ -38,27 +38,12 @@ from kx.check_places import (
     with_line,
 )
 from kx.check_values import check_targets, check_values, mismatch
-from kx.config import Composed, experiment_files
+from kx.config import Composed, experiment_files, load_yaml
 from kx.errors import ConfigError, Mistake, did_you_mean
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
 # Named entries that a user adds at will, each with a `_target_`.
 _OPEN_MAPPINGS = ("callbacks", "augment")
-
-
-def load_yaml(path: Path) -> Any:
-    """Loads a YAML file through OmegaConf (PyYAML alone reads `1e-4` as a string).
-
-    Raises:
-        ConfigError: if the file cannot be parsed.
-    """
-    try:
-        node = OmegaConf.load(path)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ConfigError([Mistake(str(path), f"This file is not valid YAML: {error}")]) from error
-    if not OmegaConf.is_dict(node):
-        raise ConfigError([Mistake(str(path), f"Expected keys and values. Received: {node!r}")])
-    return node
 
 
 class Checker:

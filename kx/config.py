@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from kx.errors import ConfigError, did_you_mean
+from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.schema import Config
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -62,9 +64,22 @@ def experiment_files() -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def _store_experiments() -> None:
-    from kx.check import load_yaml
+def load_yaml(path: Path) -> Any:
+    """Loads a YAML file through OmegaConf (PyYAML alone reads `1e-4` as a string).
 
+    Raises:
+        ConfigError: if the file cannot be parsed.
+    """
+    try:
+        node = OmegaConf.load(path)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError([Mistake(str(path), f"This file is not valid YAML: {error}")]) from error
+    if not OmegaConf.is_dict(node):
+        raise ConfigError([Mistake(str(path), f"Expected keys and values. Received: {node!r}")])
+    return node
+
+
+def _store_experiments() -> None:
     store = ConfigStore.instance()
     store.repo.pop("experiment", None)
     for name, path in experiment_files().items():

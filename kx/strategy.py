@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from omegaconf import DictConfig
+from tensorflow.python.framework.config import disable_op_determinism
 
 from kx.config import build
 
@@ -21,6 +22,8 @@ def prepare_process(config: DictConfig) -> None:
     _set_threads(config.threads.intra_op, config.threads.inter_op)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    else:  # an earlier run of this process may have switched it on; there is no public way back
+        disable_op_determinism()
     seed_everything(config.seed)
     # After the seeds: clearing Keras's session also resets the policy.
     keras.config.set_floatx("float64" if config.precision == "float64" else "float32")

@@ -109,6 +109,10 @@ class MlflowTracker(Tracker):
         """Ends the run as FINISHED, FAILED or KILLED."""
         if self._monitor is not None:
             self._monitor.finish()
+        if self._unsent:
+            self.metrics({})
+        if self._unsent:
+            print(f"{len(self._unsent)} values of {self.run_name} did not reach the tracking store")
         self.client.set_terminated(self.run_id, status)
 
 

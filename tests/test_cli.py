@@ -292,23 +292,31 @@ def test_reproduce_is_equal_bit_for_bit(
     assert "equal bit for bit" in capfd.readouterr().out
 
 
+def write_model(project: Path, activation: str) -> None:
+    """A model of the user's own, whose code may change between two runs."""
+    (project / "conf" / "model").mkdir(parents=True, exist_ok=True)
+    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunits: 4\n")
+    (project / "mymodels.py").write_text(
+        "import keras\n"
+        "def tiny(inputs, outputs, *, units: int = 4):\n"
+        "    x = keras.Input(inputs.shape)\n"
+        f"    h = keras.layers.Dense(units, activation={activation!r})(x)\n"
+        "    return keras.Model(x, keras.layers.Dense(outputs.units)(h))\n"
+    )
+
+
+def train_tiny() -> None:
+    words = ["-m", "kx.run", "model=tiny", "data=wine", "epochs=2", "report=none"]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+
 def test_reproduce_shows_where_a_run_first_differs(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The user's own model has changed since: other code, other numbers."""
-    (project / "conf" / "model").mkdir(parents=True)
-    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunits: 4\n")
-    code = (
-        "import keras\n"
-        "def tiny(inputs, outputs, *, units: int = 4):\n"
-        "    x = keras.Input(inputs.shape)\n"
-        "    h = keras.layers.Dense(units, activation='relu')(x)\n"
-        "    return keras.Model(x, keras.layers.Dense(outputs.units)(h))\n"
-    )
-    (project / "mymodels.py").write_text(code)
-    words = ["-m", "kx.run", "model=tiny", "data=wine", "epochs=2", "report=none"]
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-    (project / "mymodels.py").write_text(code.replace("'relu'", "'tanh'"))
+    write_model(project, "relu")
+    train_tiny()
+    write_model(project, "tanh")
     assert main(["reproduce", "latest"]) == 1
     printed = capfd.readouterr().out
     assert "NOT reproduced" in printed and "first in epoch 1" in printed
@@ -318,21 +326,13 @@ def test_reproduce_shows_where_a_run_first_differs(
 def test_reproduce_takes_a_clean_commit_from_a_worktree(
     project: Path, needs_git: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "conf" / "model").mkdir(parents=True)
-    (project / "conf" / "model" / "tiny.yaml").write_text("_target_: mymodels.tiny\nunits: 4\n")
-    code = (
-        "import keras\n"
-        "def tiny(inputs, outputs, *, units: int = 4):\n"
-        "    x = keras.Input(inputs.shape)\n"
-        "    return keras.Model(x, keras.layers.Dense(outputs.units)(x))\n"
-    )
-    (project / "mymodels.py").write_text(code)
+    """Clean though kx's own outputs lie there and no .gitignore names them."""
+    write_model(project, "relu")
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], check=True)
-    words = ["-m", "kx.run", "model=tiny", "data=wine", "epochs=2", "report=none"]
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-    (project / "mymodels.py").write_text(code.replace("(x)", "(keras.ops.tanh(x))"))
+    train_tiny()
+    write_model(project, "tanh")
     subprocess.run(["git", *identity, "commit", "-qam", "second"], check=True)
     assert main(["reproduce", "latest"]) == 0
     assert "temporary worktree" in capfd.readouterr().out

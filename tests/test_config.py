@@ -39,6 +39,7 @@ def test_a_typo_names_the_place_what_was_meant_and_what_exists(project: Path) ->
         ("deterministic=3", "expected true or false"),
         ("+model.foo=1", "has no argument 'foo'"),
         ("optimizer.learning_rate=-1", "greater than 0"),
+        ("jit_compile=true", "deterministic=false"),
         ("epochs=0", "at least 1"),
         ("model.dropout=1", "less than 1"),
         ("precision=float31", "one of float32"),

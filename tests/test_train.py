@@ -120,33 +120,51 @@ def test_a_schedule_moves_the_learning_rate(project: Path, schedule: str) -> Non
         assert sorted({round(r / top, 6) for r in rates}) == [0.01, 0.1, 1.0]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["optimizer.gradient_accumulation_steps=2"],
-        ["optimizer.use_ema=true", "optimizer.ema_momentum=0.5"],
-        ["optimizer.global_clipnorm=1.0"],
-        ["task.label_smoothing=0.1"],
-        ["precision=mixed_bfloat16"],
-        ["rematerialize=activations"],
-        ["jit_compile=true"],
-        ["run_eagerly=true"],
-        ["steps_per_execution=4"],
-        ["callbacks=none"],
-        ["callbacks=tensorboard"],
-        ["data.cache=disk"],
-        ["data.drop_remainder=false"],
-        ["strategy=one_device"],
-        ["data.normalize=standardize"],
-        ["data.normalize=none"],
-        ["debug=fast"],
-    ],
-    ids=lambda words: words[0],
-)
-def test_what_keras_has_can_be_switched_on(project: Path, words: list[str]) -> None:
-    defaults = [] if words == ["debug=fast"] else ["epochs=2"]
-    run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *words, quiet=True)
+def folder_of(run: kx.Run) -> Path:
+    return Path("runs") / run.name
+
+
+SWITCHES: list[tuple[str, Callable[[kx.Run], bool]]] = [
+    ("optimizer.gradient_accumulation_steps=2",
+     lambda run: run.model().optimizer.gradient_accumulation_steps == 2),
+    ("optimizer.use_ema=true", lambda run: run.model().optimizer.use_ema),
+    ("optimizer.global_clipnorm=1.0", lambda run: run.model().optimizer.global_clipnorm == 1.0),
+    ("task.label_smoothing=0.1",
+     lambda run: run.model().loss.get_config()["label_smoothing"] == 0.1),
+    ("rematerialize=activations",
+     lambda run: run.model().get_layer("cnn").layers[1]._remat_mode is not None),
+    ("jit_compile=true deterministic=false", lambda run: run.model().jit_compile is True),
+    ("run_eagerly=true", lambda run: run.model().run_eagerly is True),
+    ("steps_per_execution=4", lambda run: run.model().steps_per_execution == 4),
+    ("callbacks=none", lambda run: not (folder_of(run) / "checkpoints").exists()),
+    ("callbacks=tensorboard", lambda run: any(folder_of(run).rglob("events.out.tfevents.*"))),
+    ("strategy=one_device", lambda run: run.config["strategy"].get("device") == "/CPU:0"),
+    ("data.normalize=standardize",
+     lambda run: isinstance(run.model().get_layer("normalize"), keras.layers.Normalization)),
+    ("data.normalize=none",
+     lambda run: "normalize" not in {layer.name for layer in run.model().layers}),
+    ("data.drop_remainder=false", lambda run: int(run.model().optimizer.iterations) == 2 * 9),
+    ("debug=fast", lambda run: int(run.model().optimizer.iterations) == 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "holds"), SWITCHES, ids=[word for word, _ in SWITCHES])
+def test_what_keras_has_can_be_switched_on(
+    project: Path, word: str, holds: Callable[[kx.Run], bool]
+) -> None:
+    defaults = [] if word == "debug=fast" else ["epochs=2"]
+    run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *word.split(), quiet=True)
     assert np.isfinite(run.metrics["test/loss"])
+    assert holds(run)  # 270 examples in batches of 32: 8 whole ones and a rest
+    if word not in ("data.normalize=none", "callbacks=none", "debug=fast"):
+        plain = kx.train(*SMALL, "epochs=2", "data.limit=300", *QUICK, quiet=True)
+        assert not holds(plain)
+
+
+def test_a_split_on_disk_trains_and_leaves_no_cache(project: Path) -> None:
+    run = kx.train(*SMALL, "epochs=2", "data.cache=disk", "data.limit=300", *QUICK, quiet=True)
+    assert len(run.history["train/loss"]) == 2
+    assert not (folder_of(run) / "cache").exists()
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "float64", "float32"])
@@ -392,6 +410,25 @@ def test_ctrl_c_ends_the_run_as_killed(project: Path) -> None:
     assert code == 130
     [stored] = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["1"])
     assert stored.info.status == "KILLED"
+
+
+def test_values_wait_for_a_store_that_does_not_answer(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The store is away from the first epoch to the last: nothing is lost, the user is told."""
+    true_log, calls = MlflowClient.log_batch, []
+
+    def away(self: MlflowClient, run_id: str, metrics=(), **kwargs: object) -> object:  # type: ignore[no-untyped-def]
+        calls.append(len(metrics))
+        if metrics and len(calls) < 7:
+            raise OSError("no route to host")
+        return true_log(self, run_id, metrics=metrics, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", away)
+    words = ["data=wine", "epochs=4", "report=none", "tracking.system_metrics=false"]
+    run = kx.train(*words, quiet=True)
+    assert "does not answer" in capsys.readouterr().out
+    assert kx.load_run(run.id).history == run.history
 
 
 def test_secrets_are_hidden_in_all_that_is_kept(project: Path) -> None:

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from kx.report import figures
 from kx.report.findings import Findings, ReportOptions, bootstrap
@@ -44,22 +45,11 @@ def class_findings(
     )  # fmt: skip
     confidence = probabilities[np.arange(len(answers)), answers]
     matrix = metrics.confusion_matrix(targets, answers, labels=labels)
-    found = {
-        "accuracy": float(metrics.accuracy_score(targets, answers)),
-        **_averages(details),
-        "log_loss": float(metrics.log_loss(targets, probabilities, labels=labels)),
-        "expected_calibration_error": calibration_error(answers == targets, confidence),
-        **_areas(targets, probabilities, labels),
-    }
-    if 2 < len(class_names) > top_k:
-        found[f"top_{top_k}_accuracy"] = float(
-            metrics.top_k_accuracy_score(targets, probabilities, k=top_k, labels=labels)
-        )
     truth_probability = probabilities[np.arange(len(targets)), targets]
     wrong = np.flatnonzero(answers != targets)
     worst = wrong[np.argsort(truth_probability[wrong], kind="stable")][: options.num_mistakes]
     return Findings(
-        metrics=found,
+        metrics=_scores(targets, answers, probabilities, details, top_k),
         intervals=bootstrap(
             lambda index: _resampled(targets[index], answers[index], len(labels)),
             len(targets),
@@ -69,22 +59,53 @@ def class_findings(
             "Classes": [_class_row(name, details[name]) for name in class_names],
             "Most confused": _most_confused(matrix, class_names),
         },
-        figures={
-            "confusion_matrix": figures.confusion_matrix(matrix, class_names),
-            "roc": figures.roc(
-                targets[:, None] == labels, probabilities, class_names[:_MAX_CURVES]
-            ),
-            "precision_recall": figures.precision_recall(
-                targets[:, None] == labels, probabilities, class_names[:_MAX_CURVES]
-            ),
-            "reliability": figures.reliability(answers == targets, confidence),
-        },
+        figures=_figures(targets, answers, probabilities, matrix, class_names),
         worst=worst,
         captions=[
             f"{class_names[targets[i]]} taken for {class_names[answers[i]]} ({confidence[i]:.0%})"
             for i in worst
         ],
     )
+
+
+def _scores(
+    targets: np.ndarray, answers: np.ndarray, probabilities: np.ndarray, details: Any, top_k: int
+) -> dict[str, float]:
+    from sklearn import metrics
+
+    labels = np.arange(probabilities.shape[1])
+    found = {
+        "accuracy": float(metrics.accuracy_score(targets, answers)),
+        **_averages(details),
+        "log_loss": float(metrics.log_loss(targets, probabilities, labels=labels)),
+        "expected_calibration_error": calibration_error(
+            answers == targets, probabilities[np.arange(len(answers)), answers]
+        ),
+        **_areas(targets, probabilities, labels),
+    }
+    if 2 < len(labels) > top_k:
+        found[f"top_{top_k}_accuracy"] = float(
+            metrics.top_k_accuracy_score(targets, probabilities, k=top_k, labels=labels)
+        )
+    return found
+
+
+def _figures(
+    targets: np.ndarray,
+    answers: np.ndarray,
+    probabilities: np.ndarray,
+    matrix: np.ndarray,
+    class_names: tuple[str, ...],
+) -> dict[str, Figure]:
+    truth = targets[:, None] == np.arange(len(class_names))
+    shown = class_names[:_MAX_CURVES]
+    confidence = probabilities[np.arange(len(answers)), answers]
+    return {
+        "confusion_matrix": figures.confusion_matrix(matrix, class_names),
+        "roc": figures.roc(truth, probabilities, shown),
+        "precision_recall": figures.precision_recall(truth, probabilities, shown),
+        "reliability": figures.reliability(answers == targets, confidence),
+    }
 
 
 def _averages(details: Any) -> dict[str, float]:

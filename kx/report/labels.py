@@ -24,34 +24,13 @@ def label_findings(
         threshold: the probability from which a label is given.
         options: how much to show.
     """
-    from sklearn import metrics
-
     truth = targets > 0.5
     answers = probabilities >= threshold
-    found = {
-        "subset_accuracy": float(metrics.accuracy_score(truth, answers)),
-        "accuracy": float((truth == answers).mean()),
-        "hamming_loss": float(metrics.hamming_loss(truth, answers)),
-    }
-    for average in ("micro", "macro"):
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            truth, answers, average=average, zero_division=0.0
-        )
-        found |= {
-            f"precision_{average}": precision,
-            f"recall_{average}": recall,
-            f"f1_{average}": f1,
-        }
-    present = [i for i in range(len(class_names)) if 0 < truth[:, i].sum() < len(truth)]
-    if present:
-        roc = [metrics.roc_auc_score(truth[:, i], probabilities[:, i]) for i in present]
-        areas = [metrics.average_precision_score(truth[:, i], probabilities[:, i]) for i in present]
-        found |= {"roc_auc": float(np.mean(roc)), "average_precision": float(np.mean(areas))}
     surprise = np.abs(targets - probabilities).max(axis=1)
     wrong = np.flatnonzero((truth != answers).any(axis=1))
     worst = wrong[np.argsort(-surprise[wrong], kind="stable")][: options.num_mistakes]
     return Findings(
-        metrics={name: float(value) for name, value in found.items()},
+        metrics=_scores(truth, answers, probabilities),
         intervals=bootstrap(
             lambda index: _resampled(truth[index], answers[index]), len(truth), options
         ),
@@ -69,6 +48,31 @@ def label_findings(
             for i in worst
         ],
     )
+
+
+def _scores(truth: np.ndarray, answers: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    from sklearn import metrics
+
+    found = {
+        "subset_accuracy": float(metrics.accuracy_score(truth, answers)),
+        "accuracy": float((truth == answers).mean()),
+        "hamming_loss": float(metrics.hamming_loss(truth, answers)),
+    }
+    for average in ("micro", "macro"):
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, answers, average=average, zero_division=0.0
+        )
+        found |= {
+            f"precision_{average}": precision,
+            f"recall_{average}": recall,
+            f"f1_{average}": f1,
+        }
+    present = [i for i in range(truth.shape[1]) if 0 < truth[:, i].sum() < len(truth)]
+    if present:
+        roc = [metrics.roc_auc_score(truth[:, i], probabilities[:, i]) for i in present]
+        areas = [metrics.average_precision_score(truth[:, i], probabilities[:, i]) for i in present]
+        found |= {"roc_auc": float(np.mean(roc)), "average_precision": float(np.mean(areas))}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _resampled(truth: np.ndarray, answers: np.ndarray) -> dict[str, float]:
