@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sides.result import MARK
+from sides.result import MARK, TURN
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = Path(__file__).resolve().parent / "sides"
@@ -89,16 +90,82 @@ def result_of(words: Sequence[str], cwd: Path, **env: str) -> dict[str, float]:
     return json.loads(lines[-1].removeprefix(MARK))
 
 
-def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, str]:
+def in_turns(sides: Mapping[str, Sequence[str]]) -> dict[str, dict]:
+    """Runs Python commands side by side, of which one works at a time, an epoch each in turn.
+
+    On a machine that is slow in one minute and fast in the next, epochs that are
+    seconds apart can be compared where whole trainings cannot.
+
+    Args:
+        sides: name to words. Each must train with `clock.EpochClock`.
+
+    Returns:
+        Name to the numbers that the side prints.
+    """
+    with contextlib.ExitStack() as stack:
+        processes = {}
+        for name, words in sides.items():
+            errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            process = subprocess.Popen(
+                [sys.executable, *words],
+                cwd=stack.enter_context(temporary_project()),
+                env=_environment(KX_BENCHMARK_TURNS="1"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                errors="replace",
+            )
+            stack.callback(process.kill)
+            processes[name] = (process, errors)
+            _until_turn(process)  # one at a time is how they start, too
+        results: dict[str, dict] = {}
+        while len(results) < len(processes):
+            for name, (process, errors) in processes.items():
+                if name in results:
+                    continue
+                assert process.stdin
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                result = _until_turn(process)
+                if result is not None:
+                    results[name] = result
+                elif process.poll() is not None:
+                    errors.seek(0)
+                    raise SystemExit(f"{' '.join(sides[name])}:\n{errors.read()[-4000:]}")
+        return results
+
+
+def _until_turn(process: subprocess.Popen[str]) -> dict | None:
+    """Reads on until a side waits for its turn (None) or has its result."""
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith(MARK):
+            process.wait()
+            return json.loads(line.removeprefix(MARK))
+        if line.strip() == TURN:
+            return None
+    process.wait()
+    return None
+
+
+def _environment(**env: str) -> dict[str, str]:
     path = os.pathsep.join([str(SIDES), str(ROOT), os.environ.get("PYTHONPATH", "")])
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    clean |= {"PYTHONPATH": path.rstrip(os.pathsep), "TF_CPP_MIN_LOG_LEVEL": "3", **env}
+    return clean | {
+        "PYTHONPATH": path.rstrip(os.pathsep),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KX_BENCHMARK_STARTED": repr(time.time()),  # a wall clock: two processes read it
+        **env,
+    }
+
+
+def _run(words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, str]:
     begun = time.perf_counter()
-    started = {"KX_BENCHMARK_STARTED": repr(time.time())}  # a wall clock: two processes read it
     done = subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
-        env=clean | started,
+        env=_environment(**env),
         capture_output=True,
         text=True,
         errors="replace",
@@ -144,6 +211,17 @@ def ratio(
 ) -> float:
     """Prints the median of the ratios of pairs, their range, and whether the bar is met."""
     ratios = [a / b for a, b in zip(above, below, strict=True)]
+    return summarize(label, ratios, at_least=at_least, at_most=at_most)
+
+
+def summarize(
+    label: str,
+    ratios: Sequence[float],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Prints the median of ratios, their range, and whether the bar is met."""
     middle = statistics.median(ratios)
     verdict = ""
     if at_least is not None:

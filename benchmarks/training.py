@@ -9,7 +9,9 @@ training has a fresh process, and the sides alternate. kx runs as a user has it:
 tracking in a project of its own, checkpoints, early stopping, system metrics.
 
 throughput   examples/s of the training steps, the first epochs left out:
-             kx / plain Keras with the best pipeline (sides/best_keras.py).
+             kx / plain Keras with the best pipeline (sides/best_keras.py), the
+             two in turns, an epoch each, and compared epoch by epoch: a machine
+             whose speed drifts by a fifth within a minute allows nothing else.
              Bar: at least 0.98. Whole epochs are printed too; kx's also hold
              its checkpoints and tracking, which the other side does not do.
 fit          seconds of six epochs of about 5 s, from the call of `fit` to its
@@ -33,9 +35,11 @@ from common import (
     arguments,
     data_dir_words,
     heading,
+    in_turns,
     median,
     ratio,
     result_of,
+    summarize,
     temporary_project,
 )
 
@@ -49,7 +53,7 @@ def main() -> None:
     parts = {"throughput": throughput, "fit": fit, "precision": precision}
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--warm-up-epochs", type=int, default=2, help="left out (throughput)")
-    parser.add_argument("--epochs", type=int, default=10, help="measured after them (throughput)")
+    parser.add_argument("--epochs", type=int, default=12, help="measured after them (throughput)")
     parser.add_argument("--epoch-seconds", type=float, default=5.0, help="aimed at (fit)")
     parser.add_argument("--seeds", type=int, default=5, help="trainings a side (precision)")
     parser.add_argument("--seed-epochs", type=int, default=12, help="of each (precision)")
@@ -67,26 +71,36 @@ def throughput(args: argparse.Namespace) -> None:
     heading("Training steps: kx against plain Keras with the best pipeline")
     epochs = args.warm_up_epochs + args.epochs
     examples = UNIT_EXAMPLES if args.quick else NUM_EXAMPLES
-    whole_epochs: dict[str, list[float]] = {"kx": [], "plain": []}
-
-    def measure(side: str, script: str) -> float:
-        numbers = train(args, script, examples, epochs)
-        measured = slice(args.warm_up_epochs, None)
-        whole_epochs[side].append(statistics.median(numbers["epoch_seconds"][measured]))
-        return statistics.median(numbers["examples_per_second"][measured])
-
-    rates = alternate(
-        {
-            "kx": partial(measure, "kx", "kx_training.py"),
-            "plain": partial(measure, "plain", "best_keras.py"),
-        },
-        args.pairs,
-        "examples/s",
-    )
+    scripts = {"kx": "kx_training.py", "plain": "best_keras.py"}
+    words = {name: side_words(args, script, examples, epochs) for name, script in scripts.items()}
+    measured = slice(args.warm_up_epochs, None)
+    steps, whole_epochs = [], []
+    rates: dict[str, list[float]] = {"kx": [], "plain": []}
+    for pair in range(1, args.pairs + 1):
+        order = list(words) if pair % 2 else list(reversed(words))  # no side is always the first
+        numbers = in_turns({name: words[name] for name in order})
+        rate, whole = (
+            {name: side[key][measured] for name, side in numbers.items()}
+            for key in ("examples_per_second", "epoch_seconds")
+        )
+        steps.append(of_epochs(rate["kx"], rate["plain"]))
+        whole_epochs.append(of_epochs(whole["plain"], whole["kx"]))
+        for name in rates:
+            rates[name].append(statistics.median(rate[name]))
+        print(
+            f"  pair {pair} of {args.pairs}: kx {rates['kx'][-1]:,.0f}, plain"
+            f" {rates['plain'][-1]:,.0f} examples/s; epoch by epoch {steps[-1]:.3f}",
+            flush=True,
+        )
     median("kx", rates["kx"], "examples/s")
     median("plain Keras, best pipeline", rates["plain"], "examples/s")
-    ratio("training steps, kx / plain", rates["kx"], rates["plain"], at_least=0.98)
-    ratio("whole epochs, plain / kx", whole_epochs["plain"], whole_epochs["kx"])
+    summarize("training steps, kx / plain", steps, at_least=0.98)
+    summarize("whole epochs, plain / kx", whole_epochs)
+
+
+def of_epochs(above: list[float], below: list[float]) -> float:
+    """Returns the median of the ratios of epochs that followed each other."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 # --- fit
@@ -150,14 +164,20 @@ def precision(args: argparse.Namespace) -> None:
     ratio("mixed_bfloat16 / float32", rates["mixed_bfloat16"], rates["float32"])
 
 
+def side_words(
+    args: argparse.Namespace, script: str, examples: int, epochs: int, *overrides: str
+) -> list[str]:
+    """Returns the words of the command that trains a side."""
+    words = [str(SIDES / script), *data_dir_words(args.data_dir)]
+    return [*words, "--examples", str(examples), "--epochs", str(epochs), *overrides]
+
+
 def train(
     args: argparse.Namespace, script: str, examples: int, epochs: int, *overrides: str
 ) -> dict:
     """Trains in a fresh process and a fresh project, and returns the side's numbers."""
-    words = [str(SIDES / script), *data_dir_words(args.data_dir)]
-    words += ["--examples", str(examples), "--epochs", str(epochs), *overrides]
     with temporary_project() as project:
-        return result_of(words, project)
+        return result_of(side_words(args, script, examples, epochs, *overrides), project)
 
 
 if __name__ == "__main__":

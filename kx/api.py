@@ -15,7 +15,7 @@ from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
-from kx.runs import Run
+from kx.tracking.runs import Run
 from kx.training import train as train_job
 
 

@@ -144,13 +144,13 @@ def _load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     from kx.launch import import_quietly
 
     import_quietly()
-    from kx.runs import load_run
+    from kx.tracking.runs import load_run
 
     return load_run(args.run, uri=args.uri, experiment=args.experiment)
 
 
 def _runs(args: argparse.Namespace) -> int:
-    from kx import listing
+    from kx.commands import listing
 
     if args.delete:
         return listing.delete(args.names, args.uri, args.experiment, ask=not args.yes)
@@ -161,7 +161,7 @@ def _runs(args: argparse.Namespace) -> int:
 
 
 def _ui(args: argparse.Namespace) -> int:
-    from kx.ui import open_ui
+    from kx.commands.ui import open_ui
 
     return open_ui(args.uri, host=args.host, port=args.port)
 
@@ -176,7 +176,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     run = _load(args)
-    from kx.listing import show_answers
+    from kx.commands.listing import show_answers
 
     show_answers(run.predict(args.inputs), as_json=args.json)
     return 0
@@ -194,7 +194,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _reproduce(args: argparse.Namespace) -> int:
     run = _load(args)
-    from kx.reproduce import reproduce
+    from kx.commands.reproduce import reproduce
 
     return reproduce(run)
 
@@ -206,7 +206,7 @@ def _summary(args: argparse.Namespace) -> int:
     from kx.launch import import_quietly
 
     import_quietly()
-    from kx.summary import show_summary
+    from kx.fit.summary import show_summary
 
     show_summary(job)
     return 0

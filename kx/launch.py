@@ -72,7 +72,7 @@ def _job(config: dict, overrides: list[str], choices: dict[str, str]) -> None:
 
 def _run_one(job: Composed) -> None:
     import_quietly()
-    from kx.summarize import show_end
+    from kx.commands.ending import show_end
     from kx.training import train
 
     show_end(train(job))

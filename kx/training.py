@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import keras
 
-from kx import fitting
-from kx.assemble import assemble, make_callbacks, make_optimizer
 from kx.config import Composed, build
 from kx.data.augment import chain
 from kx.data.specs import Data
 from kx.export.bundle import save_bundle
-from kx.folders import new_run_folder
+from kx.fit.assemble import assemble, make_callbacks, make_optimizer
+from kx.fit.batches import make_batches, make_data
+from kx.fit.fit import announce, compile_options, final_metrics, fit, run_tags
+from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
-from kx.runs import Run
 from kx.strategy import prepare_process, strategy
-from kx.summary import summary_text
-from kx.tracker import open_run
+from kx.tracking.folders import new_run_folder
+from kx.tracking.runs import Run
+from kx.tracking.tracker import open_run
 
 
 def train(
@@ -48,24 +49,22 @@ def train(
     """
     config = job.config
     prepare_process(config)
-    data = data or fitting.make_data(config)
+    data = data or make_data(config)
     task = build(config.task, data.targets, place="task")
     with new_run_folder(job) as folder:
-        batches = fitting.make_batches(
-            config, data, task, chain(config.augment), folder.path / "cache"
-        )
+        batches = make_batches(config, data, task, chain(config.augment), folder.path / "cache")
         scope = strategy(config)
         with scope.scope():
             model = assemble(config, data, task, core)
             optimizer = make_optimizer(config, batches.steps_per_epoch)
-            task.compile(model, optimizer, **fitting.compile_options(config))
+            task.compile(model, optimizer, **compile_options(config))
         callbacks = make_callbacks(config, task, batches)
-        fitting.announce(job, data, model, quiet=quiet)
-        with open_run(job, folder.name, data, fitting.tags(config, batches, tags)) as tracker:
+        announce(job, data, model, quiet=quiet)
+        with open_run(job, folder.name, data, run_tags(config, batches, tags)) as tracker:
             folder.keep()
             tracker.text(summary_text(model), "model_summary.txt")
-            history = fitting.fit(config, model, batches, callbacks, tracker, quiet=quiet)
-            metrics = fitting.final_metrics(model, batches, history, callbacks)
+            history = fit(config, model, batches, callbacks, tracker, quiet=quiet)
+            metrics = final_metrics(model, batches, history, callbacks)
             bundle = save_bundle(job, model, task, data, batches, tracker, folder)
             metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.

@@ -15,10 +15,10 @@ from conftest import FAMILIES, family_overrides
 
 import kx
 from kx.cli import main
+from kx.commands.reproduce import first_differences
 from kx.errors import ExportError, RunNotFoundError
-from kx.reproduce import first_differences
-from kx.run_list import best_run, list_runs
-from kx.store import store_uri
+from kx.tracking.run_list import best_run, list_runs
+from kx.tracking.store import store_uri
 
 
 def encoded_digits(folder: Path) -> list[Path]:
@@ -369,7 +369,7 @@ def test_summary_shows_the_model_without_training(
 def test_summary_counts_the_operations_of_a_dense_net() -> None:
     import keras
 
-    from kx.summary import forward_flops
+    from kx.fit.summary import forward_flops
 
     model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(20, use_bias=False)])
     assert forward_flops(model) == 2 * 10 * 20

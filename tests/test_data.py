@@ -10,7 +10,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kx import fitting
 from kx.config import compose
 from kx.data import Data
 from kx.data.images import decode_image
@@ -18,6 +17,7 @@ from kx.data.splits import fingerprint, limited, split_indices
 from kx.data.tables import decode_row, encode_rows
 from kx.data.text import text_csv
 from kx.errors import DataError
+from kx.fit.batches import make_data
 
 OPTIONS = [
     "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds",
@@ -32,7 +32,7 @@ def make(option: str, tfds_folder: Path, texts: Path, *words: str) -> Data:
     }.get(option, [])
     if option in ("cifar10", "cifar100", "mnist", "fashion_mnist"):
         extra = [f"data.data_dir={tfds_folder}"]
-    return fitting.make_data(compose([f"data={option}", *extra, *words]).config)
+    return make_data(compose([f"data={option}", *extra, *words]).config)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -204,7 +204,7 @@ def test_a_tfds_set_that_is_not_there_ends_at_once_with_the_ways_out(
         monkeypatch.delenv(name, raising=False)
     begun = time.perf_counter()
     with pytest.raises(DataError) as caught:
-        fitting.make_data(compose(["data=cifar10", f"data.data_dir={project}/none"]).config)
+        make_data(compose(["data=cifar10", f"data.data_dir={project}/none"]).config)
     assert time.perf_counter() - begun < 30
     message = str(caught.value)
     for word in ("no network", f"{project}/none", "data.data_dir=", "data=digits"):
@@ -213,9 +213,7 @@ def test_a_tfds_set_that_is_not_there_ends_at_once_with_the_ways_out(
 
 def test_an_unknown_tfds_set_is_named(project: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Did you mean 'cifar10'"):
-        fitting.make_data(
-            compose(["data=tfds", "data.name=cifar_10", f"data.data_dir={tmp_path}"]).config
-        )
+        make_data(compose(["data=tfds", "data.name=cifar_10", f"data.data_dir={tmp_path}"]).config)
 
 
 def test_fingerprints_see_each_part() -> None:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kx.run_list import list_runs
-from kx.store import store_uri
+from kx.tracking.run_list import list_runs
+from kx.tracking.store import store_uri
 
 
 def test_a_sweep_runs_each_job_and_tells_of_the_failed(project: Path) -> None:

@@ -185,11 +185,11 @@ def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
 
 
 def _validation_loss(run: kx.Run) -> float:
-    from kx import fitting
     from kx.config import build, compose
     from kx.data.pipeline import eval_batches, store
+    from kx.fit.batches import make_data
 
-    data = fitting.make_data(compose(["data=wine"]).config)
+    data = make_data(compose(["data=wine"]).config)
     task = build(compose(["data=wine"]).config.task, data.targets)
     batches = eval_batches(store(data, "validation"), batch_size=32, encode=task.encode)
     return float(run.model().evaluate(batches, verbose=0, return_dict=True)["loss"])
@@ -259,12 +259,12 @@ def test_a_users_preparation_is_of_one_example_also_when_it_predicts(project: Pa
 
 
 def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> None:
-    from kx import fitting
     from kx.config import compose
     from kx.data.pipeline import store
+    from kx.fit.batches import make_data
 
     run = kx.train("data=wine", "epochs=1", *QUICK, quiet=True)
-    train = store(fitting.make_data(compose(["data=wine"]).config), "train")
+    train = store(make_data(compose(["data=wine"]).config), "train")
     layer = run.model().get_layer("normalize")
     np.testing.assert_allclose(np.squeeze(layer.mean), train.inputs.numpy().mean(axis=0), rtol=1e-4)
 

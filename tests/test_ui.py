@@ -66,7 +66,7 @@ def _train_over_the_server(uri: str) -> None:
 
 
 def test_ui_of_a_server_names_its_address(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]
-    from kx.ui import open_ui
+    from kx.commands.ui import open_ui
 
     assert open_ui("https://me:secret@tracking.example.com", host="127.0.0.1", port=1) == 0
     printed = capsys.readouterr().out

@@ -6,24 +6,29 @@ kx takes them like any callback of a user: `+callbacks.clock._target_=clock.Epoc
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
 
 import keras
-from result import print_result
+from result import TURN, print_result
 
 
 class EpochClock(keras.callbacks.Callback):
     """Notes when each epoch began, when its training steps were done, and when it ended.
 
     It looks at no batch, so it slows no step down. The times of the one training
-    of this process are in `epochs`.
+    of this process are in `epochs`. Where two sides train in turns, it waits
+    before each epoch until it is this side's turn.
     """
 
     epochs: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts an epoch."""
+        if os.environ.get("KX_BENCHMARK_TURNS"):
+            print(TURN, flush=True)
+            sys.stdin.readline()
         self.epochs.append({"begun": time.perf_counter()})
 
     def on_test_begin(self, logs: Any = None) -> None:

@@ -13,7 +13,7 @@ from cifar10 import arguments, train_split
 from clock import EpochClock
 from result import print_result
 
-from kx import fitting
+from kx import training
 from kx.api import train
 
 
@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def time_fit() -> list[float]:
-    """Wraps `kx.fitting.fit`, and returns the list that its seconds will be in."""
+    """Wraps `fit`, and returns the list that its seconds will be in."""
     seconds: list[float] = []
-    fit = fitting.fit
+    fit = training.fit
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         begun = time.perf_counter()
@@ -60,7 +60,7 @@ def time_fit() -> list[float]:
         finally:
             seconds.append(time.perf_counter() - begun)
 
-    fitting.fit = timed
+    training.fit = timed
     return seconds
 
 

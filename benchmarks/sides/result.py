@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 MARK = "RESULT "  # begins the line that has them
+TURN = "TURN"  # the line by which a side says that it waits for its turn
 
 
 def print_result(**numbers: float | list[float]) -> None:

@@ -9,11 +9,11 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from kx import fitting
 from kx.config import Composed
 from kx.data.augment import chain
 from kx.data.random import example_seeds
 from kx.data.specs import Data
+from kx.fit.batches import make_data
 from kx.report.evaluate import as_pictures, as_text
 from kx.report.figures import picture_grid
 
@@ -28,7 +28,7 @@ def show(job: Composed, out: str, num: int) -> None:
         out: the picture's file.
         num: how many examples.
     """
-    data = fitting.make_data(job.config)
+    data = make_data(job.config)
     for name, split in data.splits.items():
         print(f"{name:<12}{int(split.cardinality()):>9,} examples")
     print(f"{'inputs':<12}{data.inputs.dtype} {data.inputs.shape}")

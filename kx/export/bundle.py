@@ -22,12 +22,12 @@ import tensorflow as tf
 import kx
 from kx.config import Composed
 from kx.data.specs import Data, Spec, identity
-from kx.fitting import Batches
-from kx.folders import RunFolder
-from kx.provenance import package_versions
+from kx.fit.batches import Batches
 from kx.report.evaluate import raw_examples
 from kx.tasks.task import Task
-from kx.tracker import Tracker
+from kx.tracking.folders import RunFolder
+from kx.tracking.provenance import package_versions
+from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
 _PIP_PACKAGES = ("tensorflow", "keras")

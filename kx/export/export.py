@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from kx.config import project_dir
 from kx.errors import ExportError
-from kx.runs import Run
 from kx.tasks.task import Task
+from kx.tracking.runs import Run
 
 _RELOAD = Path(__file__).with_name("reload.py")
 # Largest difference of a probability that rounding explains, by compute type.

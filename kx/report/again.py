@@ -18,19 +18,19 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from omegaconf import DictConfig, OmegaConf
 
-from kx import fitting
-from kx.check_values import mismatch
 from kx.config import compose
+from kx.config.schema import PIPELINE_KEYS
+from kx.config.values import mismatch
 from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
-from kx.provenance import redact, redact_word
+from kx.fit.batches import make_data
 from kx.report.evaluate import evaluate
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import write_report
 from kx.report.reports import score_prefix
-from kx.runs import Run
-from kx.schema import PIPELINE_KEYS
+from kx.tracking.provenance import redact, redact_word
+from kx.tracking.runs import Run
 
 
 def evaluate_run(
@@ -53,7 +53,7 @@ def evaluate_run(
     """
     config = _with_data(run, overrides)
     bundle = run.bundle()
-    data = _as_trained(fitting.make_data(config), bundle.spec(), bundle.preparation())
+    data = _as_trained(make_data(config), bundle.spec(), bundle.preparation())
     if split not in data.splits:
         raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
     options = ReportOptions(

@@ -9,16 +9,16 @@ from typing import Any
 import keras
 import yaml
 
-from kx import provenance
 from kx.config import Composed, resolved
 from kx.data.specs import Data
-from kx.fitting import Batches
-from kx.folders import RunFolder
+from kx.fit.batches import Batches
 from kx.report.evaluate import evaluate
 from kx.report.findings import ReportOptions
 from kx.report.page import write_report
 from kx.tasks.task import Task
-from kx.tracker import Tracker
+from kx.tracking import provenance
+from kx.tracking.folders import RunFolder
+from kx.tracking.tracker import Tracker
 
 
 def options_of(config: Any) -> ReportOptions:

@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from kx import provenance
 from kx.config import Composed, project_dir, resolved
 from kx.data.specs import Data
 from kx.errors import ConfigError, KxError
-from kx.store import artifact_location, current_store, store_uri
-from kx.tracker import Tracker
+from kx.tracking import provenance
+from kx.tracking.store import artifact_location, current_store, store_uri
+from kx.tracking.tracker import Tracker
 
 # MLflow reports each step of its own at INFO: a run of seconds would drown in it.
 for _name in ("alembic", "mlflow"):

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 
-from kx.provenance import redact
-from kx.store import artifact_location, store_uri
+from kx.tracking.provenance import redact
+from kx.tracking.store import artifact_location, store_uri
 
 
 def open_ui(uri: str | None, *, host: str, port: int) -> int:

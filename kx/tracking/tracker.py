@@ -65,7 +65,7 @@ def open_run(
     if not job.config.tracking.enabled:
         yield Tracker(f"untracked-{run_name}", run_name)
         return
-    from kx.tracking import open_mlflow_run
+    from kx.tracking.mlflow import open_mlflow_run
 
     with open_mlflow_run(job, run_name, data, extra) as tracker:
         yield tracker

@@ -16,8 +16,8 @@ from kx.config import Composed, build, resolved
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
-from kx.store import current_store, store_uri
-from kx.tracker import Tracker
+from kx.tracking.store import current_store, store_uri
+from kx.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -247,7 +247,7 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
     Raises:
         RunNotFoundError: if there is no such run, or more than one.
     """
-    from kx.run_list import find_run
+    from kx.tracking.run_list import find_run
 
     where = store_uri(uri)
     return Run.from_store(find_run(name, where, experiment), where)

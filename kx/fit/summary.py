@@ -89,17 +89,18 @@ def show_summary(job: Composed) -> None:
     Args:
         job: the composed config.
     """
-    from kx import fitting
-    from kx.assemble import assemble, make_optimizer
     from kx.config import build
+    from kx.fit.assemble import assemble, make_optimizer
+    from kx.fit.batches import make_data
+    from kx.fit.fit import compile_options
     from kx.strategy import prepare_process
 
     config = job.config
     prepare_process(config)
-    data = fitting.make_data(config)
+    data = make_data(config)
     task = build(config.task, data.targets, place="task")
     model = assemble(config, data, task)
-    task.compile(model, make_optimizer(config, 1), **fitting.compile_options(config))
+    task.compile(model, make_optimizer(config, 1), **compile_options(config))
     print(summary_text(model))
     for name, split in data.splits.items():
         print(f"{name + ' examples':<24}{int(split.cardinality()):>14,}")

@@ -27,7 +27,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kx.check_places import (
+from kx.config import Composed, experiment_files, load_yaml
+from kx.config.places import (
     FREE_MAPPINGS,
     Delta,
     choice_text,
@@ -37,8 +38,7 @@ from kx.check_places import (
     unknown_key,
     with_line,
 )
-from kx.check_values import check_targets, check_values, mismatch
-from kx.config import Composed, experiment_files, load_yaml
+from kx.config.values import check_targets, check_values, mismatch
 from kx.errors import ConfigError, Mistake, did_you_mean
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)

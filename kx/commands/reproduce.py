@@ -15,13 +15,13 @@ from pathlib import Path
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from kx import provenance
 from kx.callbacks import TIMINGS
 from kx.config import project_dir
 from kx.errors import ReproductionError
-from kx.runs import Run, load_run
+from kx.tracking import provenance
+from kx.tracking.runs import Run, load_run
 
-_CHILD = "import sys; from kx.reproduce_child import main; main(sys.argv[1])"
+_CHILD = "import sys; from kx.commands.reproduce_child import main; main(sys.argv[1])"
 
 
 def reproduce(run: Run) -> int:

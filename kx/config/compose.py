@@ -1,16 +1,9 @@
-"""The config: its schema, where its files are found, how it is composed and built.
-
-Imports no TensorFlow, Keras or MLflow: a config that is wrong is told so in
-about a second.
-"""
+"""Where the files of a config are found, and how it is composed."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +17,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kx.errors import ConfigError, Mistake, did_you_mean
-from kx.schema import Config
+from kx.config.schema import Config
+from kx.errors import ConfigError, Mistake
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _shipped(name: str) -> Path:
@@ -177,7 +170,7 @@ def compose_all(
     Raises:
         ConfigError: with every mistake of every job.
     """
-    from kx.check import Checker
+    from kx.config.check import Checker
 
     with hydra_session(config_dirs) as hydra:
         return Checker(hydra).compose_all(list(overrides), multirun=multirun)
@@ -192,89 +185,3 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     assert isinstance(container, dict)
     container["run_dir"] = None
     return {str(key): value for key, value in container.items()}
-
-
-def build(
-    node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any
-) -> Any:
-    """Calls what a node's `_target_` names, with the node's other keys as arguments.
-
-    Args:
-        node: a mapping with `_target_`.
-        *args: positional arguments that come before the node's.
-        place: the config path, for messages: `model`.
-        partial: whether to return a `functools.partial` in place of the result.
-        **kwargs: runtime arguments, which win over the node's.
-
-    Raises:
-        ConfigError: if there is no such target, if it takes no such argument,
-            or if it refuses a value.
-
-    Example:
-    >>> build({"_target_": "collections.Counter"}, ["a", "a"])
-    Counter({'a': 2})
-    """
-    from hydra.errors import HydraException
-    from hydra.utils import instantiate
-
-    if not isinstance(node, Mapping | DictConfig) or "_target_" not in node:
-        raise ConfigError(f"{place}: expected a mapping with a `_target_`. Received: {node!r}")
-    target = node["_target_"]
-    try:
-        bound = instantiate({**_plain(node), "_partial_": True}, _convert_="all")
-    except (HydraException, ImportError) as error:
-        raise ConfigError(f"{place}: {_first_cause(error)}") from error
-    _check_arguments(bound, args, kwargs, f"{place} ({target})", complete=not partial)
-    if partial:
-        return functools.partial(bound, *args, **kwargs)
-    try:
-        return bound(*args, **kwargs)
-    except (ValueError, TypeError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        raise ConfigError(f"{place} ({target}) refused its arguments: {error}") from error
-
-
-def _plain(node: Any) -> dict[str, Any]:
-    return (
-        OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
-        if OmegaConf.is_config(node)
-        else dict(node)
-    )
-
-
-def _first_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
-
-
-def _check_arguments(
-    bound: functools.partial[Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    place: str,
-    *,
-    complete: bool,
-) -> None:
-    """Refuses arguments that the target's signature does not have, and, if complete, gaps."""
-    try:
-        parameters = inspect.signature(bound.func).parameters
-    except (TypeError, ValueError):  # some C functions have no signature
-        return
-    # Keras's own `**kwargs` take only deprecated names: they count as no excuse.
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if open_ended and not str(getattr(bound.func, "__module__", "")).startswith("keras."):
-        return
-    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    tunable = names[len(args) :]
-    unknown = [name for name in bound.keywords if name not in names and name != "dtype"]
-    if unknown:
-        texts = [f"{name!r} is not an argument. {did_you_mean(name, tunable)}" for name in unknown]
-        raise ConfigError(f"{place}: " + " ".join(texts))
-    given = {*names[: len(args)], *bound.keywords, *kwargs}
-    missing = [
-        n for n in names if n not in given and parameters[n].default is inspect.Parameter.empty
-    ]
-    if missing and complete:
-        raise ConfigError(f"{place}: missing argument {', '.join(map(repr, missing))}.")

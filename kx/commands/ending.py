@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kx.config import project_dir
-from kx.provenance import redact
-from kx.store import store_uri
+from kx.tracking.provenance import redact
+from kx.tracking.store import store_uri
 
 
 def show_end(run: Any) -> None:

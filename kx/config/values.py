@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kx.config.schema import PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
 from kx.errors import Mistake, did_you_mean
-from kx.schema import PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
 
 _Rule = tuple[Callable[[Any], bool], str]
 _POSITIVE: _Rule = (lambda v: v > 0, "a number greater than 0")

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kx.store import store_uri
+from kx.tracking.store import store_uri
 
 
 def show(
@@ -32,7 +32,7 @@ def show(
         limit: how many.
         as_json: as JSON in place of a table.
     """
-    from kx.run_list import list_runs
+    from kx.tracking.run_list import list_runs
 
     if status:
         clause = f"attributes.status = '{status.upper()}'"
@@ -104,7 +104,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     from mlflow import MlflowClient
 
     from kx.errors import ConfigError
-    from kx.run_list import find_run
+    from kx.tracking.run_list import find_run
 
     if not names:
         raise ConfigError("Which runs? kx runs delete RUN [RUN …]")

@@ -13,7 +13,7 @@ from kx.callbacks import KeepAverage
 from kx.config import build
 from kx.data.specs import Data, Outputs
 from kx.errors import ConfigError, Mistake, did_you_mean
-from kx.fitting import Batches
+from kx.fit.batches import Batches
 from kx.tasks.task import Task
 
 

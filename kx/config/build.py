@@ -1,0 +1,99 @@
+"""From a node of the config to the object that it describes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kx.errors import ConfigError, did_you_mean
+
+
+def build(
+    node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any
+) -> Any:
+    """Calls what a node's `_target_` names, with the node's other keys as arguments.
+
+    Args:
+        node: a mapping with `_target_`.
+        *args: positional arguments that come before the node's.
+        place: the config path, for messages: `model`.
+        partial: whether to return a `functools.partial` in place of the result.
+        **kwargs: runtime arguments, which win over the node's.
+
+    Raises:
+        ConfigError: if there is no such target, if it takes no such argument,
+            or if it refuses a value.
+
+    Example:
+    >>> build({"_target_": "collections.Counter"}, ["a", "a"])
+    Counter({'a': 2})
+    """
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate
+
+    if not isinstance(node, Mapping | DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{place}: expected a mapping with a `_target_`. Received: {node!r}")
+    target = node["_target_"]
+    try:
+        bound = instantiate({**_plain(node), "_partial_": True}, _convert_="all")
+    except (HydraException, ImportError) as error:
+        raise ConfigError(f"{place}: {_first_cause(error)}") from error
+    _check_arguments(bound, args, kwargs, f"{place} ({target})", complete=not partial)
+    if partial:
+        return functools.partial(bound, *args, **kwargs)
+    try:
+        return bound(*args, **kwargs)
+    except (ValueError, TypeError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        raise ConfigError(f"{place} ({target}) refused its arguments: {error}") from error
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    return (
+        OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+        if OmegaConf.is_config(node)
+        else dict(node)
+    )
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def _check_arguments(
+    bound: functools.partial[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    place: str,
+    *,
+    complete: bool,
+) -> None:
+    """Refuses arguments that the target's signature does not have, and, if complete, gaps."""
+    try:
+        parameters = inspect.signature(bound.func).parameters
+    except (TypeError, ValueError):  # some C functions have no signature
+        return
+    # Keras's own `**kwargs` take only deprecated names: they count as no excuse.
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if open_ended and not str(getattr(bound.func, "__module__", "")).startswith("keras."):
+        return
+    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    tunable = names[len(args) :]
+    unknown = [name for name in bound.keywords if name not in names and name != "dtype"]
+    if unknown:
+        texts = [f"{name!r} is not an argument. {did_you_mean(name, tunable)}" for name in unknown]
+        raise ConfigError(f"{place}: " + " ".join(texts))
+    given = {*names[: len(args)], *bound.keywords, *kwargs}
+    missing = [
+        n for n in names if n not in given and parameters[n].default is inspect.Parameter.empty
+    ]
+    if missing and complete:
+        raise ConfigError(f"{place}: missing argument {', '.join(map(repr, missing))}.")
