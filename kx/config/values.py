@@ -125,7 +125,7 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
     if config.get("jit_compile") is True and config.get("deterministic") is True:
         mistakes.append(
             Mistake(
-                "jit_compile=true",
+                "jit_compile",
                 "Keras does not compile with XLA while deterministic=true. Set"
                 " deterministic=false beside it.",
             )
