@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import kx
 from kx.config import add_project_to_path
+from kx.errors import ConfigError
 from kx.run import main as run_main
 from kx.run import report_errors
 
@@ -76,8 +77,8 @@ def _verb(verbs, name, action, help_text, *, run=False, store=True):  # type: ig
 
 def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = _verb(verbs, "runs", _runs, "list, filter or delete runs")
-    parser.add_argument("delete", nargs="?", choices=["delete"], help="delete the runs that follow")
-    parser.add_argument("names", nargs="*", metavar="RUN", help=_RUN_HELP)
+    names_help = f"`delete RUN …` deletes runs. {_RUN_HELP}"
+    parser.add_argument("names", nargs="*", metavar="delete RUN", help=names_help)
     parser.add_argument("--filter", default="", help="MLflow's syntax: 'metrics.\"test/loss\" < 1'")
     parser.add_argument("--status", help="FINISHED, FAILED, KILLED or RUNNING")
     parser.add_argument("--limit", type=int, default=20, help="how many; default: 20")
@@ -152,8 +153,13 @@ def _load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
 def _runs(args: argparse.Namespace) -> int:
     from kx.commands import listing
 
-    if args.delete:
-        return listing.delete(args.names, args.uri, args.experiment, ask=not args.yes)
+    if args.names and args.names[0] != "delete":
+        raise ConfigError(
+            f"kx runs lists runs, and `kx runs delete RUN …` deletes some. Received:"
+            f" {' '.join(args.names)}. To choose among them: --filter, --status, --experiment."
+        )
+    if args.names:
+        return listing.delete(args.names[1:], args.uri, args.experiment, ask=not args.yes)
     return listing.show(
         args.uri, args.experiment, text_filter=args.filter, status=args.status, limit=args.limit,
         as_json=args.json,

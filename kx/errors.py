@@ -99,5 +99,7 @@ def did_you_mean(word: str, available: Iterable[str], label: str = "Available") 
     """
     names = sorted(str(name) for name in available)
     close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    if not close:  # `lr` for `learning_rate`
+        close = [n for n in names if "_" in n and "".join(p[:1] for p in n.split("_")) == word]
     question = f"Did you mean {close[0]!r}? " if close else ""
     return f"{question}{label}: {', '.join(names) if names else 'none'}."

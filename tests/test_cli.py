@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,7 +79,9 @@ def test_no_run_at_all_says_how_to_start_one(
     assert not (project / "mlflow.db").exists()
 
 
-def test_runs_lists_filters_and_deletes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lists_filters_and_deletes(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = kx.train("data=wine", "epochs=1", "report=none", quiet=True)
     assert main(["runs"]) == 0
     assert run.id[:8] in capsys.readouterr().out
@@ -87,6 +91,18 @@ def test_runs_lists_filters_and_deletes(project: Path, capsys: pytest.CaptureFix
     assert main(["runs", "--status", "FAILED", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main(["runs", "--filter", "nonsense ==="]) == 1
+    capsys.readouterr()
+    for words, said in (
+        (["--status", "FINISHD"], "Did you mean 'FINISHED'?"),
+        (["--limit", "0"], "at least 1"),
+        (["--uri", "sqlite:////nowhere/x.db"], "no store"),
+        (["best"], "kx runs delete RUN"),
+    ):
+        assert main(["runs", *words]) == 1
+        assert said in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["runs", "delete", "latest"]) == 1
+    assert "add --yes" in capsys.readouterr().out
     assert main(["runs", "delete", "latest", "--yes"]) == 0
     assert list_runs(store_uri()) == []
 
@@ -216,7 +232,14 @@ def test_predict_names_the_input_that_it_cannot_read(
     said = capsys.readouterr().err
     assert word in said and "xpected" in said and "Traceback" not in said
     assert main(["predict", trained("image").id, "nowhere.png"]) == 1
-    assert "nowhere.png" in capsys.readouterr().err
+    assert "takes image files" in capsys.readouterr().err
+    assert main(["predict", trained("image").id, str(tmp_path)]) == 1
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_an_empty_text_is_a_text(at_home: Path, trained: Callable[[str], kx.Run]) -> None:
+    [answer] = trained("text").predict([""])
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
 
 
 # --- export
@@ -321,6 +344,31 @@ def test_reproduce_shows_where_a_run_first_differs(
     printed = capfd.readouterr().out
     assert "NOT reproduced" in printed and "first in epoch 1" in printed
     assert "train/loss" in printed and "the current files" in printed
+    # What was run to check a run is no run to go on with.
+    assert "again" not in kx.load_run("latest").name
+
+
+def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "stopping.py").write_text(
+        "import keras\n\n\n"
+        "class Stop(keras.callbacks.Callback):\n"
+        "    def __init__(self, after: int = 0):\n"
+        "        super().__init__()\n        self.after = after\n\n"
+        "    def on_epoch_begin(self, epoch, logs=None):\n"
+        "        if epoch == self.after and __import__('os').environ.get('STOP'):\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    words = ["-m", "kx.run", "data=wine", "epochs=4", "report=none"]
+    stop = ["+callbacks.stop._target_=stopping.Stop", "+callbacks.stop.after=2"]
+    done = subprocess.run(
+        [sys.executable, *words, *stop], env={**os.environ, "STOP": "1"}, check=False
+    )
+    assert done.returncode == 130
+    assert main(["reproduce", "latest"]) == 0
+    said = capfd.readouterr().out
+    assert "is KILLED: its 2 epochs are compared" in said and "of 2 epochs" in said
 
 
 def test_reproduce_takes_a_clean_commit_from_a_worktree(

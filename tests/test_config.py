@@ -40,12 +40,17 @@ def test_a_typo_names_the_place_what_was_meant_and_what_exists(project: Path) ->
         ("+model.foo=1", "has no argument 'foo'"),
         ("optimizer.learning_rate=-1", "greater than 0"),
         ("jit_compile=true", "deterministic=false"),
+        ("jit_compile=maybe", "one of True, False, auto"),
+        ("optimizer.lr=1", "Did you mean 'learning_rate'?"),
+        ("++foo=3", "There is no key 'foo'"),
+        ("epochs=3 seed=1", "Write: epochs=3 seed=1"),
+        ("model.filters=[a]", "expected a list of numbers"),
+        ("run_dir=ä", "Put quotes around"),
         ("epochs=0", "at least 1"),
         ("model.dropout=1", "less than 1"),
         ("precision=float31", "one of float32"),
         ("report.splits=[tets]", "one of train, validation, test"),
         ("data.cache=ram", "one of auto, memory, disk"),
-        ("jit_compile=maybe", "expected"),
         ("epochs", "Expected KEY=VALUE"),
         ("seed=1,2", "add -m"),
         ("model.filters=1,2", "[1,2]"),
@@ -181,7 +186,7 @@ def test_a_users_own_target_is_checked_without_importing_it(project: Path) -> No
         [(place, message)] = mistakes_of("model=tiny")
     finally:
         sys.path.remove(str(project))
-    assert place == "command line: model=tiny"
+    assert place == "conf/model/tiny.yaml, line 2"
     assert "model.unitz" in message and "Did you mean 'units'?" in message
 
 

@@ -10,13 +10,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kx
 from kx.config import compose
 from kx.data import Data
 from kx.data.images import decode_image
 from kx.data.splits import fingerprint, limited, split_indices
 from kx.data.tables import decode_row, encode_rows
 from kx.data.text import text_csv
-from kx.errors import DataError
+from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
 
 OPTIONS = [
@@ -219,3 +220,24 @@ def test_an_unknown_tfds_set_is_named(project: Path, tmp_path: Path) -> None:
 def test_fingerprints_see_each_part() -> None:
     assert fingerprint(np.zeros(2), "a") != fingerprint(np.zeros(2), "b")
     assert fingerprint([b"a", b"b"]) != fingerprint([b"b", b"a"])
+
+
+def test_augmentation_of_what_is_no_image_is_refused(project: Path) -> None:
+    with pytest.raises(ConfigError, match="Expected images"):
+        kx.train("data=wine", "augment=flip", quiet=True)
+    assert not list(project.glob("runs/*"))
+
+
+def test_several_labels_may_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "topics.csv"
+    lines = [f"some words {i},{'' if i % 3 == 0 else 'a|b' if i % 2 else 'a'}" for i in range(40)]
+    path.write_text("\n".join(["text,topics", *lines]))
+    words = ["data=text_csv", f"data.path={path}", "data.text=text", "data.label=topics"]
+    data = make_data(compose([*words, "data.label_separator='|'", "task=multilabel"]).config)
+    sums = [int(targets.numpy().sum()) for _, targets in data.train]
+    assert min(sums) == 0 and max(sums) == 2 and data.targets.class_names == ("a", "b")
+    with pytest.raises(DataError, match="is empty"):
+        make_data(compose(words).config)
+    path.write_text("")
+    with pytest.raises(DataError, match="Expected a header line"):
+        make_data(compose(words).config)

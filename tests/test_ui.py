@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import kx
+from kx.cli import main
 
 
 def free_port() -> int:
@@ -63,6 +64,15 @@ def _train_over_the_server(uri: str) -> None:
     raw, answers = run.bundle().examples()
     found = again.predictor.answers(raw)["probabilities"]
     assert abs(found - answers["probabilities"]).max() < 1e-5
+
+
+def test_a_port_that_is_taken_is_an_error(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 1
+    assert f"kx ui --port {port + 1}" in capsys.readouterr().err
 
 
 def test_ui_of_a_server_names_its_address(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -27,8 +27,12 @@ def show_end(run: Any) -> None:
     if best is not None:
         print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}")
     if run.uri is None:
-        print("\nNothing was tracked (tracking=none).")
+        print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
         return
+    for node in run.config["callbacks"].values():
+        if node and "log_dir" in node:
+            folder = str(node["log_dir"]).replace("${run_dir}", f"runs/{run.name}")
+            print(f"\n  tensorboard --logdir {folder}")
     print(f"\nrun {run.name} ({run.id[:8]}) in {_short(run.uri)}")
     where = "" if run.uri == store_uri() else f" --uri {redact(run.uri)}"
     for command, purpose in (

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from kx.errors import ConfigError, did_you_mean
 from kx.tracking.store import store_uri
+
+_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 
 def show(
@@ -34,10 +39,16 @@ def show(
     """
     from kx.tracking.run_list import list_runs
 
+    if limit < 1:
+        raise ConfigError(f"--limit: expected at least 1. Received: {limit}.")
+    if status and status.upper() not in _STATUSES:
+        raise ConfigError(f"--status: {did_you_mean(status.upper(), _STATUSES)}")
     if status:
         clause = f"attributes.status = '{status.upper()}'"
         text_filter = f"{text_filter} AND {clause}" if text_filter else clause
     where = store_uri(uri)
+    if uri and where.startswith("sqlite:///") and not os.path.isfile(where[len("sqlite:///") :]):
+        raise ConfigError(f"--uri: there is no store {where}.")
     found = list_runs(where, experiment, text_filter)
     rows = [_row(run) for run in found[:limit]]
     if as_json:
@@ -103,7 +114,6 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     """
     from mlflow import MlflowClient
 
-    from kx.errors import ConfigError
     from kx.tracking.run_list import find_run
 
     if not names:
@@ -112,7 +122,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     runs = [find_run(name, where, experiment) for name in names]
     for run in runs:
         print(f"{run.info.run_id[:8]}  {run.info.run_name}  {run.info.status}")
-    if ask and input(f"Delete {len(runs)} runs? [y/N] ").strip().lower() not in ("y", "yes"):
+    if ask and not _agreed(f"Delete {len(runs)} runs? [y/N] "):
         print("Nothing was deleted.")
         return 1
     client = MlflowClient(where)
@@ -120,9 +130,17 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
         client.delete_run(run.info.run_id)
     print(
         f"Deleted {len(runs)} runs. To remove their files too:"
-        f" mlflow gc --backend-store-uri {where}"
+        f" mlflow gc --backend-store-uri {shlex.quote(where)}"
     )
     return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:  # nobody there to ask
+        print("\nNobody can answer here: add --yes.")
+        return False
 
 
 def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:

@@ -152,8 +152,7 @@ def first_differences(
     [(2, 'loss', 0.5, 0.6)]
     """
     names = sorted((set(recorded) | set(again)) - set(TIMINGS))
-    epochs = max((len(v) for h in (recorded, again) for v in h.values()), default=0)
-    for epoch in range(epochs):
+    for epoch in range(max(num_epochs(recorded), num_epochs(again))):
         different = []
         for name in names:
             pair = [
@@ -164,6 +163,11 @@ def first_differences(
         if different:
             return different
     return []
+
+
+def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the number of epochs in a history."""
+    return max((len(values) for values in history.values()), default=0)
 
 
 def _same(a: float | None, b: float | None) -> bool:
@@ -178,9 +182,14 @@ def _show_comparison(run: Run, again: Run) -> int:
         for name, value in sorted(run.metrics.items())
         if name.startswith("test/")
     ]
-    different = first_differences(run.history, again.history)
+    if run.status != "FINISHED":  # it was stopped: only what it has can be compared
+        print(f"{run.name} is {run.status}: its {num_epochs(run.history)} epochs are compared")
+        short = {name: again.history.get(name, [])[: len(v)] for name, v in run.history.items()}
+        different, tests = first_differences(run.history, short), []
+    else:
+        different = first_differences(run.history, again.history)
     compared = [name for name in run.history if name not in TIMINGS]
-    epochs = len(next(iter(run.history.values())))
+    epochs = num_epochs(run.history)
     print()
     if not different and all(_same(a, b) for _, a, b in tests):
         print(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
+from kx.errors import KxError
 from kx.tracking.provenance import redact
 from kx.tracking.store import artifact_location, store_uri
 
@@ -23,6 +25,7 @@ def open_ui(uri: str | None, *, host: str, port: int) -> int:
     if where.startswith(("http://", "https://")):
         print(f"The runs are on a server that has its own UI: {redact(where)}")
         return 0
+    _refuse_busy(host, port)
     print(
         f"MLflow UI on {redact(where)}\n\n  http://{host}:{port}/?workflowType=machine_learning\n"
     )
@@ -48,6 +51,18 @@ def open_ui(uri: str | None, *, host: str, port: int) -> int:
         return 0
     finally:
         _end(process)
+
+
+def _refuse_busy(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise KxError(
+                f"Port {port} of {host} cannot be used: {error.strerror}. Is another kx ui"
+                f" running? Choose another port: kx ui --port {port + 1}"
+            ) from error
 
 
 def _interrupt(*_: object) -> None:

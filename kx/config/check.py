@@ -32,13 +32,15 @@ from kx.config.places import (
     FREE_MAPPINGS,
     Delta,
     choice_text,
+    composition_text,
     display,
+    not_a_word,
     open_free,
     origin,
     unknown_key,
     with_line,
 )
-from kx.config.values import check_targets, check_values, mismatch
+from kx.config.values import check_targets, check_values, is_choice, mismatch
 from kx.errors import ConfigError, Mistake, did_you_mean
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
@@ -80,8 +82,7 @@ class Checker:
             try:
                 overrides.append(parser.parse_override(word))
             except HydraException as error:
-                expected = "" if "=" in word else "Expected KEY=VALUE or OPTION=CHOICE. "
-                self._add(f"command line: {word}", expected + str(error).split("\nSee https")[0])
+                self._add(f"command line: {word}", not_a_word(word, error))
         return overrides
 
     def _refuse_sweeps(self, overrides: list[Override]) -> None:
@@ -113,7 +114,7 @@ class Checker:
             ).defaults
             known = self._known_keys(defaults)
         except _ERRORS as error:
-            self._add_composition_error(error)
+            self._add("config", composition_text(error))
             return None
         deltas = list(self._deltas(defaults))
         for place, delta in deltas:
@@ -138,12 +139,14 @@ class Checker:
             OmegaConf.set_struct(config, True)
             container = OmegaConf.to_container(config, resolve=True)
         except _ERRORS as error:
-            self._add_composition_error(error)
+            key = re.search(r"full_key: (\S+)", str(error))
+            place = self._origin(key[1], overrides, deltas) if key else None
+            self._add(place or "config", composition_text(error))
             return None
         assert isinstance(choices, dict) and isinstance(container, dict)
         plain = {str(key): value for key, value in container.items()}
         for mistake in check_values(plain, choices) + check_targets(plain):
-            place = origin(mistake.place.partition(": ")[0], overrides, deltas)
+            place = self._origin(mistake.place.partition(": ")[0], overrides, deltas)
             if place is None:
                 self.mistakes.append(mistake)
             else:
@@ -154,6 +157,17 @@ class Checker:
             if choice and not str(group).startswith("hydra/")
         }
         return Composed(config, words, ours)
+
+    def _origin(self, path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
+        """Returns where a value was set: a word, an experiment, or the file of a chosen option."""
+        set_by = [item for item in overrides if not self._is_group(item.key_or_group)]
+        place = origin(path, set_by, deltas)
+        group = path.partition(".")[0]
+        for override in overrides if place is None else []:
+            if override.key_or_group == group and isinstance(override.value(), str):
+                path = path.removesuffix("._target_")
+                place = with_line(self._file_of(f"{group}/{override.value()}"), path.split(".")[-1])
+        return place
 
     # --- groups and their options
 
@@ -246,8 +260,15 @@ class Checker:
     def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
         """Returns whether a mistake was noted."""
         key = override.key_or_group
-        if override.is_add() or override.is_force_add() or override.is_delete():
-            return False  # Hydra's own words for "yes, a new key"; `build` checks it
+        if override.is_delete():
+            return False
+        if override.is_add() or override.is_force_add():
+            if key.partition(".")[0] in known:
+                return False  # Hydra's own words for "yes, a new key"; `build` checks it
+            self._add(
+                f"command line: {override.input_line}", unknown_key(key, key, "", known, known)
+            )
+            return True
         delta: Any = override.value()
         if isinstance(delta, dict):
             delta = {str(k): v for k, v in delta.items()}
@@ -274,7 +295,9 @@ class Checker:
                 self._check_delta(place, value, known[key], root, here)
             elif isinstance(known[key], dict) and value is None and path in _OPEN_MAPPINGS:
                 continue
-            elif problem := mismatch(known[key], value):
+            elif not is_choice(str(key)) and (problem := mismatch(known[key], value)):
+                if isinstance(value, str) and not path and self._is_group(str(key)):
+                    problem += f" To choose an option: defaults: [override /{key}: {value}]"
                 self._add(where, f"{here}: {problem}")
         return len(self.mistakes) > before
 
@@ -282,12 +305,3 @@ class Checker:
 
     def _add(self, place: str, message: str) -> None:
         self.mistakes.append(Mistake(place, message))
-
-    def _add_composition_error(self, error: Exception) -> None:
-        texts = [str(error)]
-        while error.__cause__ is not None:
-            error = error.__cause__  # type: ignore[assignment]
-            texts.append(str(error))
-        lines = [line for text in texts for line in text.splitlines() if line.strip()]
-        kept = [line for line in dict.fromkeys(lines) if "object_type=" not in line]
-        self._add("config", "\n".join(kept) or repr(error))

@@ -37,6 +37,24 @@ def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]
     return f"{what} {hint}{add}"
 
 
+def not_a_word(word: str, error: Exception) -> str:
+    """Says why a word of the command line is no override.
+
+    Args:
+        word: what was received.
+        error: the parser's.
+    """
+    if "=" not in word:
+        return "Expected KEY=VALUE or OPTION=CHOICE."
+    if len(parts := word.split()) > 1 and all("=" in part for part in parts):
+        return f"These are {len(parts)} words in one pair of quotes. Write: {' '.join(parts)}"
+    advice = ""
+    if re.search(r"[^\x00-\x7f ]| ", word.partition("=")[2]):
+        key, _, value = word.partition("=")
+        advice = f" Put quotes around a value with spaces or other letters: \"{key}='{value}'\""
+    return str(error).split("\nSee https")[0] + advice
+
+
 def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
     """Returns where the value at a config path was set, if not by the options' own files."""
     for override in reversed(overrides):
@@ -84,3 +102,15 @@ def with_line(place: str, key: str) -> str:
 def choice_text(choice: Any) -> str:
     """Returns a chosen option, or several, as one word."""
     return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)
+
+
+def composition_text(error: BaseException) -> str:
+    """Returns what Hydra and OmegaConf say of a config that cannot be composed."""
+    texts = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        texts.append(str(error))
+    lines = [line for text in texts for line in text.splitlines() if line.strip()]
+    hidden = ("object_type=", "reference_type=")
+    kept = [line for line in dict.fromkeys(lines) if not any(word in line for word in hidden)]
+    return "\n".join(kept) or repr(error)

@@ -73,6 +73,11 @@ _RULES: dict[str, _Rule] = {
 }
 
 
+def is_choice(key: str) -> bool:
+    """Says whether a key takes one of a few values, whose rule says more than their type does."""
+    return key in _RULES and _RULES[key][1].startswith("one of")
+
+
 def mismatch(default: Any, value: Any) -> str | None:
     """Says why a value cannot stand where the option's file has this default.
 
@@ -102,6 +107,9 @@ def mismatch(default: Any, value: Any) -> str | None:
         expected = None if number or value is None else "a number"
     elif isinstance(default, list):
         expected = None if isinstance(value, list) or value is None else "a list: [a,b]"
+        numbers = bool(default) and all(isinstance(item, int | float) for item in default)
+        if numbers and isinstance(value, list) and any(isinstance(v, str) for v in value):
+            expected = "a list of numbers"
     elif isinstance(default, dict):
         expected = "keys and values"
     elif isinstance(default, str) and isinstance(value, bool | int | float):
@@ -161,13 +169,25 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield here, value
 
 
+# What kx gives to a model, a task, an augmentation or a schedule.
+_FROM_KX = {"inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
+
+
 def check_targets(config: dict[str, Any]) -> list[Mistake]:
     """Returns targets that are not there, and arguments that their functions do not have.
 
     Only plain Python files are read (kx's and the user's), as text. Other
     targets are checked by `build`, once their module is imported.
     """
-    mistakes = []
+    mistakes = [
+        Mistake(
+            key,
+            "expected `_target_: module.function`, and the function's arguments. Received:"
+            f" {config[key]!r}.",
+        )
+        for key in ("model", "data", "task", "optimizer", "strategy")
+        if "_target_" not in (config.get(key) or {})
+    ]
     for path, node in _nodes(config):
         target = str(node["_target_"])
         try:
@@ -181,7 +201,7 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
             if path == "data" and name in PIPELINE_KEYS:
                 continue
             if name not in arguments and not str(name).startswith("_"):
-                hint = did_you_mean(str(name), arguments)
+                hint = did_you_mean(str(name), set(arguments) - _FROM_KX)
                 mistakes.append(
                     Mistake(f"{path}.{name}", f"{target} has no argument {name!r}. {hint}")
                 )

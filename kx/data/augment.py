@@ -8,14 +8,16 @@ uint8 or float of shape `(batch, height, width, channels)`, seeds of shape
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from kx.config import build
-from kx.data.random import fold_in, uniform
+from kx.data.random import example_seeds, fold_in, uniform
+from kx.data.specs import Spec
+from kx.errors import ConfigError
 
 Batch = tuple[Any, Any]
 Augment = Callable[[Any, Any, tf.Tensor], Batch]
@@ -36,6 +38,34 @@ def chain(entries: Mapping[str, Any]) -> Augment | None:
         if node is not None
     ]
     return partial(_chained, functions) if functions else None
+
+
+def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
+    """Refuses a chain that cannot take the prepared examples, before any is taken.
+
+    Args:
+        augment: the chain.
+        inputs: the spec of one prepared example.
+        names: of its entries, for the message.
+
+    Raises:
+        ConfigError: with what the examples are.
+    """
+    batch = tf.TensorSpec((None, *inputs.shape), inputs.dtype)
+
+    def once(images: tf.Tensor) -> tf.Tensor:
+        seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(tf.shape(images)[0]))
+        return augment(images, (), seeds)[0]
+
+    try:
+        tf.function(once).get_concrete_function(batch)
+    except (ValueError, TypeError, IndexError) as error:
+        chain_names = ",".join(names)
+        raise ConfigError(
+            f"augment=[{chain_names}] cannot take these examples. Expected images (height, width,"
+            f" channels). Received: examples of shape {inputs.shape}, {inputs.dtype}. Choose"
+            f" augment=none. ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:

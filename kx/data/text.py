@@ -59,10 +59,13 @@ def text_csv(
         DataError: if the file or a column is not there, or a cell is empty.
     """
     columns = [text, *([label] if isinstance(label, str) else label)]
-    frame = _read(path, columns)
+    several = label_separator is not None  # then an empty cell is an example without a label
+    frame = _read(path, columns, empty_labels=several)
     num_own = len(frame)
     if test_path is not None:
-        frame = pd.concat([frame, _read(test_path, columns)], ignore_index=True)
+        frame = pd.concat(
+            [frame, _read(test_path, columns, empty_labels=several)], ignore_index=True
+        )
     targets, spec = _targets(frame, label, label_separator)
     parts = _split(
         spec, targets, num_own, limit, split_seed, validation_fraction,
@@ -103,12 +106,13 @@ def text_csv(
 
 def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor], tf.Tensor]:
     def prepare(text: tf.Tensor) -> tf.Tensor:
-        return tf.cast(vectorize(text), tf.int32)
+        # As a batch of one: of a single empty text it makes no padding, but nothing.
+        return tf.cast(vectorize(text[None])[0], tf.int32)
 
     return prepare
 
 
-def _read(path: str, columns: Sequence[str]) -> pd.DataFrame:
+def _read(path: str, columns: Sequence[str], *, empty_labels: bool) -> pd.DataFrame:
     """Reads the wanted columns as strings, and refuses what is not there."""
     file = Path(path).expanduser()
     if not file.is_file():
@@ -116,6 +120,8 @@ def _read(path: str, columns: Sequence[str]) -> pd.DataFrame:
     separator = "\t" if ".tsv" in file.suffixes else ","
     try:
         frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{file} is empty. Expected a header line, and rows.") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{file} cannot be read as {file.suffix or 'CSV'}: {error}") from error
     for column in columns:
@@ -126,7 +132,7 @@ def _read(path: str, columns: Sequence[str]) -> pd.DataFrame:
             )
     if frame.empty:
         raise DataError(f"{file} has a header line, but no row.")
-    for column in columns[1:]:
+    for column in () if empty_labels else columns[1:]:
         empty = np.flatnonzero(frame[column].str.strip() == "")
         if len(empty):
             raise DataError(

@@ -157,11 +157,12 @@ def _unreachable_host(builder: Any) -> str | None:
 
 
 def _not_available(name: str, where: str, *tried: str) -> str:
+    absent = "" if os.path.isdir(os.path.expanduser(where)) else " (which does not exist yet)"
     steps = "\n".join(f"  - {step}" for step in tried)
     return (
         f"The data set {name!r} is not on this machine.\nWhat was done:\n{steps}\n"
         "Ways out:\n"
-        f"  - with a network, the same command fetches it into {where}\n"
+        f"  - with a network, the same command fetches it into {where}{absent}\n"
         f"  - on another machine: python -m tensorflow_datasets.scripts.cli.main build {name},"
         " then copy ~/tensorflow_datasets here\n"
         "  - if you have a prepared copy: data.data_dir=FOLDER (the one that holds"

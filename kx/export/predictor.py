@@ -118,7 +118,11 @@ class Predictor:
             return [(line, line)]
         if not str(item).endswith(".csv"):
             return [(str(item), str(item))]
-        lines = _existing(item).read_text(encoding="utf-8-sig").splitlines()
+        lines = (
+            _existing(item, "rows of numbers, or .csv files")
+            .read_text(encoding="utf-8-sig")
+            .splitlines()
+        )
         rows = [line for line in lines if line.strip()]
         if rows and [w.strip().strip('"') for w in rows[0].split(",")] == list(columns):
             rows = rows[1:]
@@ -128,7 +132,7 @@ class Predictor:
 def _read_image(item: Any) -> list[tuple[Any, Any]]:
     if isinstance(item, bytes):
         return [(f"{len(item)} bytes", item)]
-    return [(str(item), _existing(item).read_bytes())]
+    return [(str(item), _existing(item, "image files").read_bytes())]
 
 
 def _read_text(item: Any) -> list[tuple[Any, Any]]:
@@ -140,8 +144,10 @@ def _read_array(item: Any) -> list[tuple[Any, Any]]:
     return [(f"array of shape {array.shape}", array)]
 
 
-def _existing(path: Any) -> Path:
+def _existing(path: Any, what: str) -> Path:
     file = Path(path).expanduser()
+    if file.is_dir():
+        raise DataError(f"{file} is a folder. Name the files in it: {file}/*")
     if not file.is_file():
-        raise DataError(f"There is no file {file}.")
+        raise DataError(f"There is no file {file}. This run's model takes {what}.")
     return file

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx.config import build
 from kx.config.schema import PIPELINE_KEYS
-from kx.data.augment import Augment
+from kx.data.augment import Augment, check_fits
 from kx.data.pipeline import Stored, eval_batches, store, train_batches
 from kx.data.specs import Data
 from kx.errors import ConfigError
@@ -72,6 +72,8 @@ def make_batches(
     Raises:
         ConfigError: if batch_size is larger than the training split.
     """
+    if augment is not None:
+        check_fits(augment, data.inputs, [k for k, v in config.augment.items() if v is not None])
     cache = config.data.cache
     stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
     size = config.batch_size

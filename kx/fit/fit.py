@@ -32,7 +32,8 @@ def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> N
     if quiet:
         return
     sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
-    print(f"{model.name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
+    name = job.choices.get("model", model.name)
+    print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
 
 
 def run_tags(

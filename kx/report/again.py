@@ -69,17 +69,19 @@ def evaluate_run(
     path = (
         f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "report")  # a temporary folder itself is closed to other users
+        folder.mkdir()
         write_report(
             findings,
-            Path(folder),
+            folder,
             title=f"{run.name}: {split}",
             subtitle=f"{data.name} ({words or 'the data of the training'})",
             confidence_level=options.confidence_level,
             config_text=OmegaConf.to_yaml(OmegaConf.create(redact(run.config))),
         )
         if run.uri is not None:
-            _log(run, Path(folder), path, findings if own_data else None, split)
+            _log(run, folder, path, findings if own_data else None, split)
         if out is not None:
             shutil.copytree(folder, out, dirs_exist_ok=True)
     _print(findings, run, path, out)

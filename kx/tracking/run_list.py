@@ -23,8 +23,8 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
             f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
             + ". Start one: python -m kx.run"
         )  # fmt: skip
-    if name == "latest":
-        return runs[0]
+    if name == "latest":  # what `kx reproduce` ran is a check of a run, and no run to go on with
+        return next((run for run in runs if "kx.reproduces" not in run.data.tags), runs[0])
     if name == "best":
         same = [r for r in runs if r.info.experiment_id == runs[0].info.experiment_id]
         return best_run(runs if experiment else same)
