@@ -59,12 +59,13 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
 
     try:
         tf.function(once).get_concrete_function(batch)
-    except (ValueError, TypeError, IndexError) as error:
-        chain_names = ",".join(names)
+    except Exception as error:  # what TensorFlow makes of a function's error has no common base
+        expected = ""
+        if len(inputs.shape) != 3:
+            expected = " Expected images (height, width, channels); else choose augment=none."
         raise ConfigError(
-            f"augment=[{chain_names}] cannot take these examples. Expected images (height, width,"
-            f" channels). Received: examples of shape {inputs.shape}, {inputs.dtype}. Choose"
-            f" augment=none. ({str(error).splitlines()[0]})"
+            f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
+            f" {inputs.shape}, {inputs.dtype}.{expected} ({str(error).splitlines()[-1].strip()})"
         ) from error
 
 
