@@ -44,7 +44,7 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Runs the full matrix: every data, model, task and optimizer that fit together."""
+    """Runs what takes long: the full matrix of options, and fifty kills of runs that go on."""
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)
 

@@ -15,7 +15,9 @@ from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
-from kx.tracking.runs import Run
+from kx.tracking.records import finished_record
+from kx.tracking.resume import recorded_words
+from kx.tracking.runs import Run, load_run
 from kx.training import train as train_job
 
 
@@ -75,7 +77,10 @@ def train(
         own_data = data if isinstance(data, Data) else data_of(data, own_model)
         if not any(word.startswith("task=") for word in words):
             words.append(f"task={_fitting_task(own_data, own_model)}")
-    job = compose(words)
+    job = compose(recorded_words(words))
+    done = finished_record(job) if own_model is None and own_data is None else None
+    if done is not None and done.uri is not None and done.run_id is not None:
+        return load_run(done.run_id, uri=done.uri)
     if own_model is not None:
         job.choices["model"] = own_model.name
     if own_data is not None:

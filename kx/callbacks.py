@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,16 +20,12 @@ class Record(keras.callbacks.Callback):
 
     Args:
         examples_per_epoch: for the throughput.
-        log: function `(values, step)`, called once an epoch.
     """
 
-    def __init__(
-        self, examples_per_epoch: int, log: Callable[[Mapping[str, float], int], None]
-    ) -> None:
+    def __init__(self, examples_per_epoch: int) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}
         self._examples = examples_per_epoch
-        self._log = log
         self._begun = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -51,7 +47,46 @@ class Record(keras.callbacks.Callback):
         values["examples_per_second"] = self._examples / ((self._trained or now) - self._begun)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
-        self._log(values, epoch + 1)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """Returns the values of an epoch, from 1; those of the epochs that had them."""
+        return {
+            name: values[number - 1]
+            for name, values in self.history.items()
+            if len(values) >= number
+        }
+
+
+class Tell(keras.callbacks.Callback):
+    """Tells of every epoch once it is recorded, and kept.
+
+    Args:
+        record: of the training.
+        listeners: functions `(values, epoch)`; epochs count from 1.
+        missing: epochs of which to tell at the begin; no word of them was sent.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        listeners: Sequence[Callable[[Mapping[str, float], int], None]],
+        missing: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self._record, self._listeners, self._missing = record, listeners, missing
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Tells of the epochs that are missing."""
+        for epoch in self._missing:
+            self._tell(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Tells of the epoch."""
+        self._tell(epoch + 1)
+
+    def _tell(self, epoch: int) -> None:
+        for listener in self._listeners:
+            listener(self._record.epoch(epoch), epoch)
 
 
 # What differs from run to run on the same machine: never compared, never judged.
@@ -64,25 +99,56 @@ def _public_name(name: str) -> str:
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
-class KeepAverage(keras.callbacks.Callback):
-    """Keeps the averaged weights (EMA) when the training is stopped before its last epoch.
+class SwapAverage(keras.callbacks.SwapEMAWeights):
+    """Gives the model its averaged weights (EMA) between epochs, and the raw ones back after.
 
-    At its end `fit` writes the optimizer's average into the model. Between epochs
-    `SwapEMAWeights` has the raw weights in that place, and puts that right only
-    after the last epoch that was planned. Comes after all that may stop a training.
-
-    Args:
-        swap: the `SwapEMAWeights` of the training.
+    Keras's own does so too, and then, in the last epoch that was planned, forgets
+    the raw weights. They are needed if the training is to go on; and an epoch
+    may turn out to be the last one. So `KeepAverage` does that, after the state
+    was kept.
     """
 
-    def __init__(self, swap: keras.callbacks.SwapEMAWeights) -> None:
+    def __init__(self) -> None:
+        super().__init__(swap_on_epoch=True)
+        self.epochs_done = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Gives the model its averaged weights."""
+        super().on_epoch_end(epoch, logs)
+        self.epochs_done = epoch + 1
+
+    def _finalize_ema_values(self) -> None:
+        """Leaves the raw weights where they are."""
+
+    def finish(self) -> None:
+        """Puts the average where `fit` takes the final weights from."""
+        super()._finalize_ema_values()
+
+
+class KeepAverage(keras.callbacks.Callback):
+    """Keeps the averaged weights (EMA) at the end of a training.
+
+    At its end `fit` writes the optimizer's average into the model, in whose place
+    `SwapAverage` has the raw weights between epochs. Comes after all that may stop
+    a training, and after its state is kept.
+
+    Args:
+        swap: of the training.
+    """
+
+    def __init__(self, swap: SwapAverage) -> None:
         super().__init__()
         self._swap = swap
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Finishes the average of a training that goes on after its last epoch."""
+        if self._swap.epochs_done >= self.params["epochs"]:
+            self._swap.finish()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Puts the average where `fit` takes it from, if this epoch is the last."""
-        if self.model.stop_training and epoch < self.params["epochs"] - 1:
-            self._swap._finalize_ema_values()
+        """Finishes the average if this epoch is the last."""
+        if self.model.stop_training or epoch == self.params["epochs"] - 1:
+            self._swap.finish()
 
 
 class StopWhenLearnt(keras.callbacks.Callback):

@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(verbs)
     _add_export(verbs)
     _add_reproduce(verbs)
+    _verb(
+        verbs, "sync", _sync, "send what the tracking store missed while it was away", store=False
+    )
     _add_summary(verbs)
     _add_data(verbs)
     return parser
@@ -142,7 +145,7 @@ def _add_data(verbs) -> None:  # type: ignore[no-untyped-def]
 
 def _load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     """Returns the run that RUN names, TensorFlow and Keras imported without their chatter."""
-    from kx.launch import import_quietly
+    from kx.launch.here import import_quietly
 
     import_quietly()
     from kx.tracking.runs import load_run
@@ -205,11 +208,17 @@ def _reproduce(args: argparse.Namespace) -> int:
     return reproduce(run)
 
 
+def _sync(args: argparse.Namespace) -> int:
+    from kx.commands.sync import sync
+
+    return sync()
+
+
 def _summary(args: argparse.Namespace) -> int:
     from kx.config import compose
 
     job = compose(args.overrides)
-    from kx.launch import import_quietly
+    from kx.launch.here import import_quietly
 
     import_quietly()
     from kx.fit.summary import show_summary
@@ -222,7 +231,7 @@ def _data_show(args: argparse.Namespace) -> int:
     from kx.config import compose
 
     job = compose(args.overrides)
-    from kx.launch import import_quietly
+    from kx.launch.here import import_quietly
 
     import_quietly()
     from kx.data.show import show

@@ -18,6 +18,7 @@ from hydra.core.object_type import ObjectType
 
 from kx.config import add_project_to_path, compose_all, hydra_session
 from kx.errors import ConfigError, KxError
+from kx.tracking.resume import recorded_words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
         print(f"kx: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("kx: stopped.", file=sys.stderr)
+        print("kx: stopped; the same command with resume=auto goes on", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `kx runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,12 +60,15 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     jobs = []
     if args.overrides or not shows:  # a bare --help has nothing to check
-        jobs = compose_all(args.overrides, config_dirs, multirun=args.multirun)
+        words = recorded_words(args.overrides)
+        if args.multirun and words != args.overrides:
+            raise ConfigError("resume=RUN goes on with one run. For a sweep: -m … resume=auto.")
+        jobs = compose_all(words, config_dirs, multirun=args.multirun)
     if shows:
         return _show(parser, args, config_dirs)
     from kx.launch import run_jobs
 
-    return run_jobs(jobs)
+    return run_jobs(jobs, sweep=args.multirun)
 
 
 def _refuse_unsupported(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from tensorflow.python.framework.config import disable_op_determinism
 
 from kx.config import build
+from kx.errors import ConfigError
 
 
 def prepare_process(config: DictConfig) -> None:
@@ -19,6 +20,8 @@ def prepare_process(config: DictConfig) -> None:
     Args:
         config: of the run. `threads` only counts before TensorFlow's first operation.
     """
+    if config.strategy.get("logical_devices"):
+        make_logical_devices(config.strategy.logical_devices)
     _set_threads(config.threads.intra_op, config.threads.inter_op)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -76,5 +79,65 @@ def devices() -> Any:
 
 
 def strategy(config: DictConfig) -> tf.distribute.Strategy:
-    """Returns the distribution strategy; models are built and compiled in its scope."""
-    return build(config.strategy, place="strategy")
+    """Returns the distribution strategy; models are built and compiled in its scope.
+
+    Raises:
+        ConfigError: if the batches cannot be shared out evenly among its devices.
+    """
+    found = build(config.strategy, place="strategy")
+    replicas = found.num_replicas_in_sync
+    if replicas > 1 and config.batch_size % replicas:
+        raise ConfigError(
+            f"strategy: {replicas} devices share each batch evenly. Received:"
+            f" batch_size={config.batch_size}. Choose a multiple of {replicas}."
+        )
+    if replicas > 1 and not config.data.drop_remainder:
+        raise ConfigError(
+            "data.drop_remainder=false: the last, smaller batch of an epoch would be shared out"
+            f" unevenly among {replicas} devices, whose gradients then count differently, and the"
+            " weights would differ from those of one device. Leave it true."
+        )
+    return found
+
+
+def mirrored(logical_devices: int | None = None) -> tf.distribute.Strategy:
+    """Returns a strategy that trains on all GPUs of this machine at once.
+
+    Each has a copy of the model and takes its share of every batch; `batch_size`
+    is that of the whole batch.
+
+    Args:
+        logical_devices: number of CPU devices to make and use instead, for tests.
+            Defaults to None: all GPUs, or the CPU if there is none.
+
+    Raises:
+        ConfigError: if TensorFlow has started with another number of devices.
+    """
+    if not logical_devices:
+        return tf.distribute.MirroredStrategy()
+    make_logical_devices(logical_devices)
+    return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(logical_devices)])
+
+
+def make_logical_devices(count: int) -> None:
+    """Splits the CPU into logical devices, as the first thing that TensorFlow does.
+
+    Args:
+        count: of devices.
+
+    Raises:
+        ConfigError: if TensorFlow has started with another number of devices.
+    """
+    [cpu] = tf.config.list_physical_devices("CPU")
+    there = tf.config.get_logical_device_configuration(cpu)
+    if there is not None and len(there) == count:
+        return
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError as error:
+        raise ConfigError(
+            f"strategy.logical_devices={count} comes too late: TensorFlow has started in this"
+            " process. Set it for the first training, or use a fresh process."
+        ) from error

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import keras
 
 from kx.config import Composed, build
 from kx.data.augment import chain
 from kx.data.specs import Data
 from kx.export.bundle import save_bundle
-from kx.fit.assemble import assemble, make_callbacks, make_optimizer
+from kx.fit.assemble import assemble, load_weights, make_callbacks, make_optimizer
 from kx.fit.batches import make_batches, make_data
 from kx.fit.fit import announce, compile_options, final_metrics, fit, run_tags
+from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
 from kx.strategy import prepare_process, strategy
-from kx.tracking.folders import new_run_folder
+from kx.tracking.folders import open_run_folder
 from kx.tracking.runs import Run
 from kx.tracking.tracker import open_run
+
+
+def _nobody(kind: str, values: Mapping[str, Any]) -> None:
+    """Watches a run that nobody watches."""
 
 
 def train(
@@ -26,6 +34,7 @@ def train(
     core: keras.Model | None = None,
     quiet: bool = False,
     tags: dict[str, str] | None = None,
+    watch: Callable[[str, Mapping[str, Any]], None] = _nobody,
 ) -> Run:
     """Trains, evaluates, tracks and saves one run.
 
@@ -38,6 +47,8 @@ def train(
         core: a model that gives scores, in place of the config's, if given.
         quiet: whether to show no progress.
         tags: further tags of the run.
+        watch: function `(kind, values)` that hears of the run: `"run"` with its
+            name and id, `"epoch"` with its values.
 
     Returns:
         The finished run.
@@ -51,22 +62,46 @@ def train(
     prepare_process(config)
     data = data or make_data(config)
     task = build(config.task, data.targets, place="task")
-    with new_run_folder(job) as folder:
-        batches = make_batches(config, data, task, chain(config.augment), folder.path / "cache")
+    with open_run_folder(job) as folder:
+        state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
+        batches = make_batches(
+            config,
+            data,
+            task,
+            chain(config.augment),
+            folder.path / "cache",
+            first_epoch=state.epoch if state else 0,
+        )
         scope = strategy(config)
         with scope.scope():
             model = assemble(config, data, task, core)
             optimizer = make_optimizer(config, batches.steps_per_epoch)
             task.compile(model, optimizer, **compile_options(config))
+        if config.init_from and state is None:
+            load_weights(model, config.init_from, config.tracking.uri)
         callbacks = make_callbacks(config, task, batches)
         announce(job, data, model, quiet=quiet)
-        with open_run(job, folder.name, data, run_tags(config, batches, tags)) as tracker:
-            folder.keep()
+        with open_run(job, folder, data, run_tags(config, batches, tags)) as tracker:
+            watch("run", {"name": tracker.run_name, "id": tracker.run_id})
             tracker.text(summary_text(model), "model_summary.txt")
-            history = fit(config, model, batches, callbacks, tracker, quiet=quiet)
+            history = fit(
+                config,
+                model,
+                batches,
+                callbacks,
+                tracker,
+                folder,
+                state=state,
+                fingerprint=data.fingerprint,
+                listeners=[
+                    lambda values, epoch: watch("epoch", {"epoch": epoch, "values": values})
+                ],
+                quiet=quiet,
+            )
             metrics = final_metrics(model, batches, history, callbacks)
             bundle = save_bundle(job, model, task, data, batches, tracker, folder)
             metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
+            folder.record.metrics = metrics
     return Run(job, tracker, metrics, history, bundle, model)

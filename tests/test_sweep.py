@@ -1,22 +1,262 @@
-"""`-m`: each job in a process of its own; one that fails does not stop the others."""
+"""`-m`: each job in a fresh process, some at a time, none of which harms another."""
 
 from __future__ import annotations
 
+import csv
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+import kx
+from kx.launch.jobs import Job
+from kx.launch.processes import cores_for
+from kx.launch.table import clock, ranked, seconds_left
+from kx.tracking.records import all_records
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
 
+QUICK = ["report=none", "tracking.system_metrics=false"]
+
+
+def sweep(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "kx.run", "-m", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def results(project: Path) -> list[dict[str, str]]:
+    [path] = (project / "runs").glob("sweep-*/results.csv")
+    return list(csv.DictReader(path.open()))
+
 
 def test_a_sweep_runs_each_job_and_tells_of_the_failed(project: Path) -> None:
-    words = ["-m", "model=linear,mlp,cnn", "data=wine", "epochs=1", "report=none"]
-    done = subprocess.run(
-        [sys.executable, "-m", "kx.run", *words], capture_output=True, text=True, check=False
+    process = sweep(
+        "model=linear,mlp,cnn", "data=wine", "epochs=3", "launcher.workers=2", *QUICK
+    )  # fmt: skip
+    text, _ = process.communicate()
+    assert process.returncode == 1, text
+    assert "1 of 3 jobs failed: 3" in text
+    assert "model=cnn expects images" in text and "Traceback" not in text
+    rows = results(project)
+    assert [row["state"] for row in rows] == ["FINISHED", "FINISHED", "FAILED"]
+    scores = [float(row["best/val_accuracy"]) for row in rows[:2]]
+    assert scores == sorted(scores, reverse=True)  # the best first
+    assert {row["model"] for row in rows} == {"linear", "mlp", "cnn"}
+    runs = list_runs(store_uri())
+    [parent] = [run for run in runs if run.data.tags.get("kx.kind") == "sweep"]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert {run.data.params["model"] for run in children} == {"linear", "mlp"}
+    assert parent.info.status == "FAILED"
+    names = {
+        item.path for item in MlflowClient(store_uri()).list_artifacts(parent.info.run_id, "sweep")
+    }
+    assert names == {"sweep/results.csv", "sweep/comparison.png"}
+
+
+def test_a_job_has_the_numbers_of_a_run_of_its_own(project: Path) -> None:
+    words = ["data=wine", "epochs=3", "model.dropout=0.2", *QUICK]
+    text, _ = sweep("seed=3,4", *words).communicate()
+    alone = kx.train(*words, "seed=4", quiet=True)
+    [row] = [row for row in results(project) if row["seed"] == "4"]
+    job = kx.load_run(row["run_id"])
+    assert job.history["val/loss"] == alone.history["val/loss"], text
+
+
+def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) -> None:
+    process = sweep("model=mlp,mpl", "data=wine", "optimizer.learning_rate=1e-3,-1", "epochz=3")
+    text, _ = process.communicate()
+    assert process.returncode == 1
+    for said in ("'mpl'", "greater than 0", "epochz"):
+        assert said in text
+    assert not (project / "runs").exists() and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra/launcher=joblib", "launcher.workers=N"),
+        ("hydra/sweeper=optuna", "Use -m with"),
+        ("launcher.workers=0", "at least 1"),
+        ("launcher.workers=1,2", "one sweep has one launcher"),
+    ],
+)
+def test_other_launchers_are_refused_with_our_way(project: Path, word: str, said: str) -> None:
+    process = sweep("model=mlp,linear", "data=wine", word)
+    text, _ = process.communicate()
+    assert process.returncode == 1 and said in text and "Traceback" not in text
+
+
+def wait_for(text: str, process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} did not come:\n{seen}")
+
+
+def training_jobs() -> list[psutil.Process]:
+    """The processes of jobs that were begun in this test's folder."""
+    here, found = os.getcwd(), []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline())
+            if "forkserver" in words and process.cwd() == here:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+LONG = ["data=digits", "model.filters=[4]", "epochs=400", "callbacks=none", *QUICK]
+
+
+def epochs_of_all() -> list[int]:
+    return [record.epochs_done for record in all_records()]
+
+
+def wait_until(condition, seconds: float = 90.0) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_job_outlives_its_launcher(project: Path, how: int) -> None:
+    process = sweep("seed=0,1,2", *LONG, "launcher.workers=2")
+    wait_until(lambda: len([n for n in epochs_of_all() if n > 1]) == 2)
+    process.send_signal(how)
+    begun = time.monotonic()
+    text, _ = process.communicate(timeout=60)
+    wait_until(lambda: not training_jobs(), 30)
+    assert time.monotonic() - begun < 20
+    wait_until(lambda: {r.status for r in all_records()} == {"KILLED"}, 20)
+    stored = [r for r in list_runs(store_uri()) if "kx.job" in r.data.tags]
+    assert {run.info.status for run in stored} == {"KILLED"}
+    if how != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "resume=auto goes on" in text and "Traceback" not in text
+
+
+def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(project: Path) -> None:
+    words = [
+        "seed=0,1,2",
+        "data=digits",
+        "model.filters=[4]",
+        "epochs=15",
+        "callbacks=none",
+        *QUICK,
+    ]
+    process = sweep(*words)
+    wait_until(lambda: len(epochs_of_all()) == 2 and epochs_of_all()[0] > 1)  # the last begun first
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not training_jobs(), 30)
+    before = {record.name: record.epochs_done for record in all_records()}
+    text, _ = sweep(*words, "resume=auto").communicate()
+    rows = results(project)
+    assert sorted(row["state"] for row in rows) == ["FINISHED", "FINISHED", "KEPT"], text
+    assert set(before) < {row["run_name"] for row in rows} and len(all_records()) == 3
+    for row in rows:
+        alone = kx.train(*words[1:], f"seed={row['seed']}", quiet=True)
+        assert kx.load_run(row["run_id"]).history["val/loss"] == alone.history["val/loss"]
+    parents = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.kind") == "sweep"]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+
+
+def test_a_job_that_hangs_is_ended_and_the_others_go_on(project: Path) -> None:
+    (project / "slow.py").write_text(
+        "import time\nimport keras\n\n\n"
+        "class Slow(keras.callbacks.Callback):\n"
+        "    def __init__(self, seconds: float = 0.0):\n"
+        "        super().__init__()\n        self.seconds = seconds\n\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n        time.sleep(self.seconds)\n"
     )
-    assert done.returncode == 1
-    assert "2 of 3 jobs finished; failed: [3]" in done.stdout
-    assert "model=cnn expects images" in done.stderr and "Traceback" not in done.stderr
-    models = [run.data.params["model"] for run in list_runs(store_uri())]
-    assert models == ["mlp", "linear"]  # the last one started first
+    process = sweep(
+        "+callbacks.slow.seconds=0.0,600.0", "+callbacks.slow._target_=slow.Slow", "data=wine",
+        "epochs=2", "launcher.timeout_minutes=0.3", *QUICK,
+    )  # fmt: skip
+    text, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "stopped after 0.3 minutes" in text
+    assert [row["state"] for row in results(project)] == ["FINISHED", "FAILED"]
+
+
+def test_a_job_that_the_kernel_kills_harms_no_other(project: Path) -> None:
+    (project / "hungry.py").write_text(
+        "import os, signal\nimport keras\n\n\n"
+        "class Hungry(keras.callbacks.Callback):\n"
+        "    def __init__(self, eats: bool = False):\n"
+        "        super().__init__()\n        self.eats = eats\n\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        if self.eats:\n            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = ["+callbacks.hungry._target_=hungry.Hungry", "data=wine", "epochs=2", *QUICK]
+    process = sweep("+callbacks.hungry.eats=true,false", *words)
+    text, _ = process.communicate()
+    assert "killed (SIGKILL)" in text and "1 of 2 jobs failed: 1" in text
+    [failed] = [row for row in results(project) if row["state"] == "FAILED"]
+    assert MlflowClient(store_uri()).get_run(failed["run_id"]).info.status == "FAILED"
+
+
+def test_a_fork_server_that_dies_is_started_again(project: Path) -> None:
+    process = sweep("seed=0,1", "data=digits", "model.filters=[4]", "epochs=8", *QUICK)
+    wait_until(lambda: any(n > 0 for n in epochs_of_all()))
+    servers = [p for p in training_jobs() if p.ppid() == process.pid]
+    assert servers
+    for server in servers:
+        server.kill()
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, text
+    assert [row["state"] for row in results(project)] == ["FINISHED"] * 2
+
+
+def job(number: int, state: str, score: float | None = None) -> Job:
+    from kx.config import compose
+
+    made = Job(number, compose(["data=wine", "epochs=10"]), [f"seed={number}"], Path("none"))
+    made.state = state
+    if score is not None:
+        made.metrics = {"best/val_accuracy": score}
+    return made
+
+
+def test_results_are_ranked_by_the_tasks_metric() -> None:
+    jobs = [job(1, "FINISHED", 0.5), job(2, "FAILED"), job(3, "FINISHED", 0.9), job(4, "KEPT", 0.7)]
+    assert [item.number for item in ranked(jobs)] == [3, 4, 1, 2]
+
+
+def test_time_left_is_told_from_the_epochs_so_far() -> None:
+    first = job(1, "FINISHED")
+    first._begun, first._ended, first.epoch = 1.0, 21.0, 10
+    assert seconds_left([first, job(2, "WAITING"), job(3, "WAITING")], workers=2) == 20
+    assert seconds_left([job(1, "WAITING")], workers=1) is None
+    assert (clock(75), clock(3725)) == ("1:15", "1:02:05")
+
+
+def test_cores_are_shared_out() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    shares = [cores_for(slot, 2) for slot in range(2)]
+    assert sorted(core for share in shares for core in share or []) == sorted(
+        set(cores) | set(cores[:1] * (2 - min(2, len(cores))))
+    )
+    assert cores_for(0, 1) is None
+    assert all(cores_for(slot, 99) for slot in range(99))
+
+
+def test_a_log_keeps_what_a_job_printed(project: Path) -> None:
+    sweep("seed=0,1", "data=wine", "epochs=2", "tracking=none", "report=none").communicate()
+    logs = sorted((project / "runs").glob("sweep-*/job-*.log"))
+    assert len(logs) == 2
+    assert all(re.search(r"^epoch 2/2", log.read_text(), re.MULTILINE) for log in logs)

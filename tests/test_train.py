@@ -412,25 +412,6 @@ def test_ctrl_c_ends_the_run_as_killed(project: Path) -> None:
     assert stored.info.status == "KILLED"
 
 
-def test_values_wait_for_a_store_that_does_not_answer(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The store is away from the first epoch to the last: nothing is lost, the user is told."""
-    true_log, calls = MlflowClient.log_batch, []
-
-    def away(self: MlflowClient, run_id: str, metrics=(), **kwargs: object) -> object:  # type: ignore[no-untyped-def]
-        calls.append(len(metrics))
-        if metrics and len(calls) < 7:
-            raise OSError("no route to host")
-        return true_log(self, run_id, metrics=metrics, **kwargs)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", away)
-    words = ["data=wine", "epochs=4", "report=none", "tracking.system_metrics=false"]
-    run = kx.train(*words, quiet=True)
-    assert "does not answer" in capsys.readouterr().out
-    assert kx.load_run(run.id).history == run.history
-
-
 def test_secrets_are_hidden_in_all_that_is_kept(project: Path) -> None:
     run = kx.train("data=wine", "epochs=1", "report=none", "+tracking.tags.api_key=hunter2",
                    "tracking.tags={team: vision, api_token: hunter2}", quiet=True)  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from kx.config import project_dir
 from kx.tracking.provenance import redact
+from kx.tracking.records import Record
 from kx.tracking.store import store_uri
 
 
@@ -42,6 +43,19 @@ def show_end(run: Any) -> None:
         ("kx reproduce latest", "the same numbers again"),
     ):
         print(f"  {command + where:<38}  {purpose}")
+
+
+def show_finished(record: Record) -> None:
+    """Says that a run of this config is finished already.
+
+    Args:
+        record: of its folder.
+    """
+    print(f"{record.name} is finished: a run of this very config (resume=auto)")
+    for name, value in sorted(record.metrics.items()):
+        if name in ("test/loss", "test/accuracy", "best/epoch"):
+            print(f"  {name:<24}{value:.4g}")
+    print(f"for more epochs: resume={record.name} epochs=…; for a new run: resume=never")
 
 
 def _main_scores(run: Any) -> set[str]:

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ def _scores(values: dict[str, float]) -> str:
 
 
 def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask: bool) -> int:
-    """Deletes runs: they leave the lists and the UI; `mlflow gc` removes their files.
+    """Deletes runs: they leave the lists and the UI; `mlflow gc` removes their artifacts.
 
     Args:
         names: RUNs.
@@ -114,6 +115,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     """
     from mlflow import MlflowClient
 
+    from kx.tracking.records import all_records, is_locked
     from kx.tracking.run_list import find_run
 
     if not names:
@@ -126,10 +128,14 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
         print("Nothing was deleted.")
         return 1
     client = MlflowClient(where)
+    folders = {record.run_id: record.folder for record in all_records()}
     for run in runs:
         client.delete_run(run.info.run_id)
+        folder = folders.get(run.info.run_id)
+        if folder is not None and not is_locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)
     print(
-        f"Deleted {len(runs)} runs. To remove their files too:"
+        f"Deleted {len(runs)} runs, and their folders in runs/. To remove their artifacts too:"
         f" mlflow gc --backend-store-uri {shlex.quote(where)}"
     )
     return 0

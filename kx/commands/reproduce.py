@@ -96,7 +96,7 @@ def _code(tags: Mapping[str, str]) -> Iterator[Path]:
 
 def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
     """Trains in a fresh process, and returns the new run."""
-    config = dict(run.config)
+    config = {**run.config, "resume": "never"}
     config["threads"] = {
         kind: int(tags.get(f"threads.{kind}", 0)) for kind in ("intra_op", "inter_op")
     }

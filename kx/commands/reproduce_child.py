@@ -20,7 +20,7 @@ def main(job_file: str) -> None:
     words = json.loads(Path(job_file).read_text(encoding="utf-8"))
 
     def action() -> None:
-        from kx.launch import import_quietly
+        from kx.launch.here import import_quietly
 
         import_quietly()
         from kx.training import train

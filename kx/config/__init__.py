@@ -15,6 +15,7 @@ from kx.config.compose import (
     experiment_files,
     hydra_session,
     load_yaml,
+    plain,
     project_dir,
     resolved,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "experiment_files",
     "hydra_session",
     "load_yaml",
+    "plain",
     "project_dir",
     "resolved",
 ]

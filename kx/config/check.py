@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kx.config import Composed, experiment_files, load_yaml
+from kx.config import Composed, experiment_files, load_yaml, plain
 from kx.config.places import (
     FREE_MAPPINGS,
     Delta,
@@ -40,6 +40,7 @@ from kx.config.places import (
     unknown_key,
     with_line,
 )
+from kx.config.refused import reason
 from kx.config.values import check_targets, check_values, is_choice, mismatch
 from kx.errors import ConfigError, Mistake, did_you_mean
 
@@ -133,19 +134,17 @@ class Checker:
             config = self.loader.load_configuration(
                 "run", [open_free(word) for word in words], RunMode.RUN
             )
-            choices = OmegaConf.to_container(config.hydra.runtime.choices)
+            choices = plain(config.hydra.runtime.choices)
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             OmegaConf.set_struct(config, True)
-            container = OmegaConf.to_container(config, resolve=True)
+            values = plain(config, resolve=True)
         except _ERRORS as error:
             key = re.search(r"full_key: (\S+)", str(error))
             place = self._origin(key[1], overrides, deltas) if key else None
             self._add(place or "config", composition_text(error))
             return None
-        assert isinstance(choices, dict) and isinstance(container, dict)
-        plain = {str(key): value for key, value in container.items()}
-        for mistake in check_values(plain, choices) + check_targets(plain):
+        for mistake in check_values(values, choices) + check_targets(values):
             place = self._origin(mistake.place.partition(": ")[0], overrides, deltas)
             if place is None:
                 self.mistakes.append(mistake)
@@ -181,6 +180,9 @@ class Checker:
         if override.is_delete():
             return True
         place = f"command line: {override.input_line}"
+        if why := reason(override.key_or_group, override.value()):
+            self._add(place, why)
+            return False
         return self._choice_exists(override.key_or_group, override.value(), place)
 
     def _choice_exists(self, group: str, value: Any, place: str) -> bool:
@@ -241,9 +243,7 @@ class Checker:
         """Returns what the option files list: keys with their defaults."""
         options = [d for d in defaults if not str(d.config_path).startswith("experiment/")]
         config = self.loader._compose_config_from_defaults_list(options, self.repository)
-        container = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(container, dict)
-        return {str(key): value for key, value in container.items()}
+        return plain(config)
 
     def _deltas(self, defaults: list[ResultDefault]) -> Iterator[Delta]:
         """Yields the place and the content of each experiment file."""
@@ -252,10 +252,9 @@ class Checker:
             if path.startswith("experiment/"):
                 result = self.repository.load_config(path)
                 assert result is not None
-                content = OmegaConf.to_container(result.config, resolve=False)
-                assert isinstance(content, dict)
+                content = plain(result.config)
                 content.pop("defaults", None)
-                yield self._file_of(path), {str(k): v for k, v in content.items()}
+                yield self._file_of(path), content
 
     def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
         """Returns whether a mistake was noted."""

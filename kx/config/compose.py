@@ -176,12 +176,21 @@ def compose_all(
         return Checker(hydra).compose_all(list(overrides), multirun=multirun)
 
 
+def plain(config: Any, *, resolve: bool = False) -> dict[str, Any]:
+    """Returns a config as plain values.
+
+    Args:
+        config: a mapping of OmegaConf's.
+        resolve: whether to resolve interpolations.
+    """
+    container = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """Returns the config as plain values, all interpolations resolved but `${run_dir}`."""
     copy = config.copy()
     OmegaConf.set_readonly(copy, False)
     copy.run_dir = "\\${run_dir}"  # stays symbolic: each run has a folder of its own
-    container = OmegaConf.to_container(copy, resolve=True)
-    assert isinstance(container, dict)
-    container["run_dir"] = None
-    return {str(key): value for key, value in container.items()}
+    return {**plain(copy, resolve=True), "run_dir": None}

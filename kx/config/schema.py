@@ -45,6 +45,14 @@ class Tracking:
 
 
 @dataclass
+class Launcher:
+    """Describes `launcher`: how the jobs of a sweep run."""
+
+    workers: int = MISSING
+    timeout_minutes: float | None = MISSING
+
+
+@dataclass
 class Config:
     """Describes every top-level key. conf/run.yaml has the defaults and says what each is for."""
 
@@ -58,6 +66,7 @@ class Config:
     strategy: dict[str, Any] = MISSING
     report: Report = field(default_factory=Report)
     tracking: Tracking = field(default_factory=Tracking)
+    launcher: Launcher = field(default_factory=Launcher)
     debug: dict[str, Any] = field(default_factory=dict)
     epochs: int = MISSING
     batch_size: int = MISSING
@@ -65,6 +74,8 @@ class Config:
     overfit_batches: int | None = MISSING
     evaluation_steps: int | None = MISSING
     run_dir: str | None = MISSING
+    resume: str = MISSING
+    init_from: str | None = MISSING
     seed: int = MISSING
     deterministic: bool = MISSING
     threads: Threads = field(default_factory=Threads)

@@ -66,6 +66,8 @@ _RULES: dict[str, _Rule] = {
         "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     ),
     "jit_compile": _one_of(True, False, "auto"),
+    **dict.fromkeys(["workers", "logical_devices"], _AT_LEAST_1),
+    "timeout_minutes": _POSITIVE,
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),

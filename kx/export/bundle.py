@@ -115,7 +115,8 @@ def save_bundle(
         The bundle in the run's folder; a tracked run has it as artifacts instead.
     """
     bundle = Bundle(folder.path / "bundle")
-    bundle.folder.mkdir(exist_ok=True)
+    shutil.rmtree(bundle.folder, ignore_errors=True)  # of an attempt that was killed
+    bundle.folder.mkdir()
     preparation = Preparation(data)
     tf.saved_model.save(preparation, str(bundle.folder / "preparation"))
     values = {

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import keras
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from kx.callbacks import KeepAverage
-from kx.config import build
+from kx.callbacks import SwapAverage
+from kx.config import build, plain
 from kx.data.specs import Data, Outputs
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
@@ -83,8 +83,7 @@ def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers
         config: of the run.
         steps_per_epoch: batches in an epoch.
     """
-    node = OmegaConf.to_container(config.optimizer, resolve=True)
-    assert isinstance(node, dict)
+    node = plain(config.optimizer, resolve=True)
     if not config.schedule:
         return build(node, place="optimizer")
     # Keras asks the schedule by batches, also where gradients of several are accumulated.
@@ -96,6 +95,36 @@ def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers
         place="schedule",
     )
     return build(node, learning_rate=schedule, place="optimizer")
+
+
+def load_weights(model: keras.Model, name: str, uri: str | None) -> None:
+    """Gives a model the weights of a finished run's (`init_from`).
+
+    Args:
+        model: the model.
+        name: RUN.
+        uri: of the tracking store.
+
+    Raises:
+        ConfigError: if that run's model has other weights.
+    """
+    from kx.tracking.runs import load_run
+
+    run = load_run(name, uri=uri)
+    source = run.model().weights
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    others = [tuple(weight.shape) for weight in source]
+    if shapes != others:
+        differs = [(a, b) for a, b in zip(shapes, others, strict=False) if a != b]
+        where = (
+            f" First difference: {differs[0][0]} here, {differs[0][1]} there." if differs else ""
+        )
+        raise ConfigError(
+            f"init_from={name}: the model {model.name!r} has {len(shapes)} weights, that of"
+            f" {run.name} has {len(others)}.{where} Both need the same model and data shapes."
+        )
+    for weight, other in zip(model.weights, source, strict=True):
+        weight.assign(other)
 
 
 def make_callbacks(
@@ -125,6 +154,8 @@ def make_callbacks(
     if mistakes:
         raise ConfigError(mistakes)
     callbacks = [build(node, place=f"callbacks.{name}") for name, node in entries.items()]
+    for name, callback in zip(entries, callbacks, strict=True):
+        callback.kx_name = name  # by which its state is found when the run goes on
     plateau = keras.callbacks.ReduceLROnPlateau
     scheduled = config.schedule or isinstance(
         config.optimizer.get("learning_rate"), Mapping | DictConfig
@@ -136,8 +167,7 @@ def make_callbacks(
         )
     if config.optimizer.get("use_ema"):
         # First, so that the others judge and keep the averaged weights.
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-        callbacks.append(KeepAverage(callbacks[0]))
+        callbacks.insert(0, SwapAverage())
     return callbacks
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from kx.config import build
+from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.data.augment import Augment, check_fits
 from kx.data.pipeline import Stored, eval_batches, store, train_batches
@@ -29,6 +29,7 @@ class Batches:
         batch_size: examples in a batch.
         steps_per_epoch: training batches in an epoch.
         evaluation_steps: batches that an evaluation looks at, or None for all.
+        first_epoch: the number of epochs that are done.
     """
 
     stored: dict[str, Stored]
@@ -38,6 +39,7 @@ class Batches:
     batch_size: int
     steps_per_epoch: int
     evaluation_steps: int | None
+    first_epoch: int = 0
 
 
 def make_data(config: DictConfig) -> Data:
@@ -49,8 +51,7 @@ def make_data(config: DictConfig) -> Data:
     Raises:
         DataError: if the data is missing or cannot be read.
     """
-    node = OmegaConf.to_container(config.data, resolve=True)
-    assert isinstance(node, dict)
+    node = plain(config.data, resolve=True)
     data = build({k: v for k, v in node.items() if k not in PIPELINE_KEYS}, place="data")
     if not isinstance(data, Data):
         raise ConfigError(f"data ({node['_target_']}): expected a kx.Data. Received: {data!r}.")
@@ -58,7 +59,12 @@ def make_data(config: DictConfig) -> Data:
 
 
 def make_batches(
-    config: DictConfig, data: Data, task: Task, augment: Augment | None, cache_dir: Path
+    config: DictConfig,
+    data: Data,
+    task: Task,
+    augment: Augment | None,
+    cache_dir: Path,
+    first_epoch: int = 0,
 ) -> Batches:
     """Prepares and stores the splits, adapts the normalization, and makes batches.
 
@@ -68,6 +74,7 @@ def make_batches(
         task: for the encoding of targets.
         augment: on the training split alone.
         cache_dir: for splits that do not fit into memory.
+        first_epoch: the number of epochs that are done.
 
     Raises:
         ConfigError: if batch_size is larger than the training split.
@@ -111,12 +118,15 @@ def make_batches(
             augment=augment,
             drop_remainder=drop_remainder,
             steps_per_epoch=steps_per_epoch,
+            # Of a training that has no epoch left, Keras looks at a batch all the same.
+            first_epoch=min(first_epoch, config.epochs - 1),
         ),
         validation=evaluation("validation"),
         test=evaluation("test"),
         batch_size=size,
         steps_per_epoch=steps_per_epoch,
         evaluation_steps=config.evaluation_steps,
+        first_epoch=first_epoch,
     )
 
 

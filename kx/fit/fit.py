@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,8 +15,14 @@ from kx.config import Composed
 from kx.data.specs import Data
 from kx.errors import TrainingError
 from kx.fit.batches import Batches
+from kx.fit.keep_state import KeepState, restore_variables
+from kx.fit.state import State
 from kx.strategy import devices, thread_counts
+from kx.tracking.folders import RunFolder
 from kx.tracking.tracker import Tracker
+
+_FULL_BYTES = 1 << 20
+Listener = Callable[[Mapping[str, float], int], None]
 
 
 def compile_options(config: DictConfig) -> dict[str, Any]:
@@ -53,29 +60,66 @@ def fit(
     batches: Batches,
     callbacks: list[keras.callbacks.Callback],
     tracker: Tracker,
+    folder: RunFolder,
     *,
-    quiet: bool,
+    state: State | None = None,
+    fingerprint: str = "",
+    listeners: Sequence[Listener] = (),
+    quiet: bool = False,
 ) -> dict[str, list[float]]:
     """Trains, and returns the history: metric to one value an epoch.
+
+    Args:
+        config: of the run.
+        model: compiled.
+        batches: from the first epoch that is not done.
+        callbacks: of the config.
+        tracker: of the run.
+        folder: of the run, in which the state is kept after every epoch.
+        state: to go on from, or None.
+        fingerprint: of the data.
+        listeners: functions `(values, epoch)` that follow the training.
+        quiet: whether to show no progress.
 
     Raises:
         TrainingError: if the loss is NaN or infinite at the end.
     """
-    record = own_callbacks.Record(batches.steps_per_epoch * batches.batch_size, tracker.metrics)
-    display = None if quiet else own_callbacks.Display()
+    record = own_callbacks.Record(batches.steps_per_epoch * batches.batch_size)
+    keep = KeepState(folder.record.states, [record, *callbacks], state, config.epochs, fingerprint)
+    missing = _missing(tracker, batches.first_epoch)
+    tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
+    display = [] if quiet else [own_callbacks.Display()]
+    last_epoch = config.epochs
+    if state is not None:
+        restore_variables(model, state)
+        if state.stopped and config.epochs <= state.epochs:
+            last_epoch = state.epoch
+    averages = [
+        own_callbacks.KeepAverage(callback)
+        for callback in callbacks
+        if isinstance(callback, own_callbacks.SwapAverage)
+    ]
     try:
         model.fit(
             batches.train,
-            epochs=config.epochs,
+            initial_epoch=batches.first_epoch,
+            epochs=last_epoch,
             steps_per_epoch=batches.steps_per_epoch,
             validation_data=batches.validation,
-            callbacks=[record, *callbacks, *([display] if display else [])],
+            callbacks=[record, *callbacks, keep, *display, tell, *averages],
             shuffle=False,  # the stream is shuffled; Keras would warn
             verbose=0,
         )
+    except Exception as error:
+        if shutil.disk_usage(folder.path).free < _FULL_BYTES:
+            raise TrainingError(
+                f"The disk of {folder.path} is full. Make room, or choose another: run_dir=FOLDER."
+                " What was kept before stays: resume=auto goes on."
+            ) from error
+        raise
     finally:
-        if display:
-            display.close()
+        for shown in display:
+            shown.close()
     last = record.history["train/loss"][-1]
     if not math.isfinite(last):
         raise TrainingError(
@@ -84,6 +128,12 @@ def fit(
             " at the data: kx data show."
         )
     return record.history
+
+
+def _missing(tracker: Tracker, first_epoch: int) -> list[int]:
+    """Returns the epochs that were kept, and of which the store had no word before a kill."""
+    known = tracker.steps("epoch_seconds") if first_epoch else None
+    return [n for n in range(1, first_epoch + 1) if n not in known] if known is not None else []
 
 
 def num_epochs(history: Mapping[str, Sequence[float]]) -> int:

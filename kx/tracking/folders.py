@@ -1,4 +1,4 @@
-"""The run's own folder: `runs/NAME` in the project, for checkpoints, logs and caches."""
+"""The run's own folder: `runs/NAME` in the project, for its state, checkpoints, logs and caches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kx.config import Composed, project_dir
-from kx.errors import KxError
+from kx.errors import ConfigError, KxError
+from kx.tracking.records import Record, is_locked, lock, same_config
 
 
 @dataclass
@@ -19,17 +20,34 @@ class RunFolder:
     """Holds the folder of a run.
 
     Args:
-        path: the folder.
-        name: of the run.
+        record: what the folder says of the run.
+        resumed: whether the run was begun before.
     """
 
-    path: Path
-    name: str
-    _keep: bool = field(default=False, repr=False)
+    record: Record
+    resumed: bool = False
+    _begun: bool = field(default=False, repr=False)
 
-    def keep(self) -> None:
-        """Says that the run has begun: its folder stays, whatever happens."""
-        self._keep = True
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.record.folder
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.record.name
+
+    def begin(self, run_id: str, uri: str | None) -> None:
+        """Says that the run has begun: its folder stays, whatever happens.
+
+        Args:
+            run_id: of the tracking store.
+            uri: of the tracking store.
+        """
+        self._begun = True
+        self.record.run_id, self.record.uri = run_id, uri
+        self.record.write()
 
 
 def run_name(job: Composed) -> str:
@@ -42,38 +60,109 @@ def run_name(job: Composed) -> str:
 
 
 @contextmanager
-def new_run_folder(job: Composed) -> Iterator[RunFolder]:
-    """Makes the folder of a new run, and sets the config's `run_dir` to it.
+def open_run_folder(job: Composed) -> Iterator[RunFolder]:
+    """Opens the folder of a run, new or resumed, and sets the config's `run_dir` to it.
 
-    The caches in it are removed at the end; all of it is, if the run does not
-    begin.
+    The folder is locked until its end. The caches in it are removed at the end;
+    all of it is, if a new run does not begin.
 
     Raises:
-        KxError: if it cannot be made.
+        KxError: if it cannot be made, or another process writes it.
     """
-    name = run_name(job)
     given = job.config.run_dir
     try:
-        if given:
-            path = Path(given).expanduser().absolute()
-            path.mkdir(parents=True, exist_ok=True)
-        else:
-            path = _make(project_dir() / "runs", re.sub(r"[^\w.\-]+", "_", name))
-            name = name if job.config.tracking.run_name else path.name
+        folder = _resumed(job) or _new(job)
+        held = lock(folder.path)
     except OSError as error:
         raise KxError(
             f"The run's folder cannot be made: {error}. Choose another: run_dir=FOLDER."
         ) from error
-    folder = RunFolder(path, name)
-    job.config.run_dir = str(path)
+    job.config.run_dir = str(folder.path)
+    shutil.rmtree(folder.path / "cache", ignore_errors=True)  # half-filled, after a kill
     try:
+        if not folder.resumed:
+            folder.record.write()
         yield folder
+        folder.record.status = "FINISHED"
+    except KeyboardInterrupt:
+        folder.record.status = "KILLED"
+        raise
+    except BaseException as error:
+        folder.record.status, folder.record.error = "FAILED", f"{type(error).__name__}: {error}"
+        raise
     finally:
         job.config.run_dir = given
-        shutil.rmtree(path / "cache", ignore_errors=True)
-        if not folder._keep and not given:
-            shutil.rmtree(path, ignore_errors=True)
-        _remove_if_empty(path)
+        shutil.rmtree(folder.path / "cache", ignore_errors=True)
+        if folder._begun:
+            _write_at_end(folder.record)
+        held.release()
+        if not folder._begun and not folder.resumed:
+            _remove(folder.path, whole=not given)
+
+
+def _write_at_end(record: Record) -> None:
+    try:
+        record.write()
+    except OSError as error:  # a full disk: what went wrong before is what counts
+        print(f"{record.folder}: how the run ended could not be noted: {error}")
+
+
+def _resumed(job: Composed) -> RunFolder | None:
+    """Returns the folder of the run to go on with, or None where a new one is to be begun."""
+    resume = job.config.resume
+    if resume in ("auto", "never"):
+        unfinished = [r for r in same_config(job) if r.status != "FINISHED"]
+        if not unfinished:
+            return None
+        if resume == "never":
+            _hint(unfinished)
+            return None
+        record = unfinished[0]
+    else:
+        from kx.tracking.resume import find_record, refuse_other_config
+
+        record = find_record(str(resume))
+        refuse_other_config(job, record)
+        planned = int(record.config["epochs"])
+        if record.status == "FINISHED" and job.config.epochs <= planned:
+            raise ConfigError(
+                f"{record.name} is finished: {record.epochs_done} of {planned} epochs. To go on"
+                f" with it, ask for more: epochs={2 * planned}."
+            )
+    before = Record.of(job, record.folder, record.name)
+    before.started = record.started
+    if record.uri is not None:  # else it was not tracked, and begins to be now
+        before.run_id, before.uri = record.run_id, record.uri
+    folder = RunFolder(before, resumed=True)
+    print(f"{record.name} goes on after epoch {record.epochs_done}")
+    return folder
+
+
+def _hint(unfinished: list[Record]) -> None:
+    """Says that there is a run to go on with."""
+    idle = [record for record in unfinished if not is_locked(record.folder)]
+    if idle:
+        print(
+            f"note: {idle[0].name}, a run of this config, was not finished:"
+            " resume=auto goes on with it"
+        )
+
+
+def _new(job: Composed) -> RunFolder:
+    name = run_name(job)
+    given = job.config.run_dir
+    if given:
+        path = Path(given).expanduser().absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        there = Record.read(path)
+        if there is not None:
+            raise ConfigError(
+                f"run_dir={given} has the run {there.name} ({there.status}) in it. Choose another"
+                " folder, remove this one, or go on with that run: resume=auto."
+            )
+        return RunFolder(Record.of(job, path, name))
+    path = _make(project_dir() / "runs", re.sub(r"[^\w.\-]+", "_", name))
+    return RunFolder(Record.of(job, path, name if job.config.tracking.run_name else path.name))
 
 
 def _make(parent: Path, name: str) -> Path:
@@ -89,7 +178,13 @@ def _make(parent: Path, name: str) -> Path:
             number += 1
 
 
-def _remove_if_empty(path: Path) -> None:
+def _remove(path: Path, *, whole: bool) -> None:
+    """Removes a folder of which nothing came; of a user's own one, only what kx wrote."""
+    if whole:
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    for name in ("run.json", "lock"):
+        (path / name).unlink(missing_ok=True)
     try:
         path.rmdir()
     except OSError:

@@ -6,28 +6,32 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from kx.config import Composed, project_dir, resolved
+from kx.config import Composed
 from kx.data.specs import Data
 from kx.errors import ConfigError, KxError
-from kx.tracking import provenance
-from kx.tracking.store import artifact_location, current_store, store_uri
+from kx.tracking.folders import RunFolder
+from kx.tracking.sender import Sender, forget_end
+from kx.tracking.start import log_start
+from kx.tracking.store import artifact_location, store_uri, unusable
 from kx.tracking.tracker import Tracker
 
 # MLflow reports each step of its own at INFO: a run of seconds would drown in it.
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-_MAX_PARAM = 6000  # characters; MLflow cuts longer ones
+_FOLDER_TAG = "kx.run_dir"
+
+# A server that does not answer: MLflow's own patience is minutes, for each request.
+for _key, _value in (("TIMEOUT", "15"), ("MAX_RETRIES", "2"), ("BACKOFF_FACTOR", "1")):
+    os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{_key}", _value)
 
 
 class MlflowTracker(Tracker):
@@ -37,83 +41,98 @@ class MlflowTracker(Tracker):
         client: of the store.
         run_id: of the run.
         run_name: of the run.
+        outbox: folder for what cannot be sent.
         system_metrics: whether to sample CPU, memory and GPU.
     """
 
     kept = True
 
     def __init__(
-        self, client: MlflowClient, run_id: str, run_name: str, *, system_metrics: bool
+        self,
+        client: MlflowClient,
+        run_id: str,
+        run_name: str,
+        outbox: Path,
+        *,
+        system_metrics: bool,
     ) -> None:
         super().__init__(run_id, run_name)
         self.client = client
-        self._unsent: list[Metric] = []
-        self._warned = False
-        self._monitor = self._start_monitor() if system_metrics else None
+        self.sender = Sender(client, run_id, outbox)
+        self._system_metrics = system_metrics
+        self._monitor: Any = None
 
-    def _start_monitor(self) -> Any:
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    def start(self) -> None:
+        """Starts to sample system metrics."""
+        if self._system_metrics:
+            from kx.tracking.system import SystemMonitor
 
-        # A short run should have some points too: 2 s, not MLflow's 10.
-        monitor = SystemMetricsMonitor(
-            self.run_id, sampling_interval=2, tracking_uri=self.client.tracking_uri
-        )
-        monitor.start()
-        return monitor
+            self._monitor = SystemMonitor(self.run_id, self.client.tracking_uri, self.metrics)
+            self._monitor.start()
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs numbers of a step, in one request."""
+        """Logs numbers of a step, as soon as the store takes them."""
         now = int(time.time() * 1000)
-        self._unsent += [Metric(_metric_name(k), float(v), now, step) for k, v in values.items()]
+        if values:
+            listed = [[_metric_name(k), float(v), now, step] for k, v in values.items()]
+            self.sender.put("metrics", values=listed)
+
+    def steps(self, name: str) -> set[int] | None:
+        """Returns the steps of a metric that the store has; None if it does not answer."""
+        if not self.sender.flush():
+            return None
         try:
-            self.client.log_batch(self.run_id, metrics=self._unsent)
-        except (MlflowException, OSError) as error:
-            # The training is worth more than its curve: tried again with the next epoch.
-            if not self._warned:
-                print(
-                    f"the tracking store does not answer, {len(self._unsent)} values wait: {error}"
-                )
-            self._warned = True
-            return
-        self._unsent, self._warned = [], False
+            return {point.step for point in self.client.get_metric_history(self.run_id, name)}
+        except (MlflowException, OSError):
+            return None
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Logs tags, which may change."""
-        tags = [RunTag(str(key), str(value)[:5000]) for key, value in values.items()]
-        self.client.log_batch(self.run_id, tags=tags)
+        self.sender.put("tags", values={str(k): str(v)[:5000] for k, v in values.items()})
 
     def artifacts(self, folder: Path, path: str | None = None) -> None:
         """Logs the files of a folder."""
-        self.client.log_artifacts(self.run_id, str(folder), path)
+        self.sender.put_files(folder, path=path)
 
     def text(self, text: str, path: str) -> None:
         """Logs a text as a file."""
-        self.client.log_text(self.run_id, text, path)
+        with tempfile.TemporaryDirectory() as folder:
+            where = Path(folder, path)
+            where.parent.mkdir(parents=True, exist_ok=True)
+            where.write_text(text, encoding="utf-8")
+            self.artifacts(Path(folder))
 
-    def model(self, model: Any, **kwargs: Any) -> None:
+    def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
         """Logs a Keras model, so that `mlflow.keras.load_model` reads it.
 
         Args:
             model: the model.
-            **kwargs: of `mlflow.keras.log_model`: `signature`, `pip_requirements` …
+            signature: of its inputs and outputs.
+            pip_requirements: what it needs.
         """
-        import mlflow.keras
+        from kx.tracking.logged_model import keep_model, log_model
 
-        with (
-            current_store(self.client.tracking_uri),
-            mlflow.start_run(run_id=self.run_id, nested=True, log_system_metrics=False),
-        ):
-            mlflow.keras.log_model(model, name="model", **kwargs)
+        if self.sender.flush():
+            try:
+                log_model(self.client, self.run_id, model, signature, pip_requirements)
+                self.client.update_run(self.run_id, status="RUNNING")  # MLflow ended it just now
+                return
+            except (MlflowException, OSError):
+                pass  # told with the request that follows
+        with tempfile.TemporaryDirectory() as folder:
+            keep_model(Path(folder), model, signature, pip_requirements)
+            self.sender.put_files(Path(folder), "model")
 
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
         if self._monitor is not None:
             self._monitor.finish()
-        if self._unsent:
-            self.metrics({})
-        if self._unsent:
-            print(f"{len(self._unsent)} values of {self.run_name} did not reach the tracking store")
-        self.client.set_terminated(self.run_id, status)
+        self.sender.put("end", status=status, time=int(time.time() * 1000))
+        if self.sender.close(5.0 if status == "KILLED" else 60.0):
+            print(
+                "the tracking store does not answer. What it lacks is kept; when it is back:"
+                " kx sync"
+            )
 
 
 def _metric_name(name: str) -> str:
@@ -123,13 +142,13 @@ def _metric_name(name: str) -> str:
 
 @contextmanager
 def open_mlflow_run(
-    job: Composed, run_name: str, data: Data, extra: Mapping[str, Any]
+    job: Composed, folder: RunFolder, data: Data, extra: Mapping[str, Any]
 ) -> Iterator[Tracker]:
     """Opens a run in MLflow, logs all that is known at its start, and ends it.
 
     Args:
         job: the composed config.
-        run_name: of the run.
+        folder: of the run; it knows the run that goes on.
         data: for its fingerprint and the dataset inputs.
         extra: further tags.
 
@@ -141,33 +160,55 @@ def open_mlflow_run(
         KxError: if the store cannot be reached.
     """
     settings = job.config.tracking
-    uri = store_uri(settings.uri)
-    experiment = experiment_name(job)
+    uri = folder.record.uri or store_uri(settings.uri)  # a run goes on where it began
     try:
         client = MlflowClient(uri)
-        run = client.create_run(_experiment_id(client, experiment, uri), run_name=run_name)
+        run_id = _run_to_go_on(client, job, folder, uri) or _new_run(client, job, folder, uri)
     except (MlflowException, OSError, ImportError) as error:
-        raise KxError(
-            f"The tracking store {provenance.redact(uri)} cannot be used: {error}\n"
-            "Choose another (tracking.uri=…) or train without: tracking=none."
-        ) from error
+        raise unusable(uri, error) from error
     tracker = MlflowTracker(
-        client, run.info.run_id, run_name, system_metrics=settings.system_metrics
+        client,
+        run_id,
+        folder.name,
+        folder.path / "outbox",
+        system_metrics=settings.system_metrics,
     )
     try:
-        _log_start(client, tracker, job, data, extra)
+        tracker.start()
+        log_start(client, tracker, job, data, extra)
+        folder.begin(run_id, uri)
         yield tracker
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
-        try:
-            tracker.tags({"kx.error": f"{type(error).__name__}: {error}"})
-            tracker.end("KILLED" if killed else "FAILED")
-        except (MlflowException, OSError):
-            print(f"the run {run_name} could not be marked in the tracking store")
+        tracker.tags({"kx.error": f"{type(error).__name__}: {error}"})
+        tracker.end("KILLED" if killed else "FAILED")
         if isinstance(error, MlflowException):
             raise KxError(f"The tracking store failed: {error}") from error
         raise
     tracker.end("FINISHED")
+
+
+def _new_run(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -> str:
+    experiment = experiment_id(client, experiment_name(job), uri)
+    tags = {_FOLDER_TAG: str(folder.path)}
+    return str(client.create_run(experiment, tags=tags, run_name=folder.name).info.run_id)
+
+
+def _run_to_go_on(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -> str | None:
+    """Returns the id of the run that a resumed folder belongs to, RUNNING again."""
+    run_id = folder.record.run_id
+    if not folder.resumed:
+        return None
+    if run_id is None:  # killed between the run's beginning and the folder's word of it
+        experiment = experiment_id(client, experiment_name(job), uri)
+        found = client.search_runs([experiment], f"tags.\"{_FOLDER_TAG}\" = '{folder.path}'")
+        run_id = found[0].info.run_id if found else None
+    if run_id is not None:
+        client.update_run(run_id, status="RUNNING")
+        if "kx.error" in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, "kx.error")
+        forget_end(folder.path / "outbox")
+    return run_id
 
 
 def experiment_name(job: Composed) -> str:
@@ -175,7 +216,17 @@ def experiment_name(job: Composed) -> str:
     return job.config.tracking.experiment or job.choices.get("data", "default")
 
 
-def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
+def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
+    """Returns the id of an MLflow experiment, made if there is none of that name.
+
+    Args:
+        client: of the store.
+        name: of the experiment.
+        uri: of the store.
+
+    Raises:
+        ConfigError: if it was deleted.
+    """
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -191,90 +242,3 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
             " another: tracking.experiment=…"
         )
     return str(found.experiment_id)
-
-
-def _log_start(
-    client: MlflowClient,
-    tracker: MlflowTracker,
-    job: Composed,
-    data: Data,
-    extra: Mapping[str, Any],
-) -> None:
-    code = provenance.code_state(project_dir())
-    config = provenance.redact(resolved(job.config))
-    params = {**_main_params(job, config), **_override_params(job)}
-    tags = {
-        "mlflow.source.name": "kx.run",
-        "mlflow.note.content": f"`{provenance.command(job.overrides)}`",
-        "mlflow.source.type": "LOCAL",
-        "mlflow.user": provenance.user(),
-        "kx.cwd": os.getcwd(),
-        "kx.fingerprint": data.fingerprint,
-        "kx.monitor": config["task"].get("monitor", ""),
-        "kx.monitor_mode": config["task"].get("monitor_mode", ""),
-        **{f"version.{k}": v for k, v in provenance.package_versions().items()},
-        **extra,
-        **config["tracking"]["tags"],
-    }
-    if code is not None:
-        tags |= {"mlflow.source.git.commit": code.commit, "kx.git_clean": str(code.clean).lower()}
-    client.log_batch(
-        tracker.run_id,
-        params=[Param(k, str(v)[:_MAX_PARAM]) for k, v in params.items()],
-        tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()],
-    )
-    _log_start_files(tracker, job, config, code)
-    client.log_inputs(tracker.run_id, [_dataset_input(data, split) for split in data.splits])
-
-
-def _log_start_files(
-    tracker: MlflowTracker, job: Composed, config: dict[str, Any], code: provenance.Code | None
-) -> None:
-    files = {
-        "config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-        "overrides.yaml": yaml.safe_dump([provenance.redact_word(w) for w in job.overrides]),
-        "environment/packages.txt": "\n".join(provenance.installed_packages()) + "\n",
-        "environment/machine.yaml": yaml.safe_dump(provenance.machine()),
-    }
-    if code is not None and not code.clean:
-        files["environment/git.diff"] = code.diff
-        files["environment/untracked.txt"] = "\n".join(code.untracked) + "\n"
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in files.items():
-            path = Path(folder, name)
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        tracker.artifacts(Path(folder))
-
-
-def _main_params(job: Composed, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a runs table is read by: the chosen options and the main numbers."""
-    chosen = {key: value for key, value in job.choices.items() if value not in ("none", "default")}
-    numbers = {key: config[key] for key in ("epochs", "batch_size", "seed", "precision")}
-    rate = config["optimizer"].get("learning_rate")
-    return {**chosen, **numbers, **({} if rate is None else {"optimizer.learning_rate": rate})}
-
-
-def _override_params(job: Composed) -> dict[str, str]:
-    words = [provenance.redact_word(word) for word in job.overrides]
-    pairs = [word.lstrip("+~").partition("=") for word in words]
-    return {key.replace("@", "."): value for key, _, value in pairs}
-
-
-def _dataset_input(data: Data, split: str) -> DatasetInput:
-    import json
-
-    size = int(data.splits[split].cardinality())
-    columns = {
-        "inputs": {"shape": list(data.inputs.shape), "dtype": data.inputs.dtype},
-        "targets": {"shape": list(data.targets.shape), "dtype": data.targets.dtype},
-    }
-    dataset = Dataset(
-        name=f"{data.name}-{split}"[:500],
-        digest=data.fingerprint[:36] or "unknown",
-        source_type="tfds" if data.source.startswith("tfds:") else "local",
-        source=json.dumps({"uri": data.source}),
-        schema=json.dumps({"mlflow_tensorspec": columns}),
-        profile=json.dumps({"num_examples": size}),
-    )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", split)])

@@ -23,8 +23,8 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
             f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
             + ". Start one: python -m kx.run"
         )  # fmt: skip
-    if name == "latest":  # what `kx reproduce` ran is a check of a run, and no run to go on with
-        return next((run for run in runs if "kx.reproduces" not in run.data.tags), runs[0])
+    if name == "latest":
+        return next((run for run in runs if _is_ordinary(run)), runs[0])
     if name == "best":
         same = [r for r in runs if r.info.experiment_id == runs[0].info.experiment_id]
         return best_run(runs if experiment else same)
@@ -40,6 +40,11 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
     raise RunNotFoundError(
         f"There is no run {name!r} in {uri}. {hint} Also: latest, best. All: kx runs."
     )
+
+
+def _is_ordinary(run: MlflowRun) -> bool:
+    """Says whether a run is one to go on with: no check of another, and no group of runs."""
+    return "kx.reproduces" not in run.data.tags and run.data.tags.get("kx.kind") != "sweep"
 
 
 def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:

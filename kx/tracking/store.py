@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kx.config import project_dir
+from kx.errors import KxError, MissingExtraError
+from kx.tracking.provenance import redact
 
 
 def store_uri(uri: str | None = None) -> str:
@@ -33,6 +35,22 @@ def artifact_location(uri: str, experiment: str) -> str | None:
     folder = os.path.dirname(os.path.abspath(uri.removeprefix("sqlite:///")))
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in experiment)
     return f"file://{folder}/mlartifacts/{safe}"
+
+
+def unusable(uri: str, error: Exception) -> KxError:
+    """Returns the error of a store that cannot be reached, with the ways out.
+
+    Args:
+        uri: of the store.
+        error: what was raised.
+    """
+    advice = "Choose another (tracking.uri=…) or train without: tracking=none."
+    if isinstance(error, ImportError) and "psycopg" in str(error):
+        return MissingExtraError(
+            "A tracking store in PostgreSQL needs a driver. Expected psycopg; it is not installed:"
+            ' pip install "kx[postgres]"'
+        )
+    return KxError(f"The tracking store {redact(uri)} cannot be used: {error}\n{advice}")
 
 
 @contextmanager

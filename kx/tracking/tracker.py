@@ -5,13 +5,14 @@ Imports no MLflow: with `tracking=none` a run starts two seconds earlier.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kx.config import Composed
 from kx.data.specs import Data
+from kx.tracking.folders import RunFolder
 
 
 class Tracker:
@@ -31,6 +32,10 @@ class Tracker:
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Logs numbers of a step."""
 
+    def steps(self, name: str) -> set[int] | None:
+        """Returns the steps of a metric that are kept; None if nobody can say."""
+        return None
+
     def tags(self, values: Mapping[str, Any]) -> None:
         """Logs tags, which may change."""
 
@@ -40,8 +45,8 @@ class Tracker:
     def text(self, text: str, path: str) -> None:
         """Logs a text as a file."""
 
-    def model(self, model: Any, **kwargs: Any) -> None:
-        """Logs a Keras model."""
+    def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
+        """Logs a Keras model, with the signature of its inputs and outputs, and what it needs."""
 
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
@@ -49,13 +54,13 @@ class Tracker:
 
 @contextmanager
 def open_run(
-    job: Composed, run_name: str, data: Data, extra: Mapping[str, Any]
+    job: Composed, folder: RunFolder, data: Data, extra: Mapping[str, Any]
 ) -> Iterator[Tracker]:
-    """Opens a run where the config says: in MLflow, or nowhere.
+    """Opens a run where the config says, in MLflow or nowhere: a new one, or the one that goes on.
 
     Args:
         job: the composed config.
-        run_name: of the run.
+        folder: of the run.
         data: for its fingerprint and the dataset inputs.
         extra: further tags.
 
@@ -63,9 +68,10 @@ def open_run(
         The tracker.
     """
     if not job.config.tracking.enabled:
-        yield Tracker(f"untracked-{run_name}", run_name)
+        folder.begin(f"untracked-{folder.name}", None)
+        yield Tracker(f"untracked-{folder.name}", folder.name)
         return
     from kx.tracking.mlflow import open_mlflow_run
 
-    with open_mlflow_run(job, run_name, data, extra) as tracker:
+    with open_mlflow_run(job, folder, data, extra) as tracker:
         yield tracker

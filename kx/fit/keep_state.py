@@ -1,0 +1,184 @@
+"""From a training to its state, and back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kx.errors import KxError, TrainingError
+from kx.fit.state import State, save
+
+
+def capture(
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    epoch: int,
+    epochs: int,
+    data_fingerprint: str = "",
+) -> State:
+    """Returns the state of a training as it is now.
+
+    Args:
+        model: in training.
+        callbacks: of the training.
+        epoch: the number of epochs that are done.
+        epochs: the number that the training is to have.
+        data_fingerprint: of the data.
+    """
+    return State(
+        epoch=epoch,
+        epochs=epochs,
+        model=[keras.ops.convert_to_numpy(variable) for variable in model.variables],
+        optimizer=[keras.ops.convert_to_numpy(v) for v in model.optimizer.variables],
+        callbacks={key: _counts(callback) for key, callback in _keyed(callbacks)},
+        stopped=bool(model.stop_training),
+        data_fingerprint=data_fingerprint,
+    )
+
+
+def restore_variables(model: keras.Model, state: State) -> None:
+    """Gives a compiled model, and its optimizer, the values of a state.
+
+    Raises:
+        KxError: if the model is another one than the state's.
+    """
+    optimizer = model.optimizer
+    with model.distribute_strategy.scope() if model.distribute_strategy else nullcontext():
+        if not optimizer.built:
+            optimizer.build(model.trainable_variables)
+    pairs = {
+        "model": (model.variables, state.model),
+        "optimizer": (optimizer.variables, state.optimizer),
+    }
+    for what, (variables, values) in pairs.items():
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [value.shape for value in values]:
+            raise KxError(
+                f"The {what} has other variables than when the run began: its code was changed."
+                " Start a new run (resume=never), or check out the run's commit."
+            )
+    for variables, values in pairs.values():
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], state: State) -> None:
+    """Gives the callbacks what they had counted; ones that the state does not know stay new."""
+    for key, callback in _keyed(callbacks):
+        for name, value in state.callbacks.get(key, {}).items():
+            setattr(callback, name, value)
+
+
+def forgive(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Lets a training that was stopped early, and now has more epochs, be patient anew."""
+    for callback in callbacks:
+        if hasattr(callback, "stopped_epoch"):
+            callback.wait = callback.stopped_epoch = 0
+
+
+def _keyed(
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Iterator[tuple[str, keras.callbacks.Callback]]:
+    """Yields each callback with a key that another process finds again."""
+    seen: dict[str, int] = {}
+    for callback in callbacks:
+        kind = getattr(callback, "kx_name", None) or type(callback).__qualname__
+        seen[kind] = seen.get(kind, 0) + 1
+        yield f"{kind}#{seen[kind]}", callback
+
+
+class _NotPlain(Exception):
+    """Says that a value is neither plain data nor made of it."""
+
+
+def _counts(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Returns a callback's own attributes that are plain data: counters, best values, weights.
+
+    Not what its constructor takes, nor words: they are settings, which may be
+    others when the run goes on. Keras even changes one, the sign of `min_delta`,
+    when it first looks at a metric.
+    """
+    settings = {
+        name
+        for kind in type(callback).__mro__[:-1]
+        if "__init__" in vars(kind)
+        for name in inspect.signature(vars(kind)["__init__"]).parameters
+    }
+    counts = {}
+    for name, value in vars(callback).items():
+        if name in ("params", "_model") or name in settings or isinstance(value, str):
+            continue
+        try:
+            counts[name] = _plain(value)
+        except _NotPlain:
+            continue
+    return counts
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufV":
+        return value.copy()
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {key: _plain(item) for key, item in value.items()}
+    raise _NotPlain
+
+
+class KeepState(keras.callbacks.Callback):
+    """Keeps the state of a training after every epoch, and gives callbacks theirs at its begin.
+
+    Comes after the callbacks whose state it keeps: at the begin of a training
+    Keras's own forget what they had counted.
+
+    Args:
+        folder: where the states are.
+        callbacks: whose state is kept.
+        state: to go on from, or None.
+        epochs: the number that the training is to have.
+        data_fingerprint: of the data.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        callbacks: Sequence[keras.callbacks.Callback],
+        state: State | None,
+        epochs: int,
+        data_fingerprint: str,
+    ) -> None:
+        super().__init__()
+        self._folder, self._callbacks = folder, callbacks
+        self._state, self._epochs, self._data_fingerprint = state, epochs, data_fingerprint
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Gives the callbacks what they had counted."""
+        if self._state is not None:
+            restore_callbacks(self._callbacks, self._state)
+            if self._state.stopped and self._epochs > self._state.epochs:
+                forgive(self._callbacks)
+            self._state = None  # its weights are a second copy
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keeps the state."""
+        state = capture(
+            self.model, self._callbacks, epoch + 1, self._epochs, self._data_fingerprint
+        )
+        try:
+            save(self._folder, state)
+        except OSError as error:
+            raise TrainingError(
+                f"The state of the training after epoch {epoch + 1} cannot be written: {error}."
+                " Make room, or choose another folder (run_dir=…); resume=auto then goes on after"
+                f" epoch {epoch}."
+            ) from error

@@ -1,0 +1,158 @@
+"""The whole state of a training at the end of an epoch, so that it can go on exactly.
+
+A file an epoch, `state/epoch-000012.npz` in the run's folder, written beside its
+place and then renamed; the last two are kept. It has every variable of the model
+(the states of dropout's seed generators among them) and of the optimizer (moments,
+averages, accumulated gradients, learning rate, iterations), and what the callbacks
+count: best values, patience, the history. The order of the examples and their augmentation need no
+state: they are functions of seed and epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kx.errors import KxError
+from kx.tracking.records import state_files
+
+_KEPT_FILES = 2
+_FORMAT = 1
+
+
+@dataclass
+class State:
+    """Holds the state of a training after an epoch.
+
+    Args:
+        epoch: the number of epochs that are done.
+        epochs: the number that the training was to have.
+        model: the model's variables.
+        optimizer: the optimizer's variables.
+        callbacks: what each callback counts, by its kind and place.
+        stopped: whether a callback has ended the training.
+        data_fingerprint: of the data that was trained on.
+    """
+
+    epoch: int
+    epochs: int
+    model: list[np.ndarray]
+    optimizer: list[np.ndarray]
+    callbacks: dict[str, dict[str, Any]]
+    stopped: bool = False
+    data_fingerprint: str = ""
+
+
+def save(folder: Path, state: State) -> Path:
+    """Writes a state, and removes those before the last two.
+
+    Args:
+        folder: where, `state/` of the run's folder.
+        state: the state.
+
+    Returns:
+        The file. A process that dies while it is written leaves the ones before as they were.
+    """
+    arrays: dict[str, np.ndarray] = {}
+
+    def packed(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            name = f"array_{len(arrays)}"
+            dtype = value.dtype.name
+            # NumPy's files know no bfloat16: its bytes, and its name beside them.
+            arrays[name] = value.view(f"u{value.itemsize}") if value.dtype.kind == "V" else value
+            return {"__array__": name, "dtype": dtype}
+        if isinstance(value, tuple):
+            return {"__tuple__": [packed(item) for item in value]}
+        if isinstance(value, list):
+            return [packed(item) for item in value]
+        if isinstance(value, dict):
+            return {key: packed(item) for key, item in value.items()}
+        return value
+
+    meta = json.dumps({"format": _FORMAT, **{k: packed(v) for k, v in vars(state).items()}})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"epoch-{state.epoch:06d}.npz"
+    half = path.with_suffix(".part")
+    try:
+        with half.open("wb") as file:
+            np.savez(file, meta=np.frombuffer(meta.encode(), "uint8"), **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+    for old in state_files(folder)[:-_KEPT_FILES]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_last(folder: Path, data_fingerprint: str) -> State | None:
+    """Returns the last state that can be read, or None if there is none.
+
+    A file that is damaged is named, and set aside; the one before it counts then.
+
+    Args:
+        folder: where the states are.
+        data_fingerprint: of the data, which must be the state's.
+
+    Raises:
+        KxError: if the data was changed since.
+    """
+    for path in reversed(state_files(folder)):
+        try:
+            state = load(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            print(f"{path} cannot be read ({error}): going back an epoch")
+            path.replace(path.with_suffix(".damaged"))
+            continue
+        if state.data_fingerprint != data_fingerprint:
+            raise KxError(
+                "The data was changed since the run began, so it cannot go on exactly. Start a new"
+                " run (resume=never), from the run's weights if you like: init_from=RUN."
+            )
+        return state
+    return None
+
+
+def load(path: Path) -> State:
+    """Reads a state.
+
+    Args:
+        path: of its file.
+
+    Raises:
+        ValueError: if it is damaged (also `OSError`, `zipfile.BadZipFile`).
+    """
+    # A zip, whose members have checksums. NumPy leaves a damaged file open that it opened itself.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        meta = json.loads(file["meta"].tobytes().decode())
+
+        def unpacked(value: Any) -> Any:
+            if isinstance(value, list):
+                return [unpacked(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            if "__array__" in value:
+                array = file[value["__array__"]]
+                return array if array.dtype.name == value["dtype"] else _as(array, value["dtype"])
+            if "__tuple__" in value:
+                return tuple(unpacked(item) for item in value["__tuple__"])
+            return {key: unpacked(item) for key, item in value.items()}
+
+        if meta.pop("format") != _FORMAT:
+            raise ValueError("it was written by another version of kx")
+        return State(**unpacked(meta))
+
+
+def _as(array: np.ndarray, dtype: str) -> np.ndarray:
+    import ml_dtypes
+
+    return array.view(getattr(ml_dtypes, dtype))

@@ -1,0 +1,23 @@
+"""Where runs execute: this process for one, fresh processes for the jobs of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kx.config import Composed
+
+
+def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
+    """Runs composed configs, and returns the exit code.
+
+    Args:
+        jobs: the configs, checked.
+        sweep: whether they are jobs of a sweep, of which each has a process of its own.
+    """
+    if sweep:
+        from kx.launch.sweep import run_sweep
+
+        return run_sweep(jobs)
+    from kx.launch.here import run_here
+
+    return run_here(jobs[0])

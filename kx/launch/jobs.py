@@ -1,0 +1,127 @@
+"""The jobs of a sweep: what each is, and how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kx.config import Composed
+from kx.tracking.records import finished_record
+
+WAITING, RUNNING, KEPT = "WAITING", "RUNNING", "KEPT"
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+DONE = (FINISHED, KEPT)
+
+
+@dataclass
+class Job:
+    """Holds a job of a sweep.
+
+    Args:
+        number: from 1.
+        composed: its config.
+        words: those of its overrides in which the jobs differ.
+        log: file for what it prints.
+    """
+
+    number: int
+    composed: Composed
+    words: list[str]
+    log: Path
+    state: str = WAITING
+    run_name: str = ""
+    run_id: str = ""
+    epoch: int = 0
+    best: float | None = None
+    error: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[float] = field(default_factory=list)  # of the metric by which it is judged
+    _begun: float = 0.0
+    _ended: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """What tells it from the other jobs."""
+        return " ".join(self.words) or f"job {self.number}"
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that it is to have."""
+        return int(self.composed.config.epochs)
+
+    @property
+    def monitor(self) -> tuple[str, str]:
+        """The metric by which it is judged, as `val/accuracy`, and `"max"` or `"min"`."""
+        task = self.composed.config.task
+        return public_name(str(task.get("monitor") or "")), str(task.get("monitor_mode", "min"))
+
+    @property
+    def score(self) -> float | None:
+        """The metric by which it is judged, at the epoch that was kept."""
+        return self.metrics.get(self.score_name, self.best)
+
+    @property
+    def score_name(self) -> str:
+        """The name of that metric among the final ones."""
+        return self.monitor[0].replace("val/", "best/val_").replace("train/", "best/")
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        if not self._begun:
+            return 0.0
+        return (self._ended or time.monotonic()) - self._begun
+
+    def begin(self) -> None:
+        """Notes that its process has begun."""
+        self.state, self._begun = RUNNING, time.monotonic()
+
+    def hear(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Notes what its process says."""
+        if kind == "run":
+            self.run_name, self.run_id = values["name"], values["id"]
+        elif kind == "epoch":
+            self.epoch = values["epoch"]
+            value = values["values"].get(self.monitor[0])
+            if value is not None:
+                self.curve.append(value)
+                self.best = (max if self.monitor[1] == "max" else min)(self.curve)
+        elif kind == "end" and self.state == RUNNING:
+            self.end(values["state"], values.get("error", ""), values.get("metrics"))
+
+    def end(self, state: str, error: str = "", metrics: Mapping[str, float] | None = None) -> None:
+        """Notes how it ended."""
+        self.state, self.error, self._ended = state, error, time.monotonic()
+        self.metrics = dict(metrics or {})
+
+
+def public_name(monitor: str) -> str:
+    """Returns a Keras metric's name as users see it: `val/accuracy`."""
+    if monitor.startswith("val_"):
+        return f"val/{monitor.removeprefix('val_')}"
+    return f"train/{monitor}"
+
+
+def jobs_of(composed: Sequence[Composed], logs: Path) -> list[Job]:
+    """Returns the jobs of a sweep; those that `resume=auto` finds finished are kept.
+
+    Args:
+        composed: the configs.
+        logs: folder for what the jobs print.
+    """
+    everywhere = set.intersection(*(set(item.overrides) for item in composed))
+    several = len(composed) > 1
+    jobs = []
+    for number, item in enumerate(composed, 1):
+        words = [w for w in item.overrides if not several or w not in everywhere]
+        job = Job(number, item, words, logs / f"job-{number:03d}.log")
+        record = finished_record(item)
+        if record is not None:
+            job.run_name, job.run_id = record.name, record.run_id or ""
+            job.end(KEPT, metrics=record.metrics)
+            job.epoch = int(record.metrics.get("epochs", job.epochs))
+        jobs.append(job)
+    return jobs

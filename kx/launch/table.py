@@ -1,0 +1,184 @@
+"""What a sweep shows: a live table while it runs, and the results at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kx.launch.jobs import DONE, FAILED, RUNNING, WAITING, Job
+
+_MAX_ROWS = 30  # of the live table: running jobs first
+
+
+class Progress:
+    """Shows how the jobs of a sweep go: a live table in a terminal, else a line an event.
+
+    Args:
+        jobs: of the sweep.
+        workers: jobs at a time.
+        console: where to print. Defaults to standard output.
+    """
+
+    def __init__(self, jobs: Sequence[Job], workers: int, console: Console | None = None) -> None:
+        self._jobs, self._workers = jobs, workers
+        self.console = console or wide_console()
+        self._live = Live(
+            get_renderable=self._table, console=self.console, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def began(self, job: Job) -> None:
+        """Says that a job has begun, where no table shows it."""
+        if not self.console.is_terminal:
+            self._say(f"job {job.number} of {len(self._jobs)} began: {job.label}")
+
+    def ended(self, job: Job) -> None:
+        """Says how a job has ended; of one that failed, why."""
+        name, _ = job.monitor
+        if job.state in DONE:
+            score = "" if job.score is None else f", {name} {job.score:.4g}"
+            said = f"finished in {clock(job.seconds)}{score}"
+            self._say(f"job {job.number} of {len(self._jobs)} {said}: {job.label}")
+            return
+        where = f"\n  what it printed: {job.log}" if job.log.exists() else ""
+        error = job.error.replace("\n", "\n  ")
+        self._say(
+            f"job {job.number} of {len(self._jobs)} {job.state}: {job.label}\n  {error}{where}"
+        )
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    def _table(self) -> Group:
+        order = {RUNNING: 0, FAILED: 1, WAITING: 2}
+        shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 3), job.number))
+        table = Table(box=None, pad_edge=False)
+        for title in ("job", "state", "epoch", "best", "time", "overrides"):
+            table.add_column(title, justify="right" if title in ("job", "best", "time") else "left")
+        for job in sorted(shown[:_MAX_ROWS], key=lambda job: job.number):
+            table.add_row(
+                str(job.number),
+                job.state.lower(),
+                f"{job.epoch}/{job.epochs}" if job.epoch or job.state == RUNNING else "",
+                "" if job.score is None else f"{job.score:.4g}",
+                clock(job.seconds) if job.seconds else "",
+                Text(job.label),
+            )
+        return Group(table, Text(self._summary()))
+
+    def _summary(self) -> str:
+        ended = [job for job in self._jobs if job.state not in (WAITING, RUNNING)]
+        parts = [f"{len(ended)} of {len(self._jobs)} done"]
+        left = seconds_left(self._jobs, self._workers)
+        if left is not None and len(ended) < len(self._jobs):
+            parts.append(f"about {clock(left)} left")
+        return ", ".join(parts)
+
+
+def wide_console() -> Console:
+    """Returns a console for tables; where there is no terminal, lines may be long."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def seconds_left(jobs: Sequence[Job], workers: int) -> float | None:
+    """Estimates how long a sweep goes on; None while nothing is known.
+
+    Args:
+        jobs: of the sweep.
+        workers: jobs at a time.
+    """
+    trained = [job for job in jobs if job.seconds and job.epoch]
+    rates = [job.seconds / job.epoch for job in trained]
+    if not rates:
+        return None
+    an_epoch = sum(rates) / len(rates)
+    epochs = sum(job.epochs - job.epoch for job in jobs if job.state in (WAITING, RUNNING))
+    return an_epoch * epochs / workers
+
+
+def clock(seconds: float) -> str:
+    """Returns a duration as text.
+
+    Example:
+    >>> clock(75)
+    '1:15'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+# --- results
+
+
+def ranked(jobs: Sequence[Job]) -> list[Job]:
+    """Returns the jobs, the best first; those without a score last."""
+
+    def key(job: Job) -> tuple[bool, float, int]:
+        sign = -1 if job.monitor[1] == "max" else 1
+        known = job.state in DONE and job.score is not None
+        return (not known, sign * job.score if known else 0.0, job.number)  # type: ignore[operator]
+
+    return sorted(jobs, key=key)
+
+
+def columns(jobs: Sequence[Job]) -> list[str]:
+    """Returns the metrics that a table of results shows."""
+    names = {name for job in jobs for name in job.metrics}
+    scores = {job.score_name for job in jobs}
+    tests = {f"test/{name.rpartition('_')[2]}" for name in scores} | {"test/loss"}
+    return sorted(names & (scores | tests))
+
+
+def show_results(jobs: Sequence[Job], console: Console | None = None) -> None:
+    """Prints the results of a sweep, the best job first."""
+    console = console or wide_console()
+    table = Table(box=None, pad_edge=False)
+    names = columns(jobs)
+    for title in ("job", "state", *names, "time", "run"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("overrides", overflow="fold")
+    for job in ranked(jobs):
+        scores = [f"{job.metrics[n]:.4f}" if n in job.metrics else "" for n in names]
+        words = [str(job.number), job.state.lower(), *scores, clock(job.seconds)]
+        table.add_row(*words, job.run_id[:8], Text(job.label))
+    console.print()
+    console.print(table)
+
+
+def as_csv(jobs: Sequence[Job]) -> str:
+    """Returns the results of a sweep as CSV: every final metric, the best job first."""
+    names = sorted({name for job in jobs for name in job.metrics})
+    keys = sorted({key for job in jobs for key in _assigned(job)})
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["job", "state", "run_id", "run_name", "seconds", *keys, *names, "error"])
+    for job in ranked(jobs):
+        assigned = _assigned(job)
+        writer.writerow(
+            [job.number, job.state, job.run_id, job.run_name, f"{job.seconds:.1f}"]
+            + [assigned.get(key, "") for key in keys]
+            + [job.metrics.get(name, "") for name in names]
+            + [job.error]
+        )
+    return text.getvalue()
+
+
+def _assigned(job: Job) -> dict[str, str]:
+    pairs = (word.partition("=") for word in job.words)
+    return {key.lstrip("+"): value for key, _, value in pairs}

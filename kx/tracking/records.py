@@ -1,0 +1,201 @@
+"""What a run's own folder says of it: `run.json`, and the lock of the process that writes it.
+
+It is there whatever the tracking store does, and is read without TensorFlow or MLflow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kx.config import Composed, project_dir, resolved
+from kx.errors import KxError
+from kx.tracking.provenance import redact, redact_word
+
+FILE = "run.json"
+_LOCK = "lock"
+_STATE = re.compile(r"epoch-(\d{6})\.npz")
+# They change neither the weights nor the order in which they are made.
+_OUTSIDE_IDENTITY = ("resume", "run_dir", "tracking", "report", "launcher")
+
+
+@dataclass
+class Record:
+    """Holds what is known of a run without its tracking store.
+
+    Args:
+        folder: of the run.
+        name: of the run.
+        identity: equal for runs of the same config.
+        config: resolved, secrets hidden.
+        overrides: the words that started it, secrets hidden.
+        status: `"RUNNING"`, `"FINISHED"`, `"FAILED"` or `"KILLED"`. A process that
+            is killed leaves RUNNING.
+        run_id: of the tracking store, once it has one.
+        uri: of the tracking store; None for `tracking=none`.
+        metrics: final numbers of a finished run.
+        error: the last error, if it failed.
+        host: on which it was written last.
+        pid: of the process that wrote it last.
+        started: seconds since 1970.
+    """
+
+    folder: Path
+    name: str
+    identity: str
+    config: dict[str, Any]
+    overrides: list[str]
+    status: str = "RUNNING"
+    run_id: str | None = None
+    uri: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    host: str = field(default_factory=platform.node)
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=time.time)
+
+    @property
+    def states(self) -> Path:
+        """Where the training's states are."""
+        return self.folder / "state"
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are done, by the states that are kept."""
+        found = state_files(self.states)
+        return int(_STATE.fullmatch(found[-1].name)[1]) if found else 0  # type: ignore[index]
+
+    def write(self) -> None:
+        """Writes the record, whole or not at all."""
+        values = dataclasses.asdict(self)
+        del values["folder"]
+        path = self.folder / FILE
+        half = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            half.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+            half.replace(path)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def read(cls, folder: Path) -> Record | None:
+        """Returns a folder's record, or None if it has none that can be read."""
+        try:
+            values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            known = {item.name for item in dataclasses.fields(cls)}
+            return cls(folder=folder, **{k: v for k, v in values.items() if k in known})
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @classmethod
+    def of(cls, job: Composed, folder: Path, name: str) -> Record:
+        """Returns the record of a new run.
+
+        Args:
+            job: the composed config.
+            folder: of the run.
+            name: of the run.
+        """
+        config = redact(resolved(job.config))
+        return cls(folder, name, identity(job), config, [redact_word(w) for w in job.overrides])
+
+
+def state_files(folder: Path) -> list[Path]:
+    """Returns the files of a training's states, the last epoch's last."""
+    return sorted(path for path in folder.glob("epoch-*.npz") if _STATE.fullmatch(path.name))
+
+
+def mark(run_id: str, status: str, error: str) -> None:
+    """Notes in a run's folder how it ended, where its own process could not.
+
+    Args:
+        run_id: of the run; its folder is in `runs/`.
+        status: `"FAILED"` or `"KILLED"`.
+        error: why.
+    """
+    for record in all_records():
+        if record.run_id == run_id and record.status == "RUNNING":
+            record.status, record.error = status, error
+            record.write()
+
+
+def identity(job: Composed) -> str:
+    """Returns a word that is equal for jobs whose training is the same.
+
+    Args:
+        job: the composed config.
+    """
+    config = {k: v for k, v in resolved(job.config).items() if k not in _OUTSIDE_IDENTITY}
+    chosen = {k: job.choices.get(k) for k in ("model", "data")}  # a user's own objects, too
+    text = json.dumps([config, chosen], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def all_records(parent: Path | None = None) -> list[Record]:
+    """Returns the records of a folder of runs, the last one started first.
+
+    Args:
+        parent: the folder. Defaults to `runs/` of the project.
+    """
+    parent = parent or project_dir() / "runs"
+    found = [Record.read(path.parent) for path in parent.glob(f"*/{FILE}")]
+    return sorted((r for r in found if r), key=lambda record: record.started, reverse=True)
+
+
+def same_config(job: Composed) -> list[Record]:
+    """Returns the records of runs of this very config, the last one started first."""
+    wanted = identity(job)
+    given = job.config.run_dir
+    if given:
+        record = Record.read(Path(given).expanduser().absolute())
+        return [record] if record and record.identity == wanted else []
+    return [record for record in all_records() if record.identity == wanted]
+
+
+def finished_record(job: Composed) -> Record | None:
+    """Returns the record of the last run of this config, if it is finished and `resume=auto`."""
+    same = same_config(job) if job.config.resume == "auto" else []
+    return same[0] if same and same[0].status == "FINISHED" else None
+
+
+def lock(folder: Path) -> FileLock:
+    """Returns the lock of a run's folder, taken. It is free again when its process ends.
+
+    Raises:
+        KxError: if another process has it.
+    """
+    taken = FileLock(folder / _LOCK, timeout=0)
+    try:
+        taken.acquire()
+    except Timeout as error:
+        record = Record.read(folder)
+        who = f" (process {record.pid} on {record.host})" if record else ""
+        raise KxError(
+            f"The run in {folder} is being written by another process{who}. Wait for it, stop it,"
+            " or start a run of its own: resume=never, without run_dir."
+        ) from error
+    return taken
+
+
+def is_locked(folder: Path) -> bool:
+    """Says whether a process is writing the run of a folder now."""
+    if not (folder / _LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may not be written to
+        return False

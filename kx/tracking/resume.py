@@ -1,0 +1,102 @@
+"""Which run is to go on: `resume=RUN`. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kx.config import Composed, resolved
+from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
+from kx.tracking.provenance import REDACTED, redact
+from kx.tracking.records import Record, all_records
+
+_WORDS = ("auto", "never")
+# What a run that goes on may have otherwise than it began.
+_MAY_CHANGE = ("epochs", "callbacks", "report", "tracking", "resume", "run_dir", "launcher")
+
+
+def recorded_words(words: Sequence[str]) -> list[str]:
+    """Returns the words of the command line, those that began `resume=RUN` before them.
+
+    Args:
+        words: in Hydra's override syntax.
+
+    Raises:
+        RunNotFoundError: if there is no such run.
+    """
+    chosen = [word.partition("=")[2] for word in words if word.startswith("resume=")]
+    if not chosen or chosen[-1].strip("'\"") in _WORDS:
+        return list(words)
+    record = find_record(chosen[-1].strip("'\""))
+    began = [
+        word
+        for word in record.overrides
+        if REDACTED not in word and word.partition("=")[0] not in ("resume", "run_dir")
+    ]
+    return [*(word for word in began if word not in words), *words]
+
+
+def find_record(name: str) -> Record:
+    """Returns the record of a RUN: a run id, a unique prefix of one, a run name, `latest`, `best`.
+
+    Raises:
+        RunNotFoundError: if no run folder of this project is that run's.
+    """
+    records = all_records()
+    if name == "latest" and records:
+        return records[0]
+    if name == "best":
+        from kx.tracking.run_list import find_run
+        from kx.tracking.store import store_uri
+
+        name = find_run("best", store_uri()).info.run_id
+    found = [record for record in records if name in (record.name, record.run_id)]
+    if not found and len(name) >= 3:
+        found = [record for record in records if str(record.run_id).startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(f"{str(record.run_id)[:12]} ({record.name})" for record in found[:5])
+        raise RunNotFoundError(f"{name!r} names {len(found)} runs: {listed}. Use a run id.")
+    hint = did_you_mean(name, [record.name for record in records[:10]], "Latest runs")
+    raise RunNotFoundError(
+        f"There is no run {name!r} whose folder is in this project (runs/): only such a run can go"
+        f" on. {hint}"
+    )
+
+
+def refuse_other_config(job: Composed, record: Record) -> None:
+    """Refuses to go on with a run in another config than it began with.
+
+    Raises:
+        ConfigError: with every key that differs.
+    """
+    now = json.loads(json.dumps(redact(resolved(job.config)), default=str))  # as it was kept
+    before = record.config
+    mistakes = [
+        Mistake(key, f"the run {record.name} began with {was!r}. Received: {now_is!r}.")
+        for key, was, now_is in _differences(before, now)
+        if key.partition(".")[0] not in _MAY_CHANGE
+    ]
+    if mistakes:
+        advice = Mistake(
+            "resume",
+            f"A run goes on as it began; what may change is {', '.join(_MAY_CHANGE[:4])}. For a new"
+            f" run from its weights: init_from={record.name}.",
+        )
+        raise ConfigError([*mistakes, advice])
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
+) -> list[tuple[str, Any, Any]]:
+    found = []
+    for key in dict.fromkeys([*before, *now]):
+        here = f"{path}.{key}" if path else str(key)
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            found += _differences(was, is_now, here)
+        elif was != is_now:
+            found.append((here, was, is_now))
+    return found
