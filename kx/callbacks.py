@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -149,6 +150,30 @@ class KeepAverage(keras.callbacks.Callback):
         """Finishes the average if this epoch is the last."""
         if self.model.stop_training or epoch == self.params["epochs"] - 1:
             self._swap.finish()
+
+
+class Checkpoint(keras.callbacks.ModelCheckpoint):
+    """Saves as Keras's ModelCheckpoint does, and never leaves a half-written file in place.
+
+    The file is written beside its place and then renamed: a process that dies
+    meanwhile leaves the one before as it was.
+
+    Example:
+    >>> checkpoint = Checkpoint("best.weights.h5", save_weights_only=True)
+    """
+
+    def _save_model(self, epoch: int, batch: int | None, logs: Any) -> None:
+        place: str = self.filepath  # type: ignore[has-type]
+        path = self._get_file_path(epoch, batch, logs)
+        folder, name = os.path.split(place)
+        self.filepath = os.path.join(folder, f"writing-{name}")  # Keras looks at how it ends
+        half = self._get_file_path(epoch, batch, logs)
+        try:
+            super()._save_model(epoch, batch, logs)
+            if os.path.exists(half):
+                os.replace(half, path)
+        finally:
+            self.filepath = place
 
 
 class StopWhenLearnt(keras.callbacks.Callback):

@@ -103,3 +103,18 @@ def did_you_mean(word: str, available: Iterable[str], label: str = "Available") 
         close = [n for n in names if "_" in n and "".join(p[:1] for p in n.split("_")) == word]
     question = f"Did you mean {close[0]!r}? " if close else ""
     return f"{question}{label}: {', '.join(names) if names else 'none'}."
+
+
+def first_line(error: BaseException, max_length: int = 200) -> str:
+    """Returns the first line of an error's text; its name, if it has none.
+
+    Args:
+        error: what was raised.
+        max_length: characters at most. Defaults to 200.
+
+    Example:
+    >>> first_line(MemoryError())
+    'MemoryError()'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0][:max_length] if lines else repr(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,15 +15,19 @@ from kx.config import build
 from kx.errors import ConfigError
 
 
-def prepare_process(config: DictConfig) -> None:
+def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None) -> None:
     """Sets what holds for the whole process: threads, precision, determinism, seeds.
 
     Args:
         config: of the run. `threads` only counts before TensorFlow's first operation.
+        threads: that a run which goes on had, by kind, where the config leaves it open.
     """
+    wanted = {
+        kind: number or (threads or {}).get(kind, 0) for kind, number in config.threads.items()
+    }
     if config.strategy.get("logical_devices"):
         make_logical_devices(config.strategy.logical_devices)
-    _set_threads(config.threads.intra_op, config.threads.inter_op)
+    _set_threads(wanted)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     else:  # an earlier run of this process may have switched it on; there is no public way back
@@ -43,19 +48,17 @@ def seed_everything(seed: int) -> None:
     tf.random.set_seed(seed % (2**31 - 1) or 1)
 
 
-def _set_threads(intra_op: int, inter_op: int) -> None:
-    wanted = {"intra": intra_op, "inter": inter_op}
+def _set_threads(wanted: Mapping[str, int]) -> None:
     for kind, number in wanted.items():
-        read = getattr(tf.config.threading, f"get_{kind}_op_parallelism_threads")
-        if not number or read() == number:
+        if not number or thread_counts()[kind] == number:
             continue
         try:
-            getattr(tf.config.threading, f"set_{kind}_op_parallelism_threads")(number)
+            getattr(tf.config.threading, f"set_{kind}_parallelism_threads")(number)
         except RuntimeError:
             import warnings
 
             warnings.warn(
-                f"threads.{kind}_op={number} comes too late: TensorFlow has started in this"
+                f"threads.{kind}={number} comes too late: TensorFlow has started in this"
                 " process. Set it for the first training, or use a fresh process.",
                 stacklevel=2,
             )

@@ -17,7 +17,7 @@ from kx.fit.fit import announce, compile_options, final_metrics, fit, run_tags
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
-from kx.strategy import prepare_process, strategy
+from kx.strategy import prepare_process, strategy, thread_counts
 from kx.tracking.folders import open_run_folder
 from kx.tracking.runs import Run
 from kx.tracking.tracker import open_run
@@ -59,10 +59,11 @@ def train(
         TrainingError: if the loss becomes NaN.
     """
     config = job.config
-    prepare_process(config)
-    data = data or make_data(config)
-    task = build(config.task, data.targets, place="task")
     with open_run_folder(job) as folder:
+        prepare_process(config, folder.record.threads)
+        folder.record.threads = thread_counts()
+        data = data or make_data(config)
+        task = build(config.task, data.targets, place="task")
         state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
         batches = make_batches(
             config,

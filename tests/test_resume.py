@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from conftest import family_overrides
 from mlflow import MlflowClient
 
 import kx
-from kx.callbacks import TIMINGS
+from kx.callbacks import TIMINGS, Checkpoint
 from kx.config import compose
 from kx.errors import ConfigError, KxError
 from kx.fit import state
@@ -162,6 +163,29 @@ def test_a_damaged_state_gives_way_to_the_one_before(
         state.load_last(tmp_path, "other")
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    path = tmp_path / "best-{epoch}.weights.h5"
+    checkpoint = Checkpoint(str(path), save_weights_only=True)
+    checkpoint.set_model(model)
+    checkpoint.on_epoch_begin(0)
+    checkpoint.on_epoch_end(0, {})
+    [written] = tmp_path.iterdir()
+    before = written.read_bytes()
+    assert written.name == "best-1.weights.h5"
+
+    def full_disk(place: str, overwrite: bool) -> None:
+        Path(place).write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model, "save_weights", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.on_epoch_end(0, {})
+    assert written.read_bytes() == before
+
+
 def test_a_state_that_cannot_be_written_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +257,45 @@ def test_an_unfinished_run_is_hinted_at_and_gone_on_with(
     went_on = kx.train(f"resume={killed.name}", quiet=True)
     assert went_on.id == killed.run_id
     assert compared(went_on.history) == compared(new.history)
+
+
+def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path) -> None:
+    words = ["data=wine", "report=none", "tracking=none"]
+    elsewhere = tmp_path / "elsewhere" / "run"
+    run = kx.train(*words, "epochs=1", f"run_dir={elsewhere}", quiet=True)
+    assert [record.folder for record in all_records()] == [elsewhere]
+    longer = kx.train(f"resume={run.name}", "epochs=2", quiet=True)
+    assert len(longer.history["train/loss"]) == 2
+    assert Record.read(elsewhere).epochs_done == 2  # type: ignore[union-attr]
+
+
+def test_a_run_whose_mlflow_run_was_deleted_cannot_go_on(project: Path) -> None:
+    words = ["data=wine", "epochs=2", *QUICK]
+    run = kx.train(*words, quiet=True)
+    MlflowClient(run.uri).delete_run(run.id)
+    with pytest.raises(KxError, match=rf"was deleted.*resume=never.*--run-id {run.id}"):
+        kx.train(f"resume={run.name}", "epochs=3", quiet=True)
+    untracked = kx.train(f"resume={run.name}", "epochs=3", "tracking=none", quiet=True)
+    assert len(untracked.history["train/loss"]) == 3
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_a_run_goes_on_with_the_threads_it_began_with(project: Path) -> None:
+    words = ["data=wine", "epochs=3", *QUICK]
+    code = (
+        "import os\nos.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
+        "from kx.config import compose\nfrom kx.training import train\n"
+        "def stop(kind, values):\n    if kind == 'epoch':\n        raise KeyboardInterrupt\n"
+        f"train(compose({words!r}), quiet=True, watch=stop)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    [killed] = all_records()
+    assert killed.epochs_done == 1 and killed.threads == {"intra_op": 1, "inter_op": 1}
+    process = command(*words, "resume=auto")
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    tags = MlflowClient(killed.uri).get_run(str(killed.run_id)).data.tags
+    assert tags["threads.intra_op"] == "1"
 
 
 def test_a_run_begins_with_the_weights_of_another(project: Path) -> None:
@@ -341,6 +404,7 @@ def test_what_callbacks_count_goes_on_and_their_settings_are_the_configs(project
     words = [
         "data=wine", "epochs=8", "callbacks.reduce_lr_on_plateau.patience=2", *QUICK,
         "+callbacks.reduce_lr_on_plateau.min_delta=0.7", "callbacks.early_stopping.patience=5",
+        "+callbacks.csv={_target_: keras.callbacks.CSVLogger, filename: '${run_dir}/log.csv'}",
     ]  # fmt: skip
     straight = kx.train(*words, quiet=True)
     assert len(set(straight.history["learning_rate"])) > 1
@@ -351,8 +415,12 @@ def test_what_callbacks_count_goes_on_and_their_settings_are_the_configs(project
 
     with pytest.raises(KeyboardInterrupt):
         train(compose(words), quiet=True, watch=stop)
+    killed, first = all_records()
+    with (killed.folder / "log.csv").open("a") as log:
+        log.write("3,of an epoch whose state was not kept\n")
     again = kx.train(*words, "resume=auto", quiet=True)
     assert again.id != straight.id and compared(again.history) == compared(straight.history)
+    assert (killed.folder / "log.csv").read_text() == (first.folder / "log.csv").read_text()
     stored = MlflowClient(again.uri).get_run(again.id)
     assert "kx.error" not in stored.data.tags and stored.info.status == "FINISHED"
     patient = "callbacks.early_stopping.patience=50"

@@ -19,6 +19,7 @@ from mlflow.entities import Metric
 
 import kx
 from kx.cli import main
+from kx.tracking.records import all_records, lock
 from kx.tracking.sender import Sender, waiting
 
 QUICK = ["report=none", "data=wine"]
@@ -83,6 +84,10 @@ def test_sync_sends_what_a_store_missed_to_the_end(
     assert main(["sync"]) == 1
     assert "still wait" in capsys.readouterr().out
     away.off = False
+    [record] = all_records()
+    with lock(record.folder):
+        assert main(["sync"]) == 0
+    assert "is running, and sends by itself" in capsys.readouterr().out
     assert main(["sync"]) == 0
     kept = kx.load_run(run.id)
     assert kept.history == run.history and kept.status == "FINISHED"

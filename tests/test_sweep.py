@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -193,21 +194,73 @@ def test_a_job_that_hangs_is_ended_and_the_others_go_on(project: Path) -> None:
     assert [row["state"] for row in results(project)] == ["FINISHED", "FAILED"]
 
 
-def test_a_job_that_the_kernel_kills_harms_no_other(project: Path) -> None:
-    (project / "hungry.py").write_text(
-        "import os, signal\nimport keras\n\n\n"
-        "class Hungry(keras.callbacks.Callback):\n"
-        "    def __init__(self, eats: bool = False):\n"
-        "        super().__init__()\n        self.eats = eats\n\n"
-        "    def on_epoch_end(self, epoch, logs=None):\n"
-        "        if self.eats:\n            os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group of the kernel with a limit of memory; skips where none can be made."""
+    for folder, limit in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        group = Path("/sys/fs/cgroup", folder, f"kx-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / limit).write_text(str(2 << 30))
+            yield group
+            return
+        except OSError:
+            continue
+        finally:
+            group.rmdir()
+    pytest.skip("needs the right to make a control group with a limit of memory")
+
+
+HUNGRY = """
+import resource
+from pathlib import Path
+
+import keras
+import psutil
+
+
+class Hungry(keras.callbacks.Callback):
+    def __init__(self, group: str = ""):
+        super().__init__()
+        self.group = group
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.group == "address space":
+            limit = psutil.Process().memory_info().vms + (1 << 30)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        elif self.group:
+            Path(self.group, "cgroup.procs").write_text("0")
+        else:
+            return
+        eaten = []
+        while len(eaten) < 200:
+            eaten.append(bytearray(50_000_000))
+        raise AssertionError("there was no limit")
+"""
+
+
+def test_a_job_that_the_kernel_kills_for_memory_harms_no_other(
+    project: Path, memory_group: Path
+) -> None:
+    (project / "hungry.py").write_text(HUNGRY)
     words = ["+callbacks.hungry._target_=hungry.Hungry", "data=wine", "epochs=2", *QUICK]
-    process = sweep("+callbacks.hungry.eats=true,false", *words)
+    process = sweep(f"+callbacks.hungry.group={memory_group},''", *words)
     text, _ = process.communicate()
     assert "killed (SIGKILL)" in text and "1 of 2 jobs failed: 1" in text
     [failed] = [row for row in results(project) if row["state"] == "FAILED"]
     assert MlflowClient(store_uri()).get_run(failed["run_id"]).info.status == "FAILED"
+
+
+def test_a_job_without_memory_says_so_and_harms_no_other(project: Path) -> None:
+    (project / "hungry.py").write_text(HUNGRY)
+    words = ["+callbacks.hungry._target_=hungry.Hungry", "data=wine", "epochs=2", *QUICK]
+    process = sweep("+callbacks.hungry.group='address space',''", *words, "tracking=none")
+    text, _ = process.communicate()
+    assert "Memory ran out" in text and "1 of 2 jobs failed: 1" in text
+    assert "a smaller batch_size" in " ".join(text.split())
 
 
 def test_a_fork_server_that_dies_is_started_again(project: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mlflow import MlflowClient
 
 from kx.config import project_dir
+from kx.errors import KxError
 from kx.tracking.provenance import redact
-from kx.tracking.records import all_records, is_locked
+from kx.tracking.records import Record, all_records, lock
 from kx.tracking.sender import Sender, waiting
 
 
@@ -17,21 +18,30 @@ def sync() -> int:
     if not found:
         print(f"nothing waits in {project_dir() / 'runs'}: the tracking store has all")
     for record in found:
-        if is_locked(record.folder):
+        try:
+            held = lock(record.folder)
+        except KxError:
             print(f"{record.name}: is running, and sends by itself")
             continue
-        count = waiting(record.folder / "outbox")
-        sender = Sender(
-            MlflowClient(record.uri), str(record.run_id), record.folder / "outbox", quiet=True
-        )
-        sender.flush()
-        left = sender.close()
-        if left:
-            code = 1
-            print(
-                f"{record.name}: {left} of {count} requests still wait; {redact(record.uri)} says:"
-                f" {sender.error}"
-            )
-        else:
-            print(f"{record.name}: sent")
+        try:
+            code |= _send(record)
+        finally:
+            held.release()
     return code
+
+
+def _send(record: Record) -> int:
+    """Sends what waits of a run, and returns the exit code."""
+    outbox = record.folder / "outbox"
+    count = waiting(outbox)
+    sender = Sender(MlflowClient(record.uri), str(record.run_id), outbox, quiet=True)
+    sender.flush(timeout_seconds=None)
+    left = sender.close()
+    if left:
+        print(
+            f"{record.name}: {left} of {count} requests still wait; {redact(record.uri)} says:"
+            f" {sender.error}"
+        )
+        return 1
+    print(f"{record.name}: sent")
+    return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -19,7 +18,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra.core.default_element import GroupDefault, ResultDefault
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -28,12 +26,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kx.config import Composed, experiment_files, load_yaml, plain
+from kx.config.options import Options
 from kx.config.places import (
     FREE_MAPPINGS,
     Delta,
     choice_text,
     composition_text,
-    display,
     not_a_word,
     open_free,
     origin,
@@ -59,6 +57,7 @@ class Checker:
     def __init__(self, hydra: Hydra) -> None:
         self.loader = cast(Any, hydra.config_loader)
         self.repository = CachingConfigRepository(self.loader.repository)
+        self.options = Options(self.repository)
         self.mistakes: list[Mistake] = []
 
     def compose_all(self, words: list[str], *, multirun: bool) -> list[Composed]:
@@ -107,7 +106,7 @@ class Checker:
     def _compose(self, overrides: list[Override]) -> Composed | None:
         """Returns the composed config, or None if a mistake was noted."""
         before = len(self.mistakes)
-        groups = [item for item in overrides if self._is_group(item.key_or_group)]
+        groups = [item for item in overrides if self.options.is_group(item.key_or_group)]
         good = [item for item in groups if self._group_choice_exists(item)]
         try:
             defaults = create_defaults_list(
@@ -159,22 +158,17 @@ class Checker:
 
     def _origin(self, path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
         """Returns where a value was set: a word, an experiment, or the file of a chosen option."""
-        set_by = [item for item in overrides if not self._is_group(item.key_or_group)]
+        set_by = [item for item in overrides if not self.options.is_group(item.key_or_group)]
         place = origin(path, set_by, deltas)
         group = path.partition(".")[0]
         for override in overrides if place is None else []:
             if override.key_or_group == group and isinstance(override.value(), str):
                 path = path.removesuffix("._target_")
-                place = with_line(self._file_of(f"{group}/{override.value()}"), path.split(".")[-1])
+                file = self.options.file_of(f"{group}/{override.value()}")
+                place = with_line(file, path.split(".")[-1])
         return place
 
     # --- groups and their options
-
-    def _options(self, group: str) -> list[str]:
-        return list(self.repository.get_group_options(group, ObjectType.CONFIG))
-
-    def _is_group(self, key: str) -> bool:
-        return bool(self._options(key))
 
     def _group_choice_exists(self, override: Override) -> bool:
         if override.is_delete():
@@ -186,7 +180,7 @@ class Checker:
         return self._choice_exists(override.key_or_group, override.value(), place)
 
     def _choice_exists(self, group: str, value: Any, place: str) -> bool:
-        options = self._options(group)
+        options = self.options.of(group)
         wanted = value if isinstance(value, list) else [value]
         missing = [item for item in wanted if item is not None and str(item) not in options]
         for item in missing:
@@ -219,23 +213,14 @@ class Checker:
             if not isinstance(item, GroupDefault) or item.group is None:
                 continue
             group = item.group[1:] if item.group.startswith("/") else f"{parent}/{item.group}"
-            place = self._file_of(config_path)
-            if not self._is_group(group):
+            place = self.options.file_of(config_path)
+            if not self.options.is_group(group):
                 known = [name for name in self.loader.list_groups("") if name != "hydra"]
                 self._add(place, f"There is no group {group!r}. {did_you_mean(group, known)}")
                 fine = False
             else:
                 fine &= self._choice_exists(group, item.value, place)
         return fine
-
-    def _file_of(self, config_path: str) -> str:
-        if config_path.startswith("experiment/"):
-            return display(experiment_files()[config_path.partition("/")[2]])
-        result = self.repository.load_config(config_path)
-        if result is None:
-            return config_path
-        folder = result.path.removeprefix("file://")
-        return display(Path(folder) / f"{config_path}.yaml")
 
     # --- keys
 
@@ -254,7 +239,7 @@ class Checker:
                 assert result is not None
                 content = plain(result.config)
                 content.pop("defaults", None)
-                yield self._file_of(path), content
+                yield self.options.file_of(path), content
 
     def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
         """Returns whether a mistake was noted."""
@@ -295,7 +280,7 @@ class Checker:
             elif isinstance(known[key], dict) and value is None and path in _OPEN_MAPPINGS:
                 continue
             elif not is_choice(str(key)) and (problem := mismatch(known[key], value)):
-                if isinstance(value, str) and not path and self._is_group(str(key)):
+                if isinstance(value, str) and not path and self.options.is_group(str(key)):
                     problem += f" To choose an option: defaults: [override /{key}: {value}]"
                 self._add(where, f"{here}: {problem}")
         return len(self.mistakes) > before

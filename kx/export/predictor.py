@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.errors import DataError
+from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.tasks.task import Task
 
@@ -88,7 +88,7 @@ class Predictor:
         if self.spec["kind"] == "row":
             columns = self.spec["inputs"].column_names or ()
             return f"expected a line of {len(columns)} numbers: {', '.join(columns)}."
-        return str(error).splitlines()[0]
+        return first_line(error)
 
     def _plain(self, key: str, value: Any) -> Any:
         """Returns an answer as JSON can hold it, probabilities by class name."""

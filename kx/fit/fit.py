@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from omegaconf import DictConfig
 
 from kx import callbacks as own_callbacks
 from kx.config import Composed
 from kx.data.specs import Data
-from kx.errors import TrainingError
+from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
-from kx.fit.keep_state import KeepState, restore_variables
+from kx.fit.keep_state import KeepState, continue_csv, restore_variables
 from kx.fit.state import State
 from kx.strategy import devices, thread_counts
 from kx.tracking.folders import RunFolder
@@ -82,18 +83,16 @@ def fit(
         quiet: whether to show no progress.
 
     Raises:
-        TrainingError: if the loss is NaN or infinite at the end.
+        TrainingError: if memory or the disk runs out, or if the loss is NaN or infinite at the end.
     """
     record = own_callbacks.Record(batches.steps_per_epoch * batches.batch_size)
-    keep = KeepState(folder.record.states, [record, *callbacks], state, config.epochs, fingerprint)
+    logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
+    counting = [record, *(item for item in callbacks if item not in logs)]
+    keep = KeepState(folder.record.states, counting, state, config.epochs, fingerprint)
     missing = _missing(tracker, batches.first_epoch)
     tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
     display = [] if quiet else [own_callbacks.Display()]
-    last_epoch = config.epochs
-    if state is not None:
-        restore_variables(model, state)
-        if state.stopped and config.epochs <= state.epochs:
-            last_epoch = state.epoch
+    last_epoch = _go_on(model, logs, state, config.epochs) if state else config.epochs
     averages = [
         own_callbacks.KeepAverage(callback)
         for callback in callbacks
@@ -110,6 +109,12 @@ def fit(
             shuffle=False,  # the stream is shuffled; Keras would warn
             verbose=0,
         )
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise TrainingError(
+            f"Memory ran out: {first_line(error)}\nWays out: a smaller"
+            " batch_size (with optimizer.gradient_accumulation_steps for the same steps),"
+            " precision=mixed_bfloat16, rematerialize=activations, or data.cache=disk."
+        ) from error
     except Exception as error:
         if shutil.disk_usage(folder.path).free < _FULL_BYTES:
             raise TrainingError(
@@ -128,6 +133,16 @@ def fit(
             " at the data: kx data show."
         )
     return record.history
+
+
+def _go_on(
+    model: keras.Model, logs: Sequence[keras.callbacks.CSVLogger], state: State, epochs: int
+) -> int:
+    """Gives a model its state, lets logs go on, and returns the last epoch to train."""
+    restore_variables(model, state)
+    for log in logs:
+        continue_csv(log, state.epoch)
+    return state.epoch if state.stopped and epochs <= state.epochs else epochs
 
 
 def _missing(tracker: Tracker, first_epoch: int) -> list[int]:

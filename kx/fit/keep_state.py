@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -80,6 +81,27 @@ def forgive(callbacks: Sequence[keras.callbacks.Callback]) -> None:
     for callback in callbacks:
         if hasattr(callback, "stopped_epoch"):
             callback.wait = callback.stopped_epoch = 0
+
+
+def continue_csv(callback: keras.callbacks.CSVLogger, epoch: int) -> None:
+    """Lets a CSVLogger go on with its file, where it would begin it anew.
+
+    Args:
+        callback: before the training.
+        epoch: the number of epochs that are done. Rows of later ones, which a
+            process wrote that was killed before it kept their state, are dropped.
+    """
+    path = Path(callback.filename)
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter=callback.sep))
+    kept = [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) < epoch]
+    half = path.with_name(f"{path.name}.part")
+    with half.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=callback.sep).writerows([*rows[:1], *kept])
+    half.replace(path)
+    callback.append = True
 
 
 def _keyed(

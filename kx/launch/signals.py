@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 _SAME_SECONDS = 1.0  # a cluster, or a launcher, may say the same thing to each process, too
@@ -22,6 +23,39 @@ def stoppable() -> Iterator[None]:
     `resume=auto`. Outside the main thread, where Python takes no signals,
     nothing changes.
     """
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with _at_first_signal(interrupt):
+        yield
+
+
+@dataclass
+class Stop:
+    """Holds whether a stop was asked for."""
+
+    asked: bool = False
+
+
+@contextmanager
+def noting_stop() -> Iterator[Stop]:
+    """Notes the first SIGINT or SIGTERM, for who must not be cut off, and ends at the second.
+
+    Yields:
+        What is to be looked at now and then.
+    """
+    stop = Stop()
+
+    def note() -> None:
+        stop.asked = True
+
+    with _at_first_signal(note):
+        yield stop
+
+
+@contextmanager
+def _at_first_signal(act: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,7 +68,7 @@ def stoppable() -> Iterator[None]:
             os._exit(128 + number)
         if not stopped:
             stopped = now
-            raise KeyboardInterrupt
+            act()
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kx.config import Composed, plain, project_dir
 from kx.errors import ConfigError
@@ -14,11 +15,14 @@ from kx.launch.child import Order
 from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, WAITING, Job, jobs_of
 from kx.launch.processes import JobProcess, cores_for, gpu_for, start_server
-from kx.launch.signals import stoppable
+from kx.launch.signals import Stop, noting_stop
 from kx.launch.table import Progress, as_csv, show_results
 from kx.tracking.records import identity, mark
 
-_LOOK_SECONDS = 0.5  # between looks at jobs that hang
+if TYPE_CHECKING:
+    from kx.launch.group import Group
+
+_LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
 
 
 def run_sweep(composed: Sequence[Composed]) -> int:
@@ -34,39 +38,41 @@ def run_sweep(composed: Sequence[Composed]) -> int:
     name = _name(composed)
     folder = project_dir() / "runs" / name
     jobs = jobs_of(composed, folder)
-    tracked = [job for job in jobs if job.composed.config.tracking.enabled]
     todo = [job for job in jobs if job.state == WAITING]
     if todo:
         quiet_log_level()
         start_server()
-    group = None
-    if tracked:
-        with hidden_stderr():
-            from kx.launch.group import Group
-        group = Group.open(name, jobs, tracked)
+    group = _open_group(name, jobs)
     print(f"sweep {name}: {len(todo)} of {len(jobs)} jobs to run, {settings.workers} at a time")
-    code = 0
     sweep = _Sweep(jobs, settings.workers, settings.timeout_minutes, group.tags if group else {})
-    try:
-        with stoppable():
-            sweep.run()
-    except KeyboardInterrupt:
-        code = 130
+    with noting_stop() as stop:
+        sweep.run(stop)
     show_results(jobs)
     text = as_csv(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.csv").write_text(text, encoding="utf-8")
     where = f"\nresults: {_short(folder / 'results.csv')}"
     print(where + (f", and in MLflow: {group.where}" if group else ""))
-    if group:
-        group.close(jobs, text, killed=code == 130)
-    if code:
-        print("stopped; the same command with resume=auto goes on")
-        return code
     failed = [job.number for job in jobs if job.state not in DONE]
+    stopped = stop.asked and bool(failed)
+    if group:
+        group.close(jobs, text, killed=stopped)
+    if stopped:
+        print("stopped; the same command with resume=auto goes on")
+        return 130
     if failed:
         print(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(map(str, failed))}")
     return 1 if failed else 0
+
+
+def _open_group(name: str, jobs: list[Job]) -> Group | None:
+    """Opens the MLflow run that groups the jobs, if any of them is tracked."""
+    tracked = [job for job in jobs if job.composed.config.tracking.enabled]
+    if not tracked:
+        return None
+    with hidden_stderr():
+        from kx.launch.group import Group
+    return Group.open(name, jobs, tracked)
 
 
 def _settings(composed: Sequence[Composed]):  # type: ignore[no-untyped-def]
@@ -102,18 +108,16 @@ class _Sweep:
         self._stopping = False
         self._progress = Progress(jobs, self._workers)
 
-    def run(self) -> None:
-        """Runs all jobs that wait."""
+    def run(self, stop: Stop) -> None:
+        """Runs all jobs that wait, until a stop is asked for."""
         waiting = [job for job in self._jobs if job.state == WAITING]
         with self._progress:
-            try:
-                while waiting or self._running:
-                    while waiting and len(self._running) < self._workers:
-                        self._start(waiting.pop(0))
-                    self._listen()
-            except KeyboardInterrupt:
+            while (waiting or self._running) and not stop.asked:
+                while waiting and len(self._running) < self._workers:
+                    self._start(waiting.pop(0))
+                self._listen()
+            if stop.asked:
                 self._stop_all()
-                raise
 
     def _start(self, job: Job) -> None:
         slot = next(slot for slot in range(self._workers) if slot not in self._running)

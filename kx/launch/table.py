@@ -156,7 +156,8 @@ def show_results(jobs: Sequence[Job], console: Console | None = None) -> None:
     for job in ranked(jobs):
         scores = [f"{job.metrics[n]:.4f}" if n in job.metrics else "" for n in names]
         words = [str(job.number), job.state.lower(), *scores, clock(job.seconds)]
-        table.add_row(*words, job.run_id[:8], Text(job.label))
+        run = job.run_id[:8] if job.composed.config.tracking.enabled else job.run_name
+        table.add_row(*words, run, Text(job.label))
     console.print()
     console.print(table)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
-from kx.tracking.records import Record, is_locked, lock, same_config
+from kx.tracking.records import Record, is_locked, lock, point_to, same_config
 
 
 @dataclass
@@ -48,6 +48,7 @@ class RunFolder:
         self._begun = True
         self.record.run_id, self.record.uri = run_id, uri
         self.record.write()
+        point_to(self.path)
 
 
 def run_name(job: Composed) -> str:
@@ -130,7 +131,7 @@ def _resumed(job: Composed) -> RunFolder | None:
                 f" with it, ask for more: epochs={2 * planned}."
             )
     before = Record.of(job, record.folder, record.name)
-    before.started = record.started
+    before.started, before.threads = record.started, record.threads
     if record.uri is not None:  # else it was not tracked, and begins to be now
         before.run_id, before.uri = record.run_id, record.uri
     folder = RunFolder(before, resumed=True)

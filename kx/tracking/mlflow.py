@@ -128,11 +128,12 @@ class MlflowTracker(Tracker):
         if self._monitor is not None:
             self._monitor.finish()
         self.sender.put("end", status=status, time=int(time.time() * 1000))
-        if self.sender.close(5.0 if status == "KILLED" else 60.0):
-            print(
-                "the tracking store does not answer. What it lacks is kept; when it is back:"
-                " kx sync"
-            )
+        try:
+            left = self.sender.close(5.0 if status == "KILLED" else None)
+        except KeyboardInterrupt:  # what is left lies in the outbox already
+            left = 1
+        if left:
+            print("the tracking store does not have all yet. What it lacks is kept: kx sync")
 
 
 def _metric_name(name: str) -> str:
@@ -204,11 +205,32 @@ def _run_to_go_on(client: MlflowClient, job: Composed, folder: RunFolder, uri: s
         found = client.search_runs([experiment], f"tags.\"{_FOLDER_TAG}\" = '{folder.path}'")
         run_id = found[0].info.run_id if found else None
     if run_id is not None:
-        client.update_run(run_id, status="RUNNING")
-        if "kx.error" in client.get_run(run_id).data.tags:
+        if "kx.error" in _undeleted(client, run_id, folder.name).data.tags:
             client.delete_tag(run_id, "kx.error")
+        client.update_run(run_id, status="RUNNING")
         forget_end(folder.path / "outbox")
     return run_id
+
+
+def _undeleted(client: MlflowClient, run_id: str, name: str) -> Any:
+    """Returns a run of the store.
+
+    Raises:
+        KxError: if it was deleted.
+    """
+    restore = ""
+    try:
+        run = client.get_run(run_id)
+        if run.info.lifecycle_stage != "deleted":
+            return run
+        restore = f", restore it (mlflow runs restore --run-id {run_id})"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    raise KxError(
+        f"{name} cannot go on: its MLflow run {run_id} was deleted. Start a new run"
+        f" (resume=never){restore}, or go on without MLflow: tracking=none."
+    )
 
 
 def experiment_name(job: Composed) -> str:

@@ -24,6 +24,7 @@ from kx.tracking.provenance import redact, redact_word
 
 FILE = "run.json"
 _LOCK = "lock"
+_POINTER = ".folder"
 _STATE = re.compile(r"epoch-(\d{6})\.npz")
 # They change neither the weights nor the order in which they are made.
 _OUTSIDE_IDENTITY = ("resume", "run_dir", "tracking", "report", "launcher")
@@ -48,6 +49,7 @@ class Record:
         host: on which it was written last.
         pid: of the process that wrote it last.
         started: seconds since 1970.
+        threads: kind to the number that TensorFlow had: its numbers depend on them.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Record:
     host: str = field(default_factory=platform.node)
     pid: int = field(default_factory=os.getpid)
     started: float = field(default_factory=time.time)
+    threads: dict[str, int] = field(default_factory=dict)
 
     @property
     def states(self) -> Path:
@@ -120,7 +123,7 @@ def mark(run_id: str, status: str, error: str) -> None:
     """Notes in a run's folder how it ended, where its own process could not.
 
     Args:
-        run_id: of the run; its folder is in `runs/`.
+        run_id: of the run.
         status: `"FAILED"` or `"KILLED"`.
         error: why.
     """
@@ -128,6 +131,20 @@ def mark(run_id: str, status: str, error: str) -> None:
         if record.run_id == run_id and record.status == "RUNNING":
             record.status, record.error = status, error
             record.write()
+
+
+def point_to(folder: Path) -> None:
+    """Leaves word in `runs/` of a run's folder that is elsewhere, so that it is found."""
+    parent = project_dir() / "runs"
+    if folder.parent == parent:
+        return
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        pointer = parent / f"{folder.name}-{digest}{_POINTER}"
+        pointer.write_text(f"{folder}\n", encoding="utf-8")
+    except OSError:  # perhaps why the folder is elsewhere: then it is found by its run_dir alone
+        pass
 
 
 def identity(job: Composed) -> str:
@@ -142,14 +159,16 @@ def identity(job: Composed) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def all_records(parent: Path | None = None) -> list[Record]:
-    """Returns the records of a folder of runs, the last one started first.
+def all_records() -> list[Record]:
+    """Returns the records of the project's runs, the last one started first.
 
-    Args:
-        parent: the folder. Defaults to `runs/` of the project.
+    They are in `runs/`, and in the folders that `run_dir` chose elsewhere.
     """
-    parent = parent or project_dir() / "runs"
-    found = [Record.read(path.parent) for path in parent.glob(f"*/{FILE}")]
+    parent = project_dir() / "runs"
+    folders = [path.parent for path in parent.glob(f"*/{FILE}")]
+    for pointer in parent.glob(f"*{_POINTER}"):
+        folders.append(Path(pointer.read_text(encoding="utf-8").strip()))
+    found = [Record.read(folder) for folder in folders]
     return sorted((r for r in found if r), key=lambda record: record.started, reverse=True)
 
 

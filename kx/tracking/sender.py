@@ -8,6 +8,7 @@ at its end, and is what `kx sync` sends later.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -20,12 +21,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
+from kx.errors import first_line
+
 _Request = dict[str, Any]
 _AWAY = (MlflowException, OSError)
 # What a store says that answers, and will say again.
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 _MAX_METRICS = 1000  # in one request; MLflow's own limit
 _LONGEST_PAUSE_SECONDS = 30.0
+_PATIENCE_SECONDS = 3.0  # before a user is told what takes so long
 
 
 class Sender:
@@ -98,16 +102,25 @@ class Sender:
             self.put(kind, **{**payload, "folder": str(kept)})
             self._keeping = False
 
-    def flush(self, timeout_seconds: float = 30.0) -> bool:
-        """Waits until all is sent, or a try has failed; says whether all is sent."""
-        deadline = time.monotonic() + timeout_seconds
+    def flush(self, timeout_seconds: float | None = 30.0) -> bool:
+        """Waits until all is sent, or a try has failed; says whether all is sent.
+
+        Args:
+            timeout_seconds: how long at most; None for as long as it goes on.
+        """
+        deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._change:
             while self._queue and self.error is None and time.monotonic() < deadline:
                 self._change.wait(timeout=0.5)
             return not self._queue
 
-    def close(self, timeout_seconds: float = 60.0) -> int:
-        """Tries once more to send all; returns the number of requests that wait in the outbox."""
+    def close(self, timeout_seconds: float | None = None) -> int:
+        """Tries once more to send all; returns the number of requests that wait in the outbox.
+
+        Args:
+            timeout_seconds: how long to wait at most. Defaults to None: as long as
+                it goes on. Each request has an end of its own.
+        """
         with self._change:
             if self._queue:  # whatever happens now
                 _write(self.outbox, list(self._queue))
@@ -115,7 +128,11 @@ class Sender:
             self._closing = True
             self._pause = 0.0
             self._change.notify_all()
-        self._thread.join(timeout_seconds)
+        self._thread.join(_PATIENCE_SECONDS if timeout_seconds is None else timeout_seconds)
+        if timeout_seconds is None and self._thread.is_alive():
+            if not self._quiet:
+                print("sending what the tracking store lacks; Ctrl-C leaves it to kx sync")
+            self._thread.join()
         with self._change:
             if self._queue:
                 _write(self.outbox, list(self._queue))
@@ -159,10 +176,9 @@ class Sender:
             tell = not self._told
             self._told = True
         if tell:
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
             print(
                 "the tracking store does not answer; the run goes on, and what it logs waits in"
-                f" {self.outbox}: {first}"
+                f" {self.outbox}: {first_line(error)}"
             )
 
     def _refused(self, requests: list[_Request], error: BaseException) -> None:
