@@ -4,7 +4,8 @@
     python benchmarks/sweeps.py --parts job workers
 
 job       seconds of a job beyond its training (report off, MLflow on): the time of
-          a sweep of N jobs, less that of one job, over N - 1, less the training's;
+          a sweep of N jobs, less that of one job, over N - 1, less what the same
+          training takes in plain Keras once all is imported (sides/plain_wine.py);
           against a fresh `python -m kx.run` for each. Bar: at most 1 s.
 memory    the largest memory of each of eight jobs, one after the other. Bar: that
           of the last is that of the first, within 5 %.
@@ -22,7 +23,6 @@ import re
 import statistics
 import time
 from functools import partial
-from pathlib import Path
 
 from common import (
     SIDES,
@@ -59,35 +59,26 @@ def job(args: argparse.Namespace) -> None:
         with temporary_project() as project:
             last = "range(0,{})".format
             many = run_side(["-m", "kx.run", "-m", f"seed={last(count)}", *TRAINING], project)
-            trainings = sum(training_seconds(project))
         with temporary_project() as project:
             one = run_side(["-m", "kx.run", "-m", "seed=0", *TRAINING], project)
-            trainings -= sum(training_seconds(project))
-        return (many - one - trainings) / (count - 1)
+        return (many - one) / (count - 1)
 
     def alone() -> float:
         with temporary_project() as project:
-            whole = run_side(["-m", "kx.run", "seed=0", *TRAINING], project)
-            return whole - sum(training_seconds(project))
+            return run_side(["-m", "kx.run", "seed=0", *TRAINING], project)
 
-    times = alternate({"sweep": in_sweep, "fresh python": alone}, args.pairs, "s")
-    median("a job of a sweep, beyond its training", times["sweep"], "s")
-    median("a fresh python, beyond its training", times["fresh python"], "s")
-    summarize("seconds beyond the training", times["sweep"], at_most=1.0)
+    def plain() -> float:
+        with temporary_project() as project:
+            return result_of([str(SIDES / "plain_wine.py")], project)["seconds"]
+
+    sides = {"sweep": in_sweep, "plain Keras": plain, "fresh python": alone}
+    times = alternate(sides, args.pairs, "s")
+    for name, label in (("sweep", "a job of a sweep"), ("fresh python", "a fresh python")):
+        beyond = [a - b for a, b in zip(times[name], times["plain Keras"], strict=True)]
+        median(f"{label}, beyond its training", beyond, "s")
+        if name == "sweep":
+            summarize("seconds beyond the training", beyond, at_most=1.0)
     ratio("fresh python / sweep", times["fresh python"], times["sweep"])
-
-
-def training_seconds(project: Path) -> list[float]:
-    """Returns the seconds of all epochs of each run of a project."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    return [
-        sum(p.value for p in client.get_metric_history(run.info.run_id, "epoch_seconds"))
-        for run in runs
-        if run.data.tags.get("kx.kind") != "sweep"
-    ]
 
 
 def memory(args: argparse.Namespace) -> None:
@@ -106,7 +97,7 @@ def memory(args: argparse.Namespace) -> None:
 
 def workers(args: argparse.Namespace) -> None:
     heading("Jobs a minute with two workers, against one; one-thread jobs")
-    count = 2 if args.quick else NUM_JOBS
+    count = 2 if args.quick else 2 * NUM_JOBS
     words = ["data=digits", "epochs=6", "report=none", "callbacks=none", *ONE_THREAD]
 
     def rate(number: int) -> float:

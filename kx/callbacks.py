@@ -63,14 +63,15 @@ class Tell(keras.callbacks.Callback):
 
     Args:
         record: of the training.
-        listeners: functions `(values, epoch)`; epochs count from 1.
+        listeners: functions `(values, epoch)`; epochs count from 1. The training
+            stops after an epoch of which one says True.
         missing: epochs of which to tell at the begin; no word of them was sent.
     """
 
     def __init__(
         self,
         record: Record,
-        listeners: Sequence[Callable[[Mapping[str, float], int], None]],
+        listeners: Sequence[Callable[[Mapping[str, float], int], bool | None]],
         missing: Sequence[int] = (),
     ) -> None:
         super().__init__()
@@ -87,7 +88,8 @@ class Tell(keras.callbacks.Callback):
 
     def _tell(self, epoch: int) -> None:
         for listener in self._listeners:
-            listener(self._record.epoch(epoch), epoch)
+            if listener(self._record.epoch(epoch), epoch):
+                self.model.stop_training = True
 
 
 # What differs from run to run on the same machine: never compared, never judged.

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _verb(
         verbs, "sync", _sync, "send what the tracking store missed while it was away", store=False
     )
+    _add_search(verbs)
     _add_summary(verbs)
     _add_data(verbs)
     return parser
@@ -122,6 +123,18 @@ def _add_export(verbs) -> None:  # type: ignore[no-untyped-def]
 def _add_reproduce(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "run a run again and compare every metric of every epoch"
     _verb(verbs, "reproduce", _reproduce, help_text, run=True)
+
+
+def _add_search(verbs) -> None:  # type: ignore[no-untyped-def]
+    parser = verbs.add_parser("search", help="look at searches (tuner=…): kx search show STUDY")
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    help_text = "show the trials of a study, running or finished; without a name, list all"
+    shown = _verb(inner, "show", _search_show, help_text, store=False)
+    shown.add_argument("study", nargs="?", metavar="STUDY", help="its name (tuner.study)")
+    help_text = "write the trials of a study as CSV"
+    exported = _verb(inner, "export", _search_export, help_text, store=False)
+    exported.add_argument("study", metavar="STUDY", help="its name (tuner.study)")
+    exported.add_argument("--csv", metavar="FILE", help="the file; default: standard output")
 
 
 def _add_summary(verbs) -> None:  # type: ignore[no-untyped-def]
@@ -206,6 +219,18 @@ def _reproduce(args: argparse.Namespace) -> int:
     from kx.commands.reproduce import reproduce
 
     return reproduce(run)
+
+
+def _search_show(args: argparse.Namespace) -> int:
+    from kx.commands.search import show
+
+    return show(args.study)
+
+
+def _search_export(args: argparse.Namespace) -> int:
+    from kx.commands.search import export
+
+    return export(args.study, args.csv)
 
 
 def _sync(args: argparse.Namespace) -> int:

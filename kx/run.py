@@ -114,7 +114,8 @@ def _list_options_fast(hydra: Hydra) -> None:
     def get_group_options(
         group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG, **_: Any
     ) -> list[str]:
-        return list(repository.get_group_options(group_name, results_filter))
+        found = repository.get_group_options(group_name, results_filter)
+        return [name for name in found if not name.startswith("_")]  # parts of others
 
     loader.get_group_options = get_group_options
 

@@ -13,7 +13,7 @@ from kx.data.specs import Data
 from kx.export.bundle import save_bundle
 from kx.fit.assemble import assemble, load_weights, make_callbacks, make_optimizer
 from kx.fit.batches import make_batches, make_data
-from kx.fit.fit import announce, compile_options, final_metrics, fit, run_tags
+from kx.fit.fit import announce, compile_options, final_metrics, fit, past, run_tags
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
@@ -23,7 +23,7 @@ from kx.tracking.runs import Run
 from kx.tracking.tracker import open_run
 
 
-def _nobody(kind: str, values: Mapping[str, Any]) -> None:
+def _nobody(kind: str, values: Mapping[str, Any]) -> bool | None:
     """Watches a run that nobody watches."""
 
 
@@ -34,7 +34,9 @@ def train(
     core: keras.Model | None = None,
     quiet: bool = False,
     tags: dict[str, str] | None = None,
-    watch: Callable[[str, Mapping[str, Any]], None] = _nobody,
+    watch: Callable[[str, Mapping[str, Any]], bool | None] = _nobody,
+    stop_after: int | None = None,
+    evaluate: bool = True,
 ) -> Run:
     """Trains, evaluates, tracks and saves one run.
 
@@ -48,7 +50,11 @@ def train(
         quiet: whether to show no progress.
         tags: further tags of the run.
         watch: function `(kind, values)` that hears of the run: `"run"` with its
-            name and id, `"epoch"` with its values.
+            name, id and history so far, `"epoch"` with its values. The training
+            stops after an epoch at which it says True.
+        stop_after: number of epochs after which to stop, before the config's.
+        evaluate: whether to evaluate the test split, report, and save the model
+            at the end. Without it the run is paused, and may go on.
 
     Returns:
         The finished run.
@@ -83,7 +89,8 @@ def train(
         callbacks = make_callbacks(config, task, batches)
         announce(job, data, model, quiet=quiet)
         with open_run(job, folder, data, run_tags(config, batches, tags)) as tracker:
-            watch("run", {"name": tracker.run_name, "id": tracker.run_id})
+            history = past(state)
+            watch("run", {"name": tracker.run_name, "id": tracker.run_id, "history": history})
             tracker.text(summary_text(model), "model_summary.txt")
             history = fit(
                 config,
@@ -97,12 +104,17 @@ def train(
                 listeners=[
                     lambda values, epoch: watch("epoch", {"epoch": epoch, "values": values})
                 ],
+                stop_after=stop_after,
                 quiet=quiet,
             )
-            metrics = final_metrics(model, batches, history, callbacks)
-            bundle = save_bundle(job, model, task, data, batches, tracker, folder)
-            metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
+            test = batches.test if evaluate else None
+            metrics = final_metrics(model, test, history, callbacks)
+            bundle = None
+            if evaluate:
+                bundle = save_bundle(job, model, task, data, batches, tracker, folder)
+                metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
             folder.record.metrics = metrics
+            folder.paused = not evaluate
     return Run(job, tracker, metrics, history, bundle, model)

@@ -118,10 +118,10 @@ def test_augmentations_compose_in_order(project: Path) -> None:
 
 def test_a_callback_is_patched_removed_or_added_by_name(project: Path) -> None:
     config = compose(
-        ["callbacks.early_stopping.patience=3", "callbacks.checkpoint_last=null"]
+        ["callbacks.early_stopping.patience=3", "callbacks.checkpoint_best=null"]
     ).config
     assert config.callbacks.early_stopping.patience == 3
-    assert config.callbacks.checkpoint_last is None
+    assert config.callbacks.checkpoint_best is None
     added = compose(["+callbacks.mine={_target_: keras.callbacks.TerminateOnNaN}"]).config
     assert "mine" in added.callbacks
 

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from kx.config import CONF_DIR, EXPERIMENTS_DIR, compose
 
 GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
-OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
+FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
+OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts of others
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"]}
 # Runtime arguments, which kx gives.
 RUNTIME = {
@@ -39,7 +40,8 @@ def nodes() -> list[tuple[str, str, dict]]:
     for group, option in OPTIONS:
         content = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{option}.yaml"))
         for node in [content, *(v for v in content.values() if isinstance(v, dict))]:
-            if str(node.get("_target_", "")).startswith("kx."):
+            # What a callback takes is Keras's.
+            if str(node.get("_target_", "")).startswith("kx.") and group != "callbacks":
                 found.append((group, option, node))
     return found
 

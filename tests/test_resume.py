@@ -259,6 +259,24 @@ def test_an_unfinished_run_is_hinted_at_and_gone_on_with(
     assert compared(went_on.history) == compared(new.history)
 
 
+def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None:
+    """With mode=max the first epoch's loss is the best one; Normalization has a scalar weight."""
+    words = ["data=wine", "epochs=5", "callbacks.early_stopping.mode=max", *QUICK]
+    straight = kx.train(*words, quiet=True)
+    assert straight.metrics["best/epoch"] == 1
+
+    def stop(kind: str, values: dict) -> None:  # type: ignore[type-arg]
+        if kind == "epoch" and values["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(compose(words), quiet=True, watch=stop)
+    again = kx.train(*words, "resume=auto", quiet=True)
+    assert again.metrics["test/loss"] == straight.metrics["test/loss"]
+    for one, other in zip(weights_of(straight), weights_of(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path) -> None:
     words = ["data=wine", "report=none", "tracking=none"]
     elsewhere = tmp_path / "elsewhere" / "run"

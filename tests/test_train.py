@@ -312,7 +312,7 @@ def test_early_stopping_keeps_the_best_epoch(project: Path) -> None:
 def test_checkpoints_are_in_the_runs_folder(project: Path) -> None:
     run = kx.train("data=wine", "epochs=2", *QUICK, quiet=True)
     folder = project / "runs" / run.name / "checkpoints"
-    assert {path.name for path in folder.iterdir()} == {"best.weights.h5", "last.weights.h5"}
+    assert {path.name for path in folder.iterdir()} == {"best.weights.h5"}
 
 
 def test_one_batch_is_learnt_by_heart(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

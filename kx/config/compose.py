@@ -133,11 +133,13 @@ class Composed:
         config: the config, interpolations unresolved.
         overrides: the words of the command line.
         choices: group to chosen option: `{"model": "cnn", …}`.
+        config_dirs: further folders of options, in which it was composed.
     """
 
     config: DictConfig
     overrides: list[str]
     choices: dict[str, str]
+    config_dirs: Sequence[str | Path] = ()
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Composed:
@@ -173,7 +175,10 @@ def compose_all(
     from kx.config.check import Checker
 
     with hydra_session(config_dirs) as hydra:
-        return Checker(hydra).compose_all(list(overrides), multirun=multirun)
+        jobs = Checker(hydra).compose_all(list(overrides), multirun=multirun)
+    for job in jobs:
+        job.config_dirs = config_dirs
+    return jobs
 
 
 def plain(config: Any, *, resolve: bool = False) -> dict[str, Any]:

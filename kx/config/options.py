@@ -23,7 +23,8 @@ class Options:
 
     def of(self, group: str) -> list[str]:
         """Returns the options of a group; none if there is no such group."""
-        return list(self._repository.get_group_options(group, ObjectType.CONFIG))
+        found = self._repository.get_group_options(group, ObjectType.CONFIG)
+        return [name for name in found if not name.startswith("_")]  # parts of others
 
     def is_group(self, key: str) -> bool:
         """Says whether a key names a group."""

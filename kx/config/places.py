@@ -13,7 +13,7 @@ from kx.errors import did_you_mean
 
 Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
 # Mappings that take any key.
-FREE_MAPPINGS = ("tracking.tags",)
+FREE_MAPPINGS = ("tracking.tags", "tuner.space")
 
 
 def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:
@@ -71,7 +71,8 @@ def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | N
 
 def open_free(word: str) -> str:
     """Lets `tracking.tags.team=vision` add a key without Hydra's `+`."""
-    return f"++{word}" if word.startswith(FREE_MAPPINGS) else word
+    starts = tuple(f"{path}{sign}" for path in FREE_MAPPINGS for sign in ".=")
+    return f"++{word}" if word.startswith(starts) else word
 
 
 def _has(node: Any, key: Any) -> bool:

@@ -67,6 +67,7 @@ class Config:
     report: Report = field(default_factory=Report)
     tracking: Tracking = field(default_factory=Tracking)
     launcher: Launcher = field(default_factory=Launcher)
+    tuner: dict[str, Any] = field(default_factory=dict)
     debug: dict[str, Any] = field(default_factory=dict)
     epochs: int = MISSING
     batch_size: int = MISSING

@@ -66,7 +66,11 @@ _RULES: dict[str, _Rule] = {
         "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     ),
     "jit_compile": _one_of(True, False, "auto"),
-    **dict.fromkeys(["workers", "logical_devices"], _AT_LEAST_1),
+    **dict.fromkeys(["workers", "logical_devices", "max_trials", "max_epochs"], _AT_LEAST_1),
+    **dict.fromkeys(["iterations", "executions_per_trial", "num_initial_points"], _AT_LEAST_1),
+    **dict.fromkeys(["max_retries_per_trial", "beta"], _AT_LEAST_0),
+    **dict.fromkeys(["max_hours", "alpha", "max_consecutive_failed_trials"], _POSITIVE),
+    "objective_mode": _one_of("min", "max"),
     "timeout_minutes": _POSITIVE,
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),
@@ -145,14 +149,14 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
 
 def _is_ours(config: dict[str, Any], path: str) -> bool:
     """Says whether a key is the schema's, kx's or Keras's, and not one of a user's function."""
-    if path.startswith("tracking.tags."):
+    if path.startswith(("tracking.tags.", "tuner.space.")):
         return False
     node: Any = config
     target = "kx."
     for name in path.split(".")[:-1]:
         node = node[name]
         target = str(node.get("_target_", target))
-    return target.startswith(("kx.", "keras."))
+    return target.startswith(("kx.", "keras.", "keras_tuner."))
 
 
 def _holds(rule: _Rule, value: Any) -> bool:

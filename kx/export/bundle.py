@@ -131,15 +131,13 @@ def save_bundle(
     (bundle.folder / "spec.json").write_text(
         json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8"
     )
-    prepared = _save_examples(bundle.folder / "examples", preparation, model, task, data)
+    asked = _save_examples(bundle.folder / "examples", preparation, model, task, data)
     if not (tracker.kept and job.config.tracking.log_model):
         uncompiled(model).save(bundle.folder / "model.keras")
         return bundle
     tracker.artifacts(bundle.folder, "bundle")
     tracker.model(
-        uncompiled(model),
-        signature=_signature(prepared, model),
-        pip_requirements=_pip_requirements(),
+        uncompiled(model), signature=_signature(*asked), pip_requirements=_pip_requirements()
     )
     shutil.rmtree(bundle.folder)
     return bundle
@@ -147,26 +145,29 @@ def save_bundle(
 
 def _save_examples(
     folder: Path, preparation: Preparation, model: keras.Model, task: Task, data: Data
-) -> tf.Tensor:
-    """Writes some raw examples with the model's answers; returns them prepared."""
+) -> tuple[tf.Tensor, np.ndarray]:
+    """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
     folder.mkdir()
     split = data.test or data.validation or data.train
     count = min(_NUM_EXAMPLES, int(split.cardinality()))
     raw = tf.stack(raw_examples(split, np.arange(count)))
     prepared = preparation.prepare(raw)
-    answers = task.decode(model.predict(prepared, verbose=0))
+    # Called, not `predict`: for a few examples, compiling takes longer than the rest.
+    scores = keras.ops.convert_to_numpy(model(prepared, training=False))
+    answers = task.decode(scores)
     (folder / "inputs.tensor").write_bytes(tf.io.serialize_tensor(raw).numpy())
     for name, value in answers.items():
         value = tf.convert_to_tensor(value)
         path = folder / f"answer_{name}-{value.dtype.name}.tensor"
         path.write_bytes(tf.io.serialize_tensor(value).numpy())
-    return prepared
+
+    return prepared, scores
 
 
-def _signature(prepared: tf.Tensor, model: keras.Model) -> Any:
+def _signature(prepared: tf.Tensor, scores: np.ndarray) -> Any:
     from mlflow.models import infer_signature
 
-    return infer_signature(prepared.numpy(), np.asarray(model.predict(prepared, verbose=0)))
+    return infer_signature(prepared.numpy(), scores)
 
 
 def _pip_requirements() -> list[str]:

@@ -23,7 +23,7 @@ from kx.tracking.folders import RunFolder
 from kx.tracking.tracker import Tracker
 
 _FULL_BYTES = 1 << 20
-Listener = Callable[[Mapping[str, float], int], None]
+Listener = Callable[[Mapping[str, float], int], bool | None]
 
 
 def compile_options(config: DictConfig) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def fit(
     state: State | None = None,
     fingerprint: str = "",
     listeners: Sequence[Listener] = (),
+    stop_after: int | None = None,
     quiet: bool = False,
 ) -> dict[str, list[float]]:
     """Trains, and returns the history: metric to one value an epoch.
@@ -79,7 +80,9 @@ def fit(
         folder: of the run, in which the state is kept after every epoch.
         state: to go on from, or None.
         fingerprint: of the data.
-        listeners: functions `(values, epoch)` that follow the training.
+        listeners: functions `(values, epoch)` that follow the training; it stops
+            after an epoch of which one says True.
+        stop_after: number of epochs after which to stop, before the config's.
         quiet: whether to show no progress.
 
     Raises:
@@ -93,6 +96,7 @@ def fit(
     tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
     display = [] if quiet else [own_callbacks.Display()]
     last_epoch = _go_on(model, logs, state, config.epochs) if state else config.epochs
+    last_epoch = min(last_epoch, stop_after or last_epoch)
     averages = [
         own_callbacks.KeepAverage(callback)
         for callback in callbacks
@@ -170,9 +174,18 @@ def kept_epoch(callbacks: Sequence[keras.callbacks.Callback], num_epochs: int) -
     return num_epochs
 
 
+def past(state: State | None) -> dict[str, list[float]]:
+    """Returns the history of a training so far.
+
+    Args:
+        state: from which it goes on, or None.
+    """
+    return state.callbacks["Record#1"]["history"] if state else {}
+
+
 def final_metrics(
     model: keras.Model,
-    batches: Batches,
+    test: tf.data.Dataset | None,
     history: Mapping[str, Sequence[float]],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, float]:
@@ -180,7 +193,7 @@ def final_metrics(
 
     Args:
         model: with its final weights.
-        batches: for the test split.
+        test: batches of the test split, if it is to be evaluated.
         history: of the training.
         callbacks: of the training.
     """
@@ -192,7 +205,7 @@ def final_metrics(
             final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
         elif name.startswith("train/"):
             final[f"best/{name.removeprefix('train/')}"] = values[kept - 1]
-    if batches.test is not None:
-        scores = model.evaluate(batches.test, verbose=0, return_dict=True)
+    if test is not None:
+        scores = model.evaluate(test, verbose=0, return_dict=True)
         final |= {f"test/{name}": float(value) for name, value in scores.items()}
     return final

@@ -148,8 +148,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufV":
         return value.copy()
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-        return value.item()
+    if isinstance(value, np.generic) and value.dtype.kind in "biufV":
+        return np.asarray(value)  # one of `get_weights`, too: Keras asks for its shape
     if type(value) in (list, tuple):
         return type(value)(_plain(item) for item in value)
     if type(value) is dict and all(isinstance(key, str) for key in value):

@@ -14,6 +14,10 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
         jobs: the configs, checked.
         sweep: whether they are jobs of a sweep, of which each has a process of its own.
     """
+    if any("_target_" in job.config.tuner for job in jobs):
+        from kx.search.run import run_searches
+
+        return run_searches(jobs)
     if sweep:
         from kx.launch.sweep import run_sweep
 

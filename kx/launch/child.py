@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ class Order:
         log: file for what it prints.
         cores: the CPU cores that it may use; None for all.
         environment: further environment variables.
+        options: further arguments of `kx.training.train`.
+        asks: whether it asks after every epoch if it is to go on.
     """
 
     config: dict[str, Any]
@@ -43,6 +47,8 @@ class Order:
     log: Path
     cores: list[int] | None
     environment: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    asks: bool = False
 
 
 def main(order: Order, events: Connection, alive: Connection) -> None:
@@ -51,16 +57,19 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
     Args:
         order: the job.
         events: where it says so: `(kind, values)`.
-        alive: closed when the launcher is gone.
+        alive: closed when the launcher is gone. Its answers come from there, too.
     """
     _prepare(order)
-    threading.Thread(target=_end_with_launcher, args=(alive,), daemon=True).start()
+    answers: queue.Queue[bool] = queue.Queue()
+    threading.Thread(target=_hear_launcher, args=(alive, answers), daemon=True).start()
 
-    def say(kind: str, values: dict[str, Any]) -> None:
+    def say(kind: str, values: Mapping[str, Any]) -> bool:
+        """Says a thing, and returns whether the training is to stop."""
         try:
-            events.send((kind, values))
-        except OSError:  # no launcher listens: the watching thread ends this process
+            events.send((kind, dict(values)))
+        except OSError:  # no launcher listens: the listening thread ends this process
             pass
+        return kind == "epoch" and order.asks and not answers.get()
 
     say("process", {"pid": os.getpid()})
     code = 1
@@ -106,13 +115,14 @@ def _train(order: Order, say: Any) -> Any:
     import_quietly()
     from kx.training import train
 
-    return train(job, tags=order.tags, watch=say)
+    return train(job, tags=order.tags, watch=say, **order.options)
 
 
-def _end_with_launcher(alive: Connection) -> None:
-    """Ends this process when the launcher is gone, however it went."""
+def _hear_launcher(alive: Connection, answers: queue.Queue[bool]) -> None:
+    """Passes on what the launcher answers, and ends this process when it is gone."""
     try:
-        alive.recv()
+        while True:
+            answers.put(alive.recv())
     except (EOFError, OSError):
         pass
     os.kill(os.getpid(), signal.SIGTERM)  # cleanly, marked KILLED …

@@ -1,77 +1,82 @@
-"""The MLflow run that groups the jobs of a sweep."""
+"""The MLflow run that groups the jobs of a sweep, or the trials of a search."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
-from kx.launch.jobs import DONE, FAILED, KILLED, Job
+from kx.config import Composed
+from kx.launch.jobs import FAILED, KILLED, Job
 from kx.tracking.mlflow import experiment_id, experiment_name
 from kx.tracking.store import store_uri, unusable
 
 
+@dataclass
 class Group:
-    """Holds the parent run of a sweep.
+    """Holds the parent run of a sweep or a search.
 
     Args:
         client: of the store.
         run_id: of the parent run.
-        name: of the sweep.
+        tags: of the runs that belong to it.
+        kind: `"sweep"` or `"search"`.
+        name: of the sweep or the study.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, name: str) -> None:
-        self._client, self._run_id, self.where = client, run_id, name
-        self.tags = {"mlflow.parentRunId": run_id, "kx.sweep": name}
+    client: MlflowClient
+    run_id: str
+    tags: dict[str, str]
+    kind: str
+    name: str
 
     @classmethod
-    def open(cls, name: str, jobs: Sequence[Job], tracked: Sequence[Job]) -> Group:
-        """Opens the parent run of a sweep, or the one that it had before.
+    def open(cls, kind: str, name: str, members: Sequence[Composed], *, again: bool) -> Group:
+        """Opens the run that groups others, or the one that did so before.
 
         It also creates a new SQLite store: two processes that do so at once destroy it.
 
         Args:
-            name: of the sweep.
-            jobs: all of them.
-            tracked: those that MLflow keeps.
+            kind: `"sweep"` or `"search"`.
+            name: of the sweep or the study.
+            members: configs of the runs, which MLflow keeps.
+            again: whether to go on with an earlier one of that name.
 
         Raises:
             KxError: if the store cannot be reached.
         """
-        first = tracked[0].composed
+        first = members[0]
         uri = store_uri(first.config.tracking.uri)
         try:
-            for other in {store_uri(job.composed.config.tracking.uri) for job in tracked}:
+            for other in {store_uri(member.config.tracking.uri) for member in members}:
                 MlflowClient(other).search_experiments(max_results=1)
             client = MlflowClient(uri)
             experiment = experiment_id(client, experiment_name(first), uri)
-            found = client.search_runs(
-                [experiment], f"tags.\"kx.sweep\" = '{name}' and tags.\"kx.kind\" = 'sweep'"
-            )
-            if found and first.config.resume == "auto":
+            tags = {f"kx.{kind}": name, "kx.kind": kind}
+            wanted = " and ".join(f"tags.\"{key}\" = '{value}'" for key, value in tags.items())
+            found = client.search_runs([experiment], wanted) if again else []
+            if found:
                 run_id = found[0].info.run_id
                 client.update_run(run_id, status="RUNNING")
             else:
-                tags = {"kx.sweep": name, "kx.kind": "sweep", "kx.jobs": str(len(jobs))}
                 run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
         except (MlflowException, OSError, ImportError) as error:
             raise unusable(uri, error) from error
-        group = cls(client, run_id, name)
-        for job in tracked:
-            if job.state in DONE and job.run_id:  # kept from before: this sweep's, too
-                group._adopt(job)
-        return group
+        return cls(client, run_id, {"mlflow.parentRunId": run_id, f"kx.{kind}": name}, kind, name)
 
-    def _adopt(self, job: Job) -> None:
-        try:
-            tags = [RunTag(key, value) for key, value in self.tags.items()]
-            self._client.log_batch(job.run_id, tags=tags)
-        except MlflowException:
-            pass  # in another store, or deleted
+    def adopt(self, run_ids: Sequence[str]) -> None:
+        """Makes runs, which were finished before, members of the group."""
+        for run_id in run_ids:
+            try:
+                tags = [RunTag(key, value) for key, value in self.tags.items()]
+                self.client.log_batch(run_id, tags=tags)
+            except MlflowException:
+                pass  # in another store, or deleted
 
     def _end(self, job: Job) -> None:
         """Ends the run of a job whose process could not do so itself."""
@@ -85,25 +90,21 @@ class Group:
         except (MlflowException, OSError) as error:
             print(f"job {job.number} could not be ended in the tracking store: {error}")
 
-    def close(self, jobs: Sequence[Job], results: str, *, killed: bool) -> None:
-        """Ends the parent run, with the results of its jobs.
+    def close(self, jobs: Sequence[Job], status: str, fill: Callable[[Path], None]) -> None:
+        """Ends the run of the group, and those of its members that still seem to run.
 
         Args:
-            jobs: of the sweep.
-            results: as CSV.
-            killed: whether the sweep was stopped.
+            jobs: of the group.
+            status: `"FINISHED"`, `"FAILED"` or `"KILLED"`.
+            fill: function that writes the group's artifacts into a folder.
         """
-        from kx.launch.figure import comparison
-
-        status = "FINISHED" if all(job.state in DONE for job in jobs) else "FAILED"
+        for job in jobs:
+            if job.state in (FAILED, KILLED) and job.composed.config.tracking.enabled:
+                self._end(job)
         try:
-            for job in jobs:
-                if job.state in (FAILED, KILLED) and job.composed.config.tracking.enabled:
-                    self._end(job)
             with tempfile.TemporaryDirectory() as folder:
-                Path(folder, "results.csv").write_text(results, encoding="utf-8")
-                comparison(jobs, Path(folder, "comparison.png"))
-                self._client.log_artifacts(self._run_id, folder, "sweep")
-            self._client.set_terminated(self._run_id, "KILLED" if killed else status)
+                fill(Path(folder))
+                self.client.log_artifacts(self.run_id, folder, self.kind)
+            self.client.set_terminated(self.run_id, status)
         except (MlflowException, OSError) as error:
-            print(f"the sweep's own run could not be ended in the tracking store: {error}")
+            print(f"the run of {self.name} could not be ended in the tracking store: {error}")

@@ -25,12 +25,18 @@ class Job:
         composed: its config.
         words: those of its overrides in which the jobs differ.
         log: file for what it prints.
+        tags: of its run.
+        options: further arguments of `kx.training.train`.
+        asks: whether it asks after every epoch if it is to go on.
     """
 
     number: int
     composed: Composed
     words: list[str]
     log: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    asks: bool = False
     state: str = WAITING
     run_name: str = ""
     run_id: str = ""
@@ -83,14 +89,21 @@ class Job:
         """Notes what its process says."""
         if kind == "run":
             self.run_name, self.run_id = values["name"], values["id"]
+            history = values["history"]  # of a run that goes on
+            self.epoch = max((len(column) for column in history.values()), default=0)
+            for value in history.get(self.monitor[0], ()):
+                self._see(value)
         elif kind == "epoch":
             self.epoch = values["epoch"]
             value = values["values"].get(self.monitor[0])
-            if value is not None:
-                self.curve.append(value)
-                self.best = (max if self.monitor[1] == "max" else min)(self.curve)
+            if value is not None and len(self.curve) < self.epoch:
+                self._see(value)
         elif kind == "end" and self.state == RUNNING:
             self.end(values["state"], values.get("error", ""), values.get("metrics"))
+
+    def _see(self, value: float) -> None:
+        self.curve.append(value)
+        self.best = (max if self.monitor[1] == "max" else min)(self.curve)
 
     def end(self, state: str, error: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """Notes how it ended."""

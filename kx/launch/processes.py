@@ -68,6 +68,13 @@ class JobProcess:
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
 
+    def answer(self, goes_on: bool) -> None:
+        """Tells a job that asks whether it is to go on."""
+        try:
+            self._alive.send(goes_on)
+        except OSError:  # it has ended meanwhile
+            pass
+
     def stop(self) -> None:
         """Asks the job to end, and makes it end if it does not."""
         self._signal(signal.SIGTERM)

@@ -44,7 +44,7 @@ class Progress:
     def began(self, job: Job) -> None:
         """Says that a job has begun, where no table shows it."""
         if not self.console.is_terminal:
-            self._say(f"job {job.number} of {len(self._jobs)} began: {job.label}")
+            self._say(f"{self._of_all(job)} began: {job.label}")
 
     def ended(self, job: Job) -> None:
         """Says how a job has ended; of one that failed, why."""
@@ -52,13 +52,14 @@ class Progress:
         if job.state in DONE:
             score = "" if job.score is None else f", {name} {job.score:.4g}"
             said = f"finished in {clock(job.seconds)}{score}"
-            self._say(f"job {job.number} of {len(self._jobs)} {said}: {job.label}")
+            self._say(f"{self._of_all(job)} {said}: {job.label}")
             return
         where = f"\n  what it printed: {job.log}" if job.log.exists() else ""
         error = job.error.replace("\n", "\n  ")
-        self._say(
-            f"job {job.number} of {len(self._jobs)} {job.state}: {job.label}\n  {error}{where}"
-        )
+        self._say(f"{self._of_all(job)} {job.state}: {job.label}\n  {error}{where}")
+
+    def _of_all(self, job: Job) -> str:
+        return f"job {job.number} of {len(self._jobs)}"
 
     def _say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)

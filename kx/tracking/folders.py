@@ -22,10 +22,12 @@ class RunFolder:
     Args:
         record: what the folder says of the run.
         resumed: whether the run was begun before.
+        paused: whether it ends PAUSED, to be gone on with, and not FINISHED.
     """
 
     record: Record
     resumed: bool = False
+    paused: bool = False
     _begun: bool = field(default=False, repr=False)
 
     @property
@@ -84,7 +86,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
         if not folder.resumed:
             folder.record.write()
         yield folder
-        folder.record.status = "FINISHED"
+        folder.record.status = "PAUSED" if folder.paused else "FINISHED"
     except KeyboardInterrupt:
         folder.record.status = "KILLED"
         raise
@@ -112,7 +114,8 @@ def _resumed(job: Composed) -> RunFolder | None:
     """Returns the folder of the run to go on with, or None where a new one is to be begun."""
     resume = job.config.resume
     if resume in ("auto", "never"):
-        unfinished = [r for r in same_config(job) if r.status != "FINISHED"]
+        ended = ("FINISHED",) if job.config.run_dir else ("FINISHED", "PAUSED")
+        unfinished = [r for r in same_config(job) if r.status not in ended]
         if not unfinished:
             return None
         if resume == "never":

@@ -175,9 +175,9 @@ def open_mlflow_run(
         system_metrics=settings.system_metrics,
     )
     try:
+        folder.begin(run_id, uri)
         tracker.start()
         log_start(client, tracker, job, data, extra)
-        folder.begin(run_id, uri)
         yield tracker
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)

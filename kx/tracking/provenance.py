@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import importlib.metadata
 import os
@@ -96,6 +97,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@functools.cache
 def installed_packages() -> list[str]:
     """Returns all installed packages as `name==version`, sorted."""
     found = {

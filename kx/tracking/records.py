@@ -40,8 +40,8 @@ class Record:
         identity: equal for runs of the same config.
         config: resolved, secrets hidden.
         overrides: the words that started it, secrets hidden.
-        status: `"RUNNING"`, `"FINISHED"`, `"FAILED"` or `"KILLED"`. A process that
-            is killed leaves RUNNING.
+        status: `"RUNNING"`, `"FINISHED"`, `"PAUSED"` (a trial of a search),
+            `"FAILED"` or `"KILLED"`. A process that is killed leaves RUNNING.
         run_id: of the tracking store, once it has one.
         uri: of the tracking store; None for `tracking=none`.
         metrics: final numbers of a finished run.

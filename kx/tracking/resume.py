@@ -76,7 +76,7 @@ def refuse_other_config(job: Composed, record: Record) -> None:
     before = record.config
     mistakes = [
         Mistake(key, f"the run {record.name} began with {was!r}. Received: {now_is!r}.")
-        for key, was, now_is in _differences(before, now)
+        for key, was, now_is in differences(before, now)
         if key.partition(".")[0] not in _MAY_CHANGE
     ]
     if mistakes:
@@ -88,15 +88,22 @@ def refuse_other_config(job: Composed, record: Record) -> None:
         raise ConfigError([*mistakes, advice])
 
 
-def _differences(
+def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
 ) -> list[tuple[str, Any, Any]]:
+    """Returns where two configs differ: the path, what was, what is now.
+
+    Args:
+        before: nested keys and values.
+        now: likewise.
+        path: under which both stand.
+    """
     found = []
     for key in dict.fromkeys([*before, *now]):
         here = f"{path}.{key}" if path else str(key)
         was, is_now = before.get(key), now.get(key)
         if isinstance(was, Mapping) and isinstance(is_now, Mapping):
-            found += _differences(was, is_now, here)
+            found += differences(was, is_now, here)
         elif was != is_now:
             found.append((here, was, is_now))
     return found

@@ -44,7 +44,8 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
 
 def _is_ordinary(run: MlflowRun) -> bool:
     """Says whether a run is one to go on with: no check of another, and no group of runs."""
-    return "kx.reproduces" not in run.data.tags and run.data.tags.get("kx.kind") != "sweep"
+    kind = run.data.tags.get("kx.kind")
+    return "kx.reproduces" not in run.data.tags and kind not in ("sweep", "search", "trial")
 
 
 def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:
@@ -83,6 +84,7 @@ def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
         for run in runs
         if run.info.status == "FINISHED"
         and run.data.tags.get("kx.shortened") != "True"  # debug runs
+        and run.data.tags.get("kx.kind") != "trial"
         and f"best/{run.data.tags.get('kx.monitor')}" in run.data.metrics
     ]
     scored = [(run, score) for run, score in scored if math.isfinite(score)]

@@ -1,0 +1,64 @@
+"""`kx search`: what a study knows, running or finished. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kx.launch.table import clock
+from kx.search.study import FILE, RUNNING, Study, find_study, studies_dir, study_folder
+from kx.search.table import as_csv, show_study, values_text
+from kx.tracking.records import is_locked
+
+
+def show(name: str | None) -> int:
+    """Shows a study, or lists all, and returns the exit code.
+
+    Args:
+        name: of the study; None for all of them.
+    """
+    if name is None:
+        return _list()
+    study = find_study(name)
+    running = [trial for trial in study.trials if trial.state == RUNNING]
+    print(
+        f"study {study.name}: {_state(study)}, {len(study.trials)} trials, {clock(study.seconds)}"
+    )
+    show_study(study)
+    for trial in running:
+        print(f"trial {trial.number} runs: {values_text(trial.values)}")
+    if study.winner:
+        print(f"\nbest: python -m kx.run experiment={study_folder(study.name).name}_best")
+    return 0
+
+
+def export(name: str, path: str | None) -> int:
+    """Writes a study's trials as CSV, and returns the exit code.
+
+    Args:
+        name: of the study.
+        path: of the file; None prints it.
+    """
+    text = as_csv(find_study(name))
+    if path is None:
+        print(text, end="")
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
+
+
+def _list() -> int:
+    studies = [Study.load(path.parent) for path in sorted(studies_dir().glob(f"*/{FILE}"))]
+    if not studies:
+        print(f"no study in {studies_dir()}. Start one: python -m kx.run tuner=bayesian")
+    for study in studies:
+        best = next(iter(study.scored()), None)
+        score = f", best {study.objective[0]} {best.score:.4g}" if best else ""
+        print(f"{study.name}: {_state(study)}, {len(study.trials)} trials{score}")
+    return 0
+
+
+def _state(study: Study) -> str:
+    if is_locked(study.folder):
+        return "running"
+    return "finished" if study.finished else "stopped (the same command goes on)"

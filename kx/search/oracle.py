@@ -1,0 +1,180 @@
+"""KerasTuner's oracles: which values a trial is to have."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kx.config import build
+from kx.search.space import Parameter
+from kx.search.values import decode, hyperparameters, starting_values
+
+# Keys of `tuner` that are the search's own, and not the oracle's.
+OWN_KEYS = (
+    "study",
+    "space",
+    "objective",
+    "objective_mode",
+    "max_hours",
+    "start_with_defaults",
+    "executions_per_trial",
+    "workers",
+    "pruner",
+    "winner",
+    "overwrite",
+)
+_EPOCHS, _GOES_ON_FROM = "tuner/epochs", "tuner/trial_id"
+
+
+class Oracle:
+    """Asks one of KerasTuner's oracles, and keeps what it knows.
+
+    Args:
+        settings: of `tuner`.
+        parameters: of the space.
+        objective: the metric and its direction.
+        defaults: path to the config's own value.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        parameters: Sequence[Parameter],
+        objective: tuple[str, str],
+        defaults: Mapping[str, Any],
+    ) -> None:
+        import keras_tuner
+
+        self._trial_class = keras_tuner.engine.trial.Trial
+        self._parameters = parameters
+        node = {k: v for k, v in settings.items() if k not in OWN_KEYS}
+        if "iterations" in node:
+            node["hyperband_iterations"] = node.pop("iterations")
+        node["seed"] = int(settings["seed"]) + 1  # KerasTuner takes 0 for a random one
+        space = hyperparameters(parameters, defaults)
+        self._oracle = build(
+            node,
+            objective=keras_tuner.Objective(*objective),
+            hyperparameters=space,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            place="tuner",
+        )
+        self._oracle.verbose = 0
+        names = ("max_trials", "iterations", "max_hours")
+        self._limits = {name: settings.get(name) for name in names}
+        # What it knows is kept in the study's file, whole or not at all.
+        self._oracle.save = lambda: None
+        self._oracle._save_trial = lambda trial: None
+        if settings["start_with_defaults"]:
+            self._begin_with(starting_values(parameters, defaults))
+
+    def _begin_with(self, defaults: dict[str, Any]) -> None:
+        """Lets the first random trial have the config's own values."""
+        draw = self._oracle._random_values
+
+        def values() -> dict[str, Any] | None:
+            return defaults.copy() if not self._oracle.trials else draw()
+
+        self._oracle._random_values = values
+
+    def ask(self, number: int) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+        """Returns the next trial, or None if there is none: now, or at all (`exhausted`).
+
+        Args:
+            number: of the trial.
+
+        Returns:
+            KerasTuner's name for it; path to value; and what the method adds:
+            `epochs` after which to stop, `goes_on_from` another trial's name.
+        """
+        trial = self._oracle.create_trial(f"kx-{number}")
+        self.exhausted = trial.status == "STOPPED"
+        if trial.status != "RUNNING":
+            return None
+        values = trial.hyperparameters.values
+        added: dict[str, Any] = {}
+        if _EPOCHS in values:
+            added["epochs"] = int(values[_EPOCHS])
+        if _GOES_ON_FROM in values:
+            added["goes_on_from"] = values[_GOES_ON_FROM]
+        return trial.trial_id, decode(self._parameters, values), added
+
+    exhausted = False
+
+    def tell(self, key: str, score: float | None, error: str = "") -> bool:
+        """Says how a trial ended, and returns whether it is to be tried again.
+
+        Args:
+            key: KerasTuner's name for it.
+            score: None if it failed.
+            error: why.
+
+        Raises:
+            RuntimeError: after too many failures in a row.
+        """
+        trial = self._oracle.trials[key]
+        if score is None:
+            trial.status, trial.message = "INVALID", error
+        else:
+            trial.status = "COMPLETED"
+            self._oracle.update_trial(key, {self._oracle.objective.name: score})
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # it tells of retries
+                self._oracle.end_trial(trial)
+        finally:
+            _release(self._oracle)
+        again = key in self._oracle._retry_queue
+        if again:  # it is tried at once, by the same name
+            self._oracle._retry_queue.remove(key)
+            trial.status = "RUNNING"
+            self._oracle.ongoing_trials[f"kx-again-{key}"] = trial
+        return again
+
+    def state(self) -> dict[str, Any]:
+        """Returns all that the oracle knows, as plain data."""
+        trials = {key: trial.get_state() for key, trial in self._oracle.trials.items()}
+        return {"oracle": self._oracle.get_state(), "trials": trials, "limits": self._limits}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Gives the oracle what it knew.
+
+        Args:
+            state: as `state` returned it.
+        """
+        self._oracle.trials = {
+            key: self._trial_class.from_state(value) for key, value in state["trials"].items()
+        }
+        limits = {
+            name: getattr(self._oracle, name)
+            for name in ("max_trials", "hyperband_iterations")
+            if hasattr(self._oracle, name)
+        }
+        self._oracle.set_state(dict(state["oracle"]))
+        for name, value in limits.items():  # which may be larger now
+            setattr(self._oracle, name, value)
+        if hasattr(self._oracle, "_ordered_ids"):  # a grid, whose place KerasTuner forgets
+
+            def compare(a: str, b: str) -> int:
+                return int(self._oracle._compare(self._values_of(a), self._values_of(b)))
+
+            last = None
+            for key in sorted(self._oracle.trials, key=functools.cmp_to_key(compare)):
+                self._oracle._ordered_ids.insert(key, last)
+                last = key
+            self._oracle._populate_next = list(self._oracle.start_order)
+
+    def _values_of(self, key: str) -> dict[str, Any]:
+        return self._oracle.trials[key].hyperparameters.values
+
+
+def _release(oracle: Any) -> None:
+    """Lets go of an oracle's lock, which KerasTuner keeps after an exception."""
+    from keras_tuner.src.engine.oracle import LOCKS, THREADS
+
+    if LOCKS[oracle].locked():
+        THREADS[oracle] = None
+        LOCKS[oracle].release()

@@ -1,0 +1,53 @@
+"""Which trials are stopped early, by their curves."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+_FIRST_TRIALS = 4  # that run to their end, so that there is something to compare with
+_FIRST_EPOCHS = 3  # that every trial has
+_FACTOR = 3
+
+
+def goes_on(
+    pruner: str | None, curve: Sequence[float], others: Sequence[Sequence[float]], direction: str
+) -> bool:
+    """Says whether a trial is to go on after an epoch.
+
+    Args:
+        pruner: `"median"` (Golovin et al. 2017, "Google Vizier", section 3.2.2: stop
+            if the best so far is worse than the median of the others' at that
+            epoch), `"asha"` (Li et al. 2020, "A System for Massively Parallel
+            Hyperparameter Tuning", section 3, stopping variant: at epochs 3, 9, 27 …
+            only the best third goes on) or None.
+        curve: the objective after each epoch so far.
+        others: those of the other trials.
+        direction: `"max"` or `"min"`.
+
+    Example:
+    >>> goes_on("median", [0.1, 0.1, 0.1], [[0.5, 0.6, 0.7]] * 4, "max")
+    False
+    """
+    epoch = len(curve)
+    best = max if direction == "max" else min
+    sign = 1 if direction == "max" else -1
+    reached = [best(other[:epoch]) for other in others if len(other) >= epoch]
+    if pruner is None or not curve:
+        return True
+    mine = best(curve)
+    if pruner == "median":
+        if epoch < _FIRST_EPOCHS or len(reached) < _FIRST_TRIALS:
+            return True
+        return sign * mine >= sign * statistics.median(reached)
+    if not _is_rung(epoch):
+        return True
+    ranked = sorted([*reached, mine], key=lambda score: -sign * score)
+    return mine in ranked[: max(1, len(ranked) // _FACTOR)]
+
+
+def _is_rung(epoch: int) -> bool:
+    rung = _FIRST_EPOCHS
+    while rung < epoch:
+        rung *= _FACTOR
+    return rung == epoch

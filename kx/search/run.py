@@ -1,0 +1,210 @@
+"""`tuner=…`: a search from its begin to its best model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kx.config import Composed, plain
+from kx.errors import ConfigError, KxError
+from kx.launch.here import hidden_stderr, quiet_log_level
+from kx.launch.jobs import DONE, Job
+from kx.launch.pool import Pool
+from kx.launch.processes import start_server
+from kx.launch.signals import noting_stop
+from kx.launch.table import clock
+from kx.search.begin import checked, has_more, open_study, study_name
+from kx.search.configs import Trials
+from kx.search.study import FILE, Study, remove, study_folder
+from kx.search.table import SearchProgress, as_csv, show_study
+from kx.tracking.records import lock
+
+if TYPE_CHECKING:
+    from kx.launch.group import Group
+    from kx.search.search import Search
+
+
+def run_searches(bases: Sequence[Composed]) -> int:
+    """Runs searches one after the other, and returns the largest of their exit codes.
+
+    Args:
+        bases: the config of each search.
+
+    Raises:
+        ConfigError: if two of them are the same study, or one is none.
+    """
+    names = [study_name(base) for base in bases]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"tuner.study: each search needs a name of its own. Received: {', '.join(names)}."
+            " Put what differs into it: 'tuner.study=lr-${seed}'."
+        )
+    if not all("_target_" in base.config.tuner for base in bases):
+        raise ConfigError("tuner: some of these jobs are searches, others are not.")
+    return max(run_search(base) for base in bases)
+
+
+def run_search(base: Composed) -> int:
+    """Searches, and returns the exit code.
+
+    Args:
+        base: the config of the search, whose `tuner` is not none.
+
+    Returns:
+        0 if the search came to its end, 130 after Ctrl-C, else 1.
+
+    Raises:
+        ConfigError: if the space or another key of `tuner` is wrong, or if the
+            study of this name has another config.
+        KxError: if all trials failed.
+    """
+    settings = plain(base.config.tuner, resolve=True)
+    trials, fixed = checked(base, settings)
+    name = study_name(base)
+    folder = study_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock(folder)
+    try:
+        study, new = open_study(name, folder, base, settings, fixed)
+        if not new and study.finished and not has_more(study, settings):
+            _show_finished(study)
+            return 0
+        quiet_log_level()
+        start_server()
+        return _search(base, settings, trials, study, again=not new)
+    finally:
+        held.release()
+        if not (folder / FILE).is_file():
+            remove(folder)
+
+
+def _show_finished(study: Study) -> None:
+    print(f"the study {study.name} is finished: {len(study.trials)} trials")
+    show_study(study)
+    print(
+        "\nto extend it: a larger tuner.max_trials (hyperband: tuner.iterations);"
+        " to start anew: tuner.overwrite=true"
+    )
+
+
+def _search(
+    base: Composed, settings: dict[str, Any], trials: Trials, study: Study, *, again: bool
+) -> int:
+    with hidden_stderr():
+        import keras_tuner  # noqa: F401
+
+        from kx.search.oracle import Oracle
+        from kx.search.search import Search
+        from kx.search.winner import finish_winner
+    oracle = Oracle(settings, trials.parameters, study.objective, trials.defaults())
+    if study.oracle:
+        oracle.restore(study.oracle)
+    group = _open_group(base, study, again=again)
+    study.finished = False
+    study.save()
+    search = Search(base, settings, study, trials, oracle, group.tags if group else {})
+    told = f"{len(study.trials)} trials so far" if again else "new"
+    print(f"study {study.name} ({told}): {settings['workers']} trials at a time")
+    progress = SearchProgress(search.jobs, settings["workers"], study, settings)
+    pool = Pool(settings["workers"], base.config.launcher.timeout_minutes, progress)
+    with noting_stop() as stop:
+        pool.run(search, stop)
+        study.finished = search.finished(stop)
+        best = next(iter(study.scored()), None)
+        if study.finished and best and settings["winner"] != "none":
+            winner = finish_winner(base, settings, study, trials, best, group)
+            Pool(1, None, SearchProgress([winner], 1, study, settings)).run(_One(winner), stop)
+            search.jobs.append(winner)
+            study.finished = winner.state in DONE
+    study.winner = best.number if study.finished and best else None
+    study.save()
+    return _end(base, study, trials, search, group, stopped=stop.asked)
+
+
+class _One:
+    """Gives one job to a pool."""
+
+    def __init__(self, job: Job) -> None:
+        self._waiting = [job]
+
+    def next(self) -> Job | None:
+        """Returns the job, once."""
+        return self._waiting.pop() if self._waiting else None
+
+    def goes_on(self, job: Job) -> bool:
+        """Lets it go on."""
+        return True
+
+    def ended(self, job: Job) -> None:
+        """Takes note of nothing."""
+
+
+def _open_group(base: Composed, study: Study, *, again: bool) -> Group | None:
+    if not base.config.tracking.enabled:
+        return None
+    with hidden_stderr():
+        from kx.launch.group import Group
+    group = Group.open("search", study.name, [base], again=again)
+    study.run_id = group.run_id
+    return group
+
+
+def _end(
+    base: Composed,
+    study: Study,
+    trials: Trials,
+    search: Search,
+    group: Group | None,
+    *,
+    stopped: bool,
+) -> int:
+    """Shows and keeps what came of a search, and returns the exit code."""
+    from kx.search.figures import write_figures
+    from kx.search.winner import experiment_file, register, winning_config
+
+    show_study(study)
+    (study.folder / "trials.csv").write_text(as_csv(study), encoding="utf-8")
+    write_figures(study, trials.parameters, study.folder / "report")
+    written = None
+    if study.winner:
+        best = study.trial(study.winner)
+        written = experiment_file(study, winning_config(base, study, trials, best))
+    if group:
+        status = "FINISHED" if study.finished else "KILLED" if stopped else "FAILED"
+        group.close(search.jobs, status, lambda folder: _fill(study, folder))
+        winner = search.jobs[-1] if search.jobs else None
+        if winner and winner.state in DONE and winner.tags.get("kx.kind") == "winner":
+            register(study, group, winner.run_id)
+    print(f"\nstudy {study.name}: {clock(study.seconds)}, {_short(study.folder)}")
+    if stopped:
+        print("stopped; the same command goes on")
+        return 130
+    errors = [trial.error for trial in study.trials if trial.error]
+    if not study.scored():
+        why = f", the last one with: {errors[-1]}" if errors else ""
+        raise KxError(f"All {len(study.trials)} trials failed{why}")
+    if search.gave_up:
+        print(search.gave_up)
+    if written:
+        print(f"the best config again: python -m kx.run experiment={written.stem}")
+    return 0 if study.finished else 1
+
+
+def _fill(study: Study, folder: Path) -> None:
+    """Writes the artifacts of a search."""
+    (folder / "trials.csv").write_text(as_csv(study), encoding="utf-8")
+    space = yaml.safe_dump(study.fixed["tuner"]["space"], sort_keys=False, allow_unicode=True)
+    (folder / "space.yaml").write_text(space, encoding="utf-8")
+    if (study.folder / "report").is_dir():
+        shutil.copytree(study.folder / "report", folder, dirs_exist_ok=True)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,214 @@
+"""A search: trials, each an ordinary run in a fresh process, until the oracle has enough."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kx.config import Composed
+from kx.launch.jobs import DONE, FAILED, Job
+from kx.launch.signals import Stop
+from kx.search.configs import Trials
+from kx.search.oracle import Oracle
+from kx.search.pruner import goes_on
+from kx.search.study import COMPLETED, PRUNED, RUNNING, Execution, Study, Trial
+from kx.search.study import FAILED as TRIAL_FAILED
+from kx.search.table import values_text
+
+
+class Search:
+    """Gives trials to the workers, tells the oracle how they went, and keeps the study.
+
+    Args:
+        base: the search's own config.
+        settings: of `tuner`.
+        study: new, or one that goes on.
+        trials: that composes the configs.
+        oracle: that says which values to try.
+        tags: of each trial's run.
+    """
+
+    def __init__(
+        self,
+        base: Composed,
+        settings: Mapping[str, Any],
+        study: Study,
+        trials: Trials,
+        oracle: Oracle,
+        tags: Mapping[str, str],
+    ) -> None:
+        self.jobs: list[Job] = []
+        self.gave_up = ""  # why, after too many failures in a row
+        self._base, self._settings, self._study = base, settings, study
+        self._trials, self._oracle, self._tags = trials, oracle, tags
+        self._begun = time.monotonic()
+        self._before = study.seconds
+        self._parts: dict[int, tuple[Trial, Execution]] = {}  # by the job's number
+        self._waiting: list[Job] = []
+        self._pruned: set[int] = set()
+        for trial in study.trials:
+            if trial.state == RUNNING:  # of a search that was stopped
+                self._queue(trial)
+
+    # --- what a pool asks of a source of jobs
+
+    def next(self) -> Job | None:
+        """Returns the next training of a trial, or None while there is none."""
+        if not self._waiting and not self._enough():
+            self._ask()
+        return self._waiting.pop(0) if self._waiting else None
+
+    def goes_on(self, job: Job) -> bool:
+        """Says whether a trial is to go on after an epoch, as its pruner has it."""
+        trial, execution = self._parts[job.number]
+        others = [
+            other.executions[0].curve
+            for other in self._study.trials
+            if other is not trial and other.executions
+        ]
+        execution.curve = list(job.curve)
+        if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
+            return True
+        self._pruned.add(trial.number)
+        return False
+
+    def ended(self, job: Job) -> None:
+        """Notes how a training ended; with the last one of a trial, the trial ends."""
+        trial, execution = self._parts[job.number]
+        execution.seconds += job.seconds
+        execution.run_id, execution.epochs = job.run_id, job.epoch
+        execution.curve = list(job.curve)
+        if job.state in DONE:
+            execution.score, execution.done = job.score, True
+            if all(item.done for item in trial.executions):
+                self._complete(trial)
+        elif job.state == FAILED and trial.state == RUNNING:
+            self._fail(trial, job.error)
+        self._save()  # else it was stopped, and goes on where it was
+
+    # --- trials
+
+    def _enough(self) -> bool:
+        """Says whether no trial is to begin any more."""
+        limit = self._settings["max_hours"]
+        late = limit is not None and self.seconds > 3600 * limit
+        return late or bool(self.gave_up) or self._oracle.exhausted
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has taken, all its sessions together."""
+        return self._before + time.monotonic() - self._begun
+
+    def _ask(self) -> None:
+        number = len(self._study.trials) + 1
+        asked = self._oracle.ask(number)
+        if asked is None:
+            return
+        key, values, added = asked
+        planned = values.get("epochs", self._base.config.epochs)
+        epochs = added.get("epochs", int(planned))
+        trial = Trial(number, key, values, epochs)
+        before = added.get("goes_on_from")
+        if before is not None:
+            earlier = next(item for item in self._study.trials if item.key == before)
+            trial.goes_on_from = earlier.number
+            trial.executions = [Execution(item.folder) for item in earlier.executions]
+        else:
+            folder = self._study.folder / "trials"
+            count = self._settings["executions_per_trial"]
+            names = [f"{number:04d}" + (f"-{i + 1}" if count > 1 else "") for i in range(count)]
+            trial.executions = [Execution(str(folder / name)) for name in names]
+        self._study.trials.append(trial)
+        self._queue(trial)
+        self._save()
+
+    def _queue(self, trial: Trial) -> None:
+        for index, execution in enumerate(trial.executions):
+            if not execution.done:
+                self._waiting.append(self._job(trial, execution, index))
+
+    def _job(self, trial: Trial, execution: Execution, index: int) -> Job:
+        composed = self._compose(trial, execution, index)
+        several = len(trial.executions) > 1
+        words = [values_text(trial.values)]
+        words += [f"seed={composed.config.seed}"] * several
+        log = self._study.folder / "logs" / f"trial-{trial.number:04d}-{index + 1}.log"
+        tags = {**self._tags, "kx.kind": "trial", "kx.trial": str(trial.number)}
+        options = {"evaluate": False, "stop_after": trial.epochs}
+        asks = bool(self._settings["pruner"])
+        job = Job(len(self.jobs) + 1, composed, words, log, tags, options, asks)
+        self.jobs.append(job)
+        self._parts[job.number] = (trial, execution)
+        return job
+
+    def _compose(self, trial: Trial, execution: Execution, index: int) -> Composed:
+        extra = extras(self._base, self._study, trial, execution, index)
+        return self._trials.compose(trial.values, {**extra, "report.splits": []})
+
+    def _complete(self, trial: Trial) -> None:
+        scores = [e.score for e in trial.executions]
+        if any(score is None for score in scores):
+            name = self._study.objective[0]
+            self._fail(trial, f"There is no {name} in what was trained.")
+            return
+        trial.score = statistics.fmean(scores)  # type: ignore[type-var, arg-type]
+        trial.state = PRUNED if trial.number in self._pruned else COMPLETED
+        self._tell(trial, trial.score)
+
+    def _fail(self, trial: Trial, error: str) -> None:
+        trial.error, trial.tries = error, trial.tries + 1
+        self._waiting = [j for j in self._waiting if self._parts[j.number][0] is not trial]
+        if self._tell(trial, None):
+            for execution in trial.executions:
+                execution.done = False
+            self._queue(trial)
+        else:
+            trial.state = TRIAL_FAILED
+
+    def _tell(self, trial: Trial, score: float | None) -> bool:
+        try:
+            return self._oracle.tell(trial.key, score, trial.error)
+        except RuntimeError as error:
+            limit = self._settings["max_consecutive_failed_trials"]
+            self.gave_up = f"{limit} trials failed in a row, the last one with: {trial.error}"
+            if "consecutive" not in str(error):
+                self.gave_up = str(error)
+            return False
+
+    def _save(self) -> None:
+        self._study.oracle = self._oracle.state()
+        self._study.seconds = self.seconds
+        self._study.save()
+
+    def finished(self, stop: Stop) -> bool:
+        """Says whether the search has come to its end, and was not stopped before."""
+        running = any(trial.state == RUNNING for trial in self._study.trials)
+        return not running and not stop.asked and not self.gave_up
+
+
+def extras(
+    base: Composed, study: Study, trial: Trial, execution: Execution, index: int
+) -> dict[str, Any]:
+    """Returns what a trial's config has besides the values of the space.
+
+    Args:
+        base: the search's own config.
+        study: of the trial.
+        trial: the trial.
+        execution: of the trial.
+        index: of the execution, from 0; each has a seed of its own.
+    """
+    longest = base.config.tuner.get("max_epochs")  # schedules are as long as these
+    monitor, mode = study.objective
+    name = execution.folder.rpartition("/")[2]
+    return {
+        "run_dir": execution.folder,
+        "resume": "auto",
+        "tracking.run_name": f"{study.name}-{name}",
+        "task.monitor": monitor,
+        "task.monitor_mode": mode,
+        "seed": int(trial.values.get("seed", base.config.seed)) + index,
+        **({"epochs": int(longest)} if longest else {}),
+    }

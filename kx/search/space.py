@@ -1,0 +1,211 @@
+"""The search space: YAML over keys of the config, read and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kx.errors import Mistake, did_you_mean
+
+_ALLOWED = {
+    "float": ("min", "max", "step", "sampling"),
+    "int": ("min", "max", "step", "sampling"),
+    "choice": ("values",),
+    "bool": (),
+}
+_SAMPLINGS = ("linear", "log", "reverse_log")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Describes what a key may be.
+
+    Args:
+        path: of the key, with dots.
+        kind: `"float"`, `"int"`, `"choice"` or `"bool"`.
+        min: the smallest number.
+        max: the largest number, included.
+        step: between numbers; with `sampling="log"`, the factor between them.
+        sampling: `"linear"`, `"log"` or `"reverse_log"`.
+        values: of a choice; lists, null and mixed types, too.
+        when: key to values; the parameter counts only where each has one of them.
+    """
+
+    path: str
+    kind: str
+    min: float = 0.0
+    max: float = 0.0
+    step: float | None = None
+    sampling: str = "linear"
+    values: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> list[Any]:
+        """The values that stand for all: those of a choice, the ends of a range."""
+        if self.kind in ("float", "int"):
+            return [self.min, self.max]
+        return [False, True] if self.kind == "bool" else list(self.values)
+
+    def active(self, values: Mapping[str, Any]) -> bool:
+        """Says whether the parameter counts beside values of the others."""
+        return all(
+            path in values and values[path] in allowed for path, allowed in self.when.items()
+        )
+
+    def admits(self, value: Any) -> bool:
+        """Says whether a value is one of the parameter's."""
+        if self.kind in ("choice", "bool"):
+            return any(type(value) is type(v) and value == v for v in self.candidates)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not self.min <= value <= self.max:
+            return False
+        if self.kind == "int" and value != int(value):
+            return False
+        if not self.step:
+            return True
+        steps = (
+            math.log(value / self.min, self.step)
+            if self.sampling == "log"
+            else (value - self.min) / self.step
+        )
+        return abs(steps - round(steps)) < 1e-6
+
+
+def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]]:
+    """Reads a space; nested and dotted keys mean the same path.
+
+    Args:
+        space: key to `{type: …}`.
+
+    Returns:
+        The parameters, each after those on which it depends, and the mistakes.
+    """
+    parameters: dict[str, Parameter] = {}
+    mistakes: list[Mistake] = []
+    for path, node in flat(space):
+        found = _problems(node)
+        mistakes += [Mistake(f"tuner.space.{path}", problem) for problem in found]
+        if not found:
+            parameters[path] = _parameter(path, node)
+    for parameter in parameters.values():
+        for parent, allowed in parameter.when.items():
+            place = f"tuner.space.{parameter.path}.when"
+            if parent == parameter.path or parent not in parameters:
+                known = [p for p in parameters if p != parameter.path]
+                hint = did_you_mean(parent, known, "Parameters")
+                mistakes.append(Mistake(place, f"{parent!r} is not in the space. {hint}"))
+                continue
+            absent = [v for v in allowed if not parameters[parent].admits(v)]
+            if absent:
+                text = f"{parent} is never {' or '.join(map(repr, absent))}."
+                names = parameters[parent].candidates
+                mistakes.append(Mistake(place, f"{text} Its values: {names}."))
+    if not mistakes and not parameters:
+        mistakes.append(
+            Mistake(
+                "tuner.space",
+                "There is nothing to search. Give it keys: tuner.space.optimizer.learning_rate="
+                "'{type: float, min: 1e-4, max: 1e-2, sampling: log}'.",
+            )
+        )
+    return ([] if mistakes else _parents_first(parameters, mistakes)), mistakes
+
+
+def flat(space: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields each path of a space, and what it may be."""
+    for key, node in space.items():
+        here = f"{path}.{key}" if path else str(key)
+        if node is None:  # which takes a key out of a space
+            continue
+        if not isinstance(node, Mapping):
+            yield here, node
+            continue
+        # `model` may be a parameter, and have `model.dropout` beside what it is itself.
+        inner = {k: v for k, v in node.items() if k != "when" and isinstance(v, Mapping)}
+        own = {k: v for k, v in node.items() if k not in inner}
+        if own or not inner:
+            yield here, own
+        yield from flat(inner, here)
+
+
+def _problems(node: Any) -> list[str]:
+    if not isinstance(node, Mapping):
+        return [f"expected {{type: …}}. Received: {node!r}."]
+    kind = node.get("type")
+    if kind not in _ALLOWED:
+        return [f"expected type: {', '.join(_ALLOWED)}. Received: {kind!r}."]
+    known = ("type", "when", *_ALLOWED[kind])
+    found = [
+        f"{key!r} is not a word of type {kind}. {did_you_mean(key, known)}"
+        for key in node
+        if key not in known
+    ]
+    when = node.get("when")
+    if when is not None and not (isinstance(when, Mapping) and when):
+        found.append(f"when: expected {{key: [values]}}. Received: {when!r}.")
+    if kind == "choice":
+        return found + _choice_problems(node.get("values"))
+    return found + (_range_problems(node, kind) if kind != "bool" else [])
+
+
+def _choice_problems(values: Any) -> list[str]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        return [f"expected values: a list. Received: {values!r}."]
+    words = [json.dumps(value) for value in values]
+    twice = sorted({word for word in words if words.count(word) > 1})
+    return [f"These values come twice: {', '.join(twice)}."] if twice else []
+
+
+def _range_problems(node: Mapping[str, Any], kind: str) -> list[str]:
+    found = []
+    numbers: dict[str, Any] = {}
+    for key in ("min", "max", "step"):
+        value = node.get(key)
+        if value is None and key == "step":
+            continue
+        good = isinstance(value, int if kind == "int" else int | float)
+        if not good or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
+            what = "a whole number" if kind == "int" else "a number"
+            found.append(f"expected {key}: {what}. Received: {value!r}.")
+        else:
+            numbers[key] = value
+    sampling = node.get("sampling", "linear")
+    if sampling not in _SAMPLINGS:
+        found.append(f"expected sampling: {', '.join(_SAMPLINGS)}. Received: {sampling!r}.")
+    if found:
+        return found
+    if numbers["min"] >= numbers["max"]:
+        found.append(f"min ({numbers['min']}) must be below max ({numbers['max']}).")
+    if sampling != "linear" and numbers["min"] <= 0:
+        found.append(f"sampling: {sampling} needs min above 0. Received: {numbers['min']}.")
+    least = 1 if sampling != "linear" else 0
+    if "step" in numbers and numbers["step"] <= least:
+        found.append(f"step must be greater than {least}. Received: {numbers['step']}.")
+    return found
+
+
+def _parameter(path: str, node: Mapping[str, Any]) -> Parameter:
+    when = {
+        str(key): tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
+        for key, allowed in (node.get("when") or {}).items()
+    }
+    rest = {k: v for k, v in node.items() if k in ("min", "max", "step", "sampling")}
+    return Parameter(path, node["type"], values=tuple(node.get("values", ())), when=when, **rest)
+
+
+def _parents_first(parameters: Mapping[str, Parameter], mistakes: list[Mistake]) -> list[Parameter]:
+    """Orders parameters so that each comes after those on which it depends."""
+    placed: dict[str, Parameter] = {}
+    left = dict(parameters)
+    while left:
+        ready = [p for p in left.values() if set(p.when) <= set(placed)]
+        if not ready:
+            mistakes.append(Mistake("tuner.space", f"when goes in a circle: {', '.join(left)}."))
+            return []
+        for parameter in ready:
+            placed[parameter.path] = left.pop(parameter.path)
+    return list(placed.values())

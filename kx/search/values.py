@@ -1,0 +1,140 @@
+"""The values of a space: as KerasTuner has them, and as words of the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kx.search.space import Parameter
+
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+
+
+def hyperparameters(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> Any:
+    """Returns the space as KerasTuner's `HyperParameters`.
+
+    A choice is kept by its place, since KerasTuner takes neither lists nor null
+    nor mixed types; one of numbers by its numbers, whose order counts.
+
+    Args:
+        parameters: each after those on which it depends.
+        defaults: path to the config's own value.
+    """
+    import keras_tuner
+
+    by_path = {parameter.path: parameter for parameter in parameters}
+    space = [_serialized(parameter, by_path, defaults) for parameter in parameters]
+    return keras_tuner.HyperParameters.from_config({"space": space, "values": {}})
+
+
+def starting_values(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config's own values as KerasTuner has them, or what is nearest in the space.
+
+    Args:
+        parameters: each after those on which it depends.
+        defaults: path to the config's own value.
+    """
+    found: dict[str, Any] = {}
+    for parameter in parameters:
+        if not parameter.active(found):
+            continue
+        value = defaults.get(parameter.path)
+        if not parameter.admits(value):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            above = number and parameter.kind in ("float", "int") and value > parameter.min  # type: ignore[operator]
+            value = parameter.max if above and value > parameter.max else parameter.candidates[0]  # type: ignore[operator]
+        found[parameter.path] = value
+    by_path = {parameter.path: parameter for parameter in parameters}
+    return {path: encode(by_path[path], value) for path, value in found.items()}
+
+
+def _serialized(
+    parameter: Parameter, by_path: Mapping[str, Parameter], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    conditions = [
+        {
+            "class_name": "Parent",
+            "config": {"name": path, "values": [encode(by_path[path], v) for v in allowed]},
+        }
+        for path, allowed in parameter.when.items()
+    ]
+    default = defaults.get(parameter.path)
+    given = encode(parameter, default) if parameter.admits(default) else None
+    config: dict[str, Any] = {
+        "name": parameter.path, "default": given, "conditions": conditions,
+    }  # fmt: skip
+    if parameter.kind in ("float", "int"):
+        config |= {
+            "min_value": parameter.min, "max_value": parameter.max, "step": parameter.step,
+            "sampling": parameter.sampling,
+        }  # fmt: skip
+    elif parameter.kind == "choice":
+        values = [encode(parameter, value) for value in parameter.values]
+        config |= {"values": values, "ordered": _is_numeric(parameter)}
+        config["default"] = values[0] if given is None else given
+    else:
+        config["default"] = bool(given)
+    names = {"float": "Float", "int": "Int", "choice": "Choice", "bool": "Boolean"}
+    return {"class_name": names[parameter.kind], "config": config}
+
+
+def _is_numeric(parameter: Parameter) -> bool:
+    kinds = {type(value) for value in parameter.values}
+    return kinds in ({int}, {float})
+
+
+def encode(parameter: Parameter, value: Any) -> Any:
+    """Returns a value as KerasTuner has it."""
+    if parameter.kind != "choice" or _is_numeric(parameter):
+        return value
+    return [json.dumps(v) for v in parameter.values].index(json.dumps(value))
+
+
+def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns path to value of the parameters that count, from what KerasTuner has.
+
+    Args:
+        parameters: of the space.
+        values: of a KerasTuner trial.
+    """
+    found: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.path not in values or not parameter.active(found):
+            continue
+        value = values[parameter.path]
+        if parameter.kind == "choice" and not _is_numeric(parameter):
+            value = parameter.values[int(value)]
+        elif parameter.kind == "int":
+            value = int(value)
+        elif parameter.kind == "float":
+            value = float(value)
+        found[parameter.path] = value
+    return found
+
+
+def word(path: str, value: Any) -> str:
+    """Returns a value as a word of the command line, in Hydra's syntax.
+
+    Example:
+    >>> word("augment", ["flip", "mixup"]), word("tracking.run_name", "a b")
+    ('augment=[flip,mixup]', "tracking.run_name='a b'")
+    """
+    return f"{path}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        plain = _BARE.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan")
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return value if plain else f"'{escaped}'"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(_text(item) for item in value) + "]"
+    return repr(value)

@@ -1,0 +1,163 @@
+"""What becomes of the best trial: its model finished, registered, and its config as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from kx.config import Composed, compose, plain, project_dir
+from kx.launch.group import Group
+from kx.launch.jobs import Job
+from kx.search.configs import Trials
+from kx.search.search import extras
+from kx.search.study import Study, Trial, study_folder
+
+_NOT_THE_RUNS = ("tuner", "tracking", "launcher", "resume", "run_dir", "init_from")
+
+
+def winning_config(base: Composed, study: Study, trials: Trials, best: Trial) -> Composed:
+    """Returns the config of the best trial, with the report that the search was asked for.
+
+    Args:
+        base: the search's own config.
+        study: of the trial.
+        trials: that composes the configs.
+        best: the trial.
+    """
+    index, execution = _best_execution(study, best)
+    return trials.compose(best.values, extras(base, study, best, execution, index))
+
+
+def finish_winner(
+    base: Composed,
+    settings: Mapping[str, Any],
+    study: Study,
+    trials: Trials,
+    best: Trial,
+    group: Group | None,
+) -> Job:
+    """Returns the job that evaluates, reports and saves the best model.
+
+    With `tuner.winner=keep` the trial's own run goes on from its state, and has
+    nothing to train; with `retrain` it is trained anew, with no limit but the
+    config's epochs.
+
+    Args:
+        base: the search's own config.
+        settings: of `tuner`.
+        study: of the search.
+        trials: that composes the configs.
+        best: the best trial.
+        group: of the trials.
+    """
+    composed = winning_config(base, study, trials, best)
+    _, execution = _best_execution(study, best)
+    tags = {**(group.tags if group else {}), "kx.kind": "winner"}
+    log = study.folder / "logs" / "winner.log"
+    options: dict[str, Any] = {"stop_after": execution.epochs or best.epochs}
+    if settings["winner"] == "retrain":
+        composed.config.run_dir = str(study.folder / "winner")
+        composed.config.tracking.run_name = f"{study.name}-winner"
+        options = {}
+    return Job(1, composed, [f"trial {best.number}"], log, tags, options)
+
+
+def _best_execution(study: Study, best: Trial) -> tuple[int, Any]:
+    sign = -1 if study.objective[1] == "max" else 1
+    scored = [(i, e) for i, e in enumerate(best.executions) if e.score is not None]
+    return min(scored, key=lambda pair: sign * pair[1].score)  # type: ignore[operator]
+
+
+def experiment_file(study: Study, composed: Composed) -> Path:
+    """Writes the best config as an experiment, `experiments/<study>_best.yaml`.
+
+    Args:
+        study: finished.
+        composed: config of its best trial.
+
+    Returns:
+        The file: `python -m kx.run experiment=…` runs it.
+    """
+    best = study.trial(study.winner or 1)
+    ours = {k: v for k, v in composed.choices.items() if k not in ("experiment", "tuner")}
+    ours = {k: v for k, v in ours.items() if "/" not in k}
+    chosen: dict[str, str] = {}
+    plain_choices = compose([]).choices
+    while differ := {k: v for k, v in ours.items() if plain_choices.get(k) != v}:
+        if differ.keys() <= chosen.keys():
+            break  # an option that was chosen together with others: the values below say it
+        chosen |= differ
+        plain_composed = compose([f"{group}={choice}" for group, choice in chosen.items()])
+        plain_choices = plain_composed.choices
+    without = plain(compose([f"{g}={c}" for g, c in chosen.items()]).config)
+    values = _delta(without, plain(composed.config))
+    for key in _NOT_THE_RUNS:
+        values.pop(key, None)
+    overrides = [{f"override /{group}": _choice(choice)} for group, choice in chosen.items()]
+    content = {"defaults": [*overrides, "_self_"], **values}
+    name, mode = study.objective
+    head = (
+        f"# The best of {len(study.trials)} trials of the study {study.name}: {name} (best when"
+        f" {'large' if mode == 'max' else 'small'}) {best.score:.4f}, trial {best.number}\n"
+        f"# Command:  python -m kx.run experiment={_name(study)}\n"
+    )
+    folder = project_dir() / "experiments"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{_name(study)}.yaml"
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    path.write_text(head + text, encoding="utf-8")
+    return path
+
+
+def _name(study: Study) -> str:
+    return f"{study_folder(study.name).name}_best"
+
+
+def _choice(choice: str) -> Any:
+    return choice.strip("[]").split(",") if choice.startswith("[") else choice
+
+
+def _delta(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys([*before, *now]):
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            inner = _delta(was, is_now)
+            if inner:
+                found[key] = inner
+        elif was != is_now:
+            found[key] = is_now
+    return found
+
+
+def register(study: Study, group: Group, run_id: str) -> None:
+    """Registers the best model in MLflow's registry, under the study's name, as `best`.
+
+    Args:
+        study: finished.
+        group: of its trials.
+        run_id: of the run that has the model.
+    """
+    client: MlflowClient = group.client
+    try:
+        outputs = client.get_run(run_id).outputs
+        if outputs is None or not outputs.model_outputs:
+            return
+        model_id = outputs.model_outputs[-1].model_id
+        try:
+            client.create_registered_model(study.name, description="The best model of a search.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        version = client.create_model_version(
+            study.name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id
+        )
+        client.set_registered_model_alias(study.name, "best", version.version)
+        print(f"registered in MLflow: models:/{study.name}@best (version {version.version})")
+    except (MlflowException, OSError) as error:
+        print(f"the best model could not be registered: {error}")

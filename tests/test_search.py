@@ -1,0 +1,470 @@
+"""`tuner=…`: trials are ordinary runs, and a search that is killed goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+import kx
+from kx.cli import main as kx_main
+from kx.config import CONF_DIR, compose, plain
+from kx.errors import ConfigError, RunNotFoundError
+from kx.run import main
+from kx.search.configs import Trials
+from kx.search.pruner import goes_on
+from kx.search.run import study_name
+from kx.search.space import Parameter, read_space
+from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
+from kx.search.values import decode, encode, hyperparameters, starting_values, word
+from kx.tracking.records import identity
+from kx.tracking.run_list import list_runs
+from kx.tracking.store import store_uri
+
+QUICK = ["data=wine", "epochs=3", "report=none", "tracking.system_metrics=false"]
+SPACE = [
+    "tuner.space.optimizer.learning_rate={type: float, min: 1e-4, max: 1e-1, sampling: log}",
+    "tuner.space.model.hidden_units={type: choice, values: [[8], [16, 8]]}",
+]
+
+
+def search(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "kx.run", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def run_search(*words: str, code: int = 0) -> str:
+    """Searches from this process, whose fork server is started only once."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        ended = main(words)
+    assert ended == code, said.getvalue()
+    return said.getvalue()
+
+
+# --- the space
+
+
+def test_nested_and_dotted_keys_mean_the_same() -> None:
+    leaf = {"type": "float", "min": 0.1, "max": 1}
+    nested, _ = read_space({"a": {"b": leaf, "c": {"type": "bool"}}})
+    dotted, _ = read_space({"a.b": leaf, "a.c": {"type": "bool"}})
+    assert nested == dotted == [Parameter("a.b", "float", 0.1, 1), Parameter("a.c", "bool")]
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (3, "expected {type: …}"),
+        ({"type": "flaot", "min": 1, "max": 2}, "expected type: float"),
+        ({"type": "float", "min": 2, "max": 1}, "must be below max"),
+        ({"type": "float", "min": 0, "max": 1, "sampling": "log"}, "needs min above 0"),
+        ({"type": "float", "min": 0, "max": 1, "stepp": 1}, "Did you mean 'step'"),
+        ({"type": "int", "min": 0.5, "max": 2}, "a whole number"),
+        ({"type": "int", "min": 1, "max": 9, "step": 0}, "greater than 0"),
+        ({"type": "choice", "values": []}, "expected values: a list"),
+        ({"type": "choice", "values": [1, 2, 1]}, "come twice: 1"),
+        ({"type": "bool", "when": "x"}, "expected {key: [values]}"),
+        ({"type": "bool", "when": {"absent": [1]}}, "'absent' is not in the space"),
+        ({"type": "bool", "when": {"model": ["vit"]}}, "model is never 'vit'"),
+    ],
+)
+def test_a_mistake_in_a_space_is_named(node: object, said: str) -> None:
+    model = {"type": "choice", "values": ["cnn", "mlp"]}
+    _, mistakes = read_space({"model": model, "x": node})
+    assert any(said in mistake.message for mistake in mistakes), mistakes
+
+
+def test_a_space_that_depends_on_itself_is_refused() -> None:
+    one = {"type": "bool", "when": {"b": [True]}}
+    other = {"type": "bool", "when": {"a": [True]}}
+    _, mistakes = read_space({"a": one, "b": other})
+    assert "circle" in mistakes[0].message
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=6)
+    | st.floats(-1e3, 1e3, allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3), max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES)
+def test_a_value_comes_back_from_the_command_line(value: object) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    override = OverridesParser.create().parse_override(word("key", value))
+    assert override.value() == value or word("key", override.value()) == word("key", value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(VALUES, min_size=1, max_size=5, unique_by=repr))
+def test_lists_null_and_mixed_types_are_choices(values: list[object]) -> None:
+    parameters, mistakes = read_space({"key": {"type": "choice", "values": values}})
+    if mistakes:  # 1 and 1.0 and True are the same JSON, or not: only equals are refused
+        assert "twice" in mistakes[0].message
+        return
+    [parameter] = parameters
+    for value in values:
+        assert decode(parameters, {"key": encode(parameter, value)}) == {"key": value}
+
+
+def test_keras_tuner_sees_only_what_counts() -> None:
+    parameters, _ = read_space(
+        {
+            "model.dropout": {"type": "float", "min": 0, "max": 1, "when": {"model": "mlp"}},
+            "model": {"type": "choice", "values": ["linear", "mlp"]},
+            "x": {"type": "int", "min": 1, "max": 9, "when": {"model": "mlp", "y": [True]}},
+            "y": {"type": "bool"},
+        }
+    )
+    assert [p.path for p in parameters][:2] == ["model", "y"]
+    defaults = {"model": "mlp", "model.dropout": 0.3, "y": False}
+    start = starting_values(parameters, defaults)
+    assert start == {"model": 1, "model.dropout": 0.3, "y": False}  # x needs y
+    space = hyperparameters(parameters, defaults)
+    space.values = start
+    assert [hp.name for hp in space.space if space.is_active(hp)] == list(start)
+    far = starting_values(parameters, {"model": "mlp", "model.dropout": 7, "y": True, "x": None})
+    assert far == {"model": 1, "model.dropout": 1, "y": True, "x": 1}  # what is nearest
+    assert decode(parameters, {"model": 0, "model.dropout": 0.5}) == {"model": "linear"}
+
+
+def space_of(*words: str) -> Trials:
+    base = compose(["tuner=random", *words])
+    parameters, mistakes = read_space(plain(base.config.tuner, resolve=True)["space"])
+    assert not mistakes
+    return Trials(base, parameters)
+
+
+def test_a_key_counts_where_the_chosen_option_has_it(project: Path) -> None:
+    trials = space_of(
+        "data=wine", "tuner.space.model={type: choice, values: [linear, mlp]}",
+        "tuner.space.model.dropout={type: float, min: 0.0, max: 0.5}",
+    )  # fmt: skip
+    by_path = {p.path: p for p in trials.parameters}
+    assert by_path["model.dropout"].when == {"model": ("mlp",)}
+    job = trials.compose({"model": "mlp", "model.dropout": 0.25}, {"seed": 7})
+    assert (job.config.model.dropout, job.config.seed, job.choices["model"]) == (0.25, 7, "mlp")
+    assert trials.compose({"model": "linear"}, {}).choices["model"] == "linear"
+
+
+def test_a_group_may_be_several_options(project: Path) -> None:
+    trials = space_of(
+        "data=digits", "tuner.space.augment={type: choice, values: [none, flip, [flip, zoom]]}"
+    )
+    job = trials.compose({"augment": ["flip", "zoom"]}, {})
+    assert list(job.config.augment) == ["flip", "zoom"]
+    assert trials.defaults() == {"augment": "translate"}  # what data=digits chooses
+
+
+def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "tuner.space.optimizer.learning_rat={type: float, min: 1e-4, max: 1e-2}",
+        "tuner.space.batch_size={type: int, min: -8, max: 16}",
+        "tuner.space.model={type: choice, values: [mlp, mpl]}",
+        "tuner.space.epochs={type: choice, values: [2, many]}",
+    ]
+    assert main(["tuner=random", "data=wine", *words]) == 1
+    said = capsys.readouterr().err
+    for text in (
+        "Did you mean 'learning_rate'", "at least 1. Received: -8", "There is no option 'mpl'",
+        "expected a whole number. Received: 'many'", "tuner.space.batch_size",
+    ):  # fmt: skip
+        assert text in said
+    assert "Traceback" not in said and not (project / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tuner.pruner=medain"], "one of null, median, asha"),
+        (["tuner.winner=first"], "one of keep, retrain, none"),
+        (["tuner=hyperband", "tuner.pruner=asha"], "stops trials by itself"),
+        (["tuner.max_trails=3"], "Did you mean 'max_trials'"),
+        (["tuner=bayesain"], "Did you mean 'bayesian'"),
+        (["tuner.objective=val_f1"], "tuner.objective_mode=max"),
+        (["run_dir=here"], "folders of their own"),
+        (["tuner.workers=0"], "at least 1"),
+        (["tuner/space=none_such"], "There is no option 'none_such'"),
+    ],
+)
+def test_a_wrong_key_of_a_search_is_told(
+    project: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tuner=random", "data=wine", *words]) == 1
+    printed = capsys.readouterr().err
+    assert said in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize("path", sorted((CONF_DIR / "tuner" / "space").glob("*.yaml")), ids=str)
+def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Path) -> None:
+    data = {"lstm": ["data=text_csv", f"data.path={texts}"], "mlp": ["data=wine"]}
+    words = data.get(path.stem, ["data=digits"])
+    if path.stem == "lstm":
+        words += ["data.text=review", "data.label=mood"]
+    trials = space_of(*words, f"model={path.stem}", f"tuner/space={path.stem}")
+    defaults = trials.defaults()
+    outside = [p.path for p in trials.parameters if not p.admits(defaults[p.path])]
+    assert outside in ([], ["model.l2"]), "the config's own value is in the space"  # l2 is 0
+
+
+# --- searches
+
+
+def test_a_search_ends_with_its_best_model(project: Path) -> None:
+    text = run_search("tuner=bayesian", "tuner.max_trials=4", *SPACE, *QUICK)
+    study = find_study("mlp-wine")
+    assert study.finished and [t.state for t in study.trials] == [COMPLETED] * 4
+    assert study.trials[0].values["optimizer.learning_rate"] == 0.001  # the config's own
+    best = study.scored()[0]
+    assert best.score == max(t.score for t in study.trials if t.score is not None)
+    # MLflow: a parent, a run a trial, the figures, and the model by its alias.
+    runs = list_runs(store_uri())
+    [parent] = [run for run in runs if run.data.tags.get("kx.kind") == "search"]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 4 and parent.info.status == "FINISHED"
+    assert all(run.info.status == "FINISHED" for run in children)
+    assert {run.data.params["optimizer.learning_rate"] for run in children} == {
+        str(t.values["optimizer.learning_rate"]) for t in study.trials
+    }
+    client = MlflowClient(store_uri())
+    files = {item.path for item in client.list_artifacts(parent.info.run_id, "search")}
+    assert {f"search/{name}" for name in (
+        "search.html", "history.png", "parallel.png", "importance.png", "trials.csv", "space.yaml",
+    )} <= files  # fmt: skip
+    version = client.get_model_version_by_alias("mlp-wine", "best")
+    assert version.run_id == best.executions[0].run_id
+    # Only the winner has seen the test split, and can be asked.
+    tested = [run for run in children if "test/accuracy" in run.data.metrics]
+    assert [run.info.run_id for run in tested] == [version.run_id]
+    winner = kx.load_run("latest")
+    assert winner.id == version.run_id
+    assert len(winner.predict([",".join(["13"] * 13)])) == 1
+    assert winner.metrics["best/val_accuracy"] == pytest.approx(best.score)
+    # The best config is an experiment, and the very same one.
+    assert "python -m kx.run experiment=mlp-wine_best" in text
+    again = kx.train("experiment=mlp-wine_best", "tracking=none", *QUICK[2:3], quiet=True)
+    assert again.history["val/loss"] == winner.history["val/loss"]
+    job = compose(["experiment=mlp-wine_best", "tracking=none"])
+    assert job.config.tuner == {} and identity(job)
+    page = (study.folder / "report" / "search.html").read_text()
+    assert "Plotly.newPlot" in page and 'src="http' not in page  # needs no network
+
+
+def test_a_finished_study_says_so_and_is_extended(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tuner=random", "tuner.study=s", "tuner.winner=none", *SPACE, *QUICK]
+    run_search(*words, "tuner.max_trials=2")
+    before = find_study("s")
+    assert "is finished: 2 trials" in run_search(*words, "tuner.max_trials=2")
+    text = run_search(*words, "tuner.max_trials=3")
+    assert "2 trials so far" in text
+    after = find_study("s")
+    assert after.trials[:2] == before.trials and len(after.trials) == 3
+    assert len({str(t.values) for t in after.trials}) == 3
+    changed = run_search(*words, "tuner.max_trials=4", "batch_size=8", code=1)
+    assert "config.batch_size" in changed and "the study s has 32. Received: 8" in changed
+    other = ["tuner.space.batch_size={type: choice, values: [8, 16]}"]
+    assert "tuner.space" in run_search(*words, *other, code=1)
+    run_search(*words, "tuner.max_trials=1", "batch_size=8", "tuner.overwrite=true")
+    assert len(find_study("s").trials) == 1
+    # What it knows is told, running or not.
+    assert kx_main(["search", "show", "s"]) == 0 and kx_main(["search", "show"]) == 0
+    said = capsys.readouterr().out
+    assert "study s: finished, 1 trials" in said and "optimizer.learning_rate=0.001" in said
+    assert kx_main(["search", "export", "s"]) == 0
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["state"] == COMPLETED and row["model.hidden_units"]
+    assert kx_main(["search", "show", "t"]) == 1
+    assert "There is no study 't'" in capsys.readouterr().err
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def trials_begun() -> int:
+    try:
+        return len(find_study("k").trials)
+    except (RunNotFoundError, ConfigError):
+        return 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
+    project: Path, how: signal.Signals
+) -> None:
+    words = ["tuner=random", "tuner.max_trials=3", "tuner.winner=none", *SPACE, *QUICK]
+    run_search(*words, "tuner.study=straight")
+    straight = find_study("straight")
+    process = search(*words, "tuner.study=k", "epochs=3")
+    wait_until(lambda: trials_begun() >= 2)
+    time.sleep(0.7)
+    os.kill(process.pid, how)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -how), text
+    run_search(*words, "tuner.study=k")
+    study = find_study("k")
+    assert [t.values for t in study.trials] == [t.values for t in straight.trials]
+    assert [t.score for t in study.trials] == [t.score for t in straight.trials]
+    runs = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.search") == "k"]
+    runs = [run for run in runs if run.data.tags["kx.kind"] == "trial"]
+    assert len(runs) == 3, "no run was begun twice"
+    client = MlflowClient(store_uri())
+    for run in runs:
+        steps = [p.step for p in client.get_metric_history(run.info.run_id, "val/loss")]
+        assert steps == [1, 2, 3]
+
+
+def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> None:
+    words = ["tuner.max_epochs=4", "tuner.factor=2", "tuner.workers=2", *QUICK]
+    run_search("tuner=hyperband", *SPACE, *words, "schedule=cosine",
+               "callbacks=none")  # fmt: skip
+    study = find_study("mlp-wine")
+    promoted = [t for t in study.trials if t.goes_on_from]
+    assert study.finished and promoted
+    for trial in promoted:
+        earlier = study.trial(trial.goes_on_from or 0)
+        assert trial.values == earlier.values and trial.epochs > earlier.epochs
+        assert trial.executions[0].run_id == earlier.executions[0].run_id
+    # As if the longest had been trained in one go.
+    longest = max(promoted, key=lambda t: t.epochs)
+    assert longest.epochs == 4
+    alone = kx.train(
+        *(word(k, v) for k, v in longest.values.items()), *QUICK, "epochs=4", "schedule=cosine",
+        "callbacks=none", quiet=True,
+    )  # fmt: skip
+    curve = longest.executions[0].curve
+    assert curve == alone.history["val/accuracy"]
+
+
+def test_a_trial_that_fails_is_named_and_the_search_goes_on(project: Path) -> None:
+    model = "tuner.space.model={type: choice, values: [mlp, cnn]}"
+    text = run_search("tuner=grid", model, *QUICK)
+    study = find_study("mlp-wine")
+    assert [t.state for t in study.trials] == [COMPLETED, FAILED]
+    assert "expects images" in study.trials[1].error and "trial 2 failed" in text
+    runs = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.search")]
+    assert {run.data.params["model"] for run in runs if run.data.params} == {"mlp"}
+    text = run_search(
+        "tuner=random", "tuner.study=bad", "model=cnn", "tuner.max_trials=2",
+        "tuner.space.batch_size={type: choice, values: [8, 16]}", *QUICK, code=1,
+    )  # fmt: skip
+    assert "All 2 trials failed" in text and "expects images" in text
+    assert "Traceback" not in text
+
+
+def test_a_failure_is_tried_again_as_often_as_asked(project: Path) -> None:
+    (project / "flaky.py").write_text(
+        "from pathlib import Path\nimport keras\n\n\n"
+        "class Flaky(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        if epoch == 1 and not Path('tried').exists():\n"
+        "            Path('tried').touch()\n            raise ValueError('not now')\n"
+    )
+    words = ["tuner=random", "tuner.max_trials=2", "tuner.winner=none", *SPACE, *QUICK]
+    flaky = "+callbacks.flaky._target_=flaky.Flaky"
+    run_search(*words, "tuner.max_retries_per_trial=1", flaky)
+    study = find_study("mlp-wine")
+    assert [t.state for t in study.trials] == [COMPLETED] * 2
+    assert [t.tries for t in study.trials] == [1, 0]
+
+
+def test_executions_have_seeds_of_their_own(project: Path) -> None:
+    run_search("tuner=random", "tuner.max_trials=1", "tuner.executions_per_trial=2", *SPACE, *QUICK)
+    [trial] = find_study("mlp-wine").trials
+    scores = [e.score for e in trial.executions]
+    assert trial.score == pytest.approx(sum(scores) / 2)  # type: ignore[arg-type]
+    assert trial.spread is not None
+    seeds = {kx.load_run(e.run_id).config["seed"] for e in trial.executions}
+    assert seeds == {0, 1}
+
+
+def test_a_grid_tries_each_combination_once_and_goes_on(project: Path) -> None:
+    words = [
+        "tuner=grid", "tuner.winner=none", "tuner.space.batch_size={type: choice, values: [8, 16]}",
+        "tuner.space.model.dropout={type: choice, values: [0.0, 0.2]}", *QUICK, "epochs=1",
+    ]  # fmt: skip
+    run_search(*words, "tuner.max_trials=2")
+    run_search(*words, "tuner.max_trials=9")
+    study = find_study("mlp-wine")
+    assert len(study.trials) == 4 == len({str(t.values) for t in study.trials})
+
+
+def test_a_sweep_of_searches(project: Path) -> None:
+    words = ["tuner=random", "tuner.max_trials=1", "tuner.winner=none", *SPACE, *QUICK]
+    text = run_search("-m", *words, "seed=0,1", "tuner.study='s-${seed}'")
+    assert find_study("s-0").finished and find_study("s-1").finished, text
+    assert "a name of its own" in run_search("-m", *words, "seed=0,1", code=1)
+
+
+# --- pruners
+
+
+@pytest.mark.parametrize(
+    ("pruner", "curve", "others", "expected"),
+    [
+        (None, [0.1] * 9, [[0.9] * 9] * 9, True),
+        ("median", [0.1] * 3, [[0.9] * 9] * 4, False),
+        ("median", [0.1, 0.95, 0.1], [[0.9] * 9] * 4, True),  # its best counts
+        ("median", [0.1] * 2, [[0.9] * 9] * 4, True),  # too early
+        ("median", [0.1] * 3, [[0.9] * 9] * 3, True),  # too few others
+        ("asha", [0.5] * 3, [[0.9] * 3, [0.1] * 3, [0.2] * 3], False),
+        ("asha", [0.95] * 3, [[0.9] * 3, [0.1] * 3, [0.2] * 3], True),
+        ("asha", [0.5] * 4, [[0.9] * 9] * 9, True),  # only at 3, 9, 27 …
+    ],
+)
+def test_pruners(
+    pruner: str | None, curve: list[float], others: list[list[float]], expected: bool
+) -> None:
+    assert goes_on(pruner, curve, others, "max") is expected
+    flipped = [[-v for v in other] for other in others]
+    assert goes_on(pruner, [-v for v in curve], flipped, "min") is expected
+
+
+def test_a_pruner_stops_trials(project: Path) -> None:
+    words = ["tuner=grid", "tuner.pruner=asha", "tuner.winner=none", *QUICK, "epochs=5"]
+    rates = "tuner.space.optimizer.learning_rate={type: choice, values: [0.1, 1e-5, 1e-6, 1e-7]}"
+    run_search(*words, rates)
+    study = find_study("mlp-wine")
+    states = [t.state for t in study.trials]
+    assert states[0] == COMPLETED and PRUNED in states
+    for trial in study.trials:
+        expected = 3 if trial.state == PRUNED else 5
+        assert trial.executions[0].epochs == expected
+
+
+def test_a_study_is_named_by_what_it_searches(project: Path) -> None:
+    assert study_name(compose(["tuner=random", "data=wine"])) == "mlp-wine"
+    assert study_name(compose(["tuner=random", "experiment=digits_cnn"])) == "digits_cnn"
+
+
+def test_a_study_is_written_whole(project: Path) -> None:
+    study = Study("s", project / "studies" / "s", {"config": {}, "tuner": {}}, ("val_loss", "min"))
+    study.save()
+    assert find_study("s") == study
+    (study.folder / "study.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        find_study("s")
