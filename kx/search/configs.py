@@ -15,6 +15,9 @@ from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.space import Parameter
 from kx.search.values import word
 
+# What a trial's command line tells of what it has besides its values: the numbers depend on it.
+_TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode")
+
 
 class Trials:
     """Composes the configs of a search's trials.
@@ -74,11 +77,12 @@ class Trials:
                 OmegaConf.update(config, path, value, merge=False)
         config.tuner = {}
         OmegaConf.set_struct(config, True)
-        words = [word(path, value) for path, value in values.items()]
+        told = {k: v for k, v in extra.items() if k in _TOLD and k not in values}
+        told = {k: v for k, v in told.items() if OmegaConf.select(template.config, k) != v}
+        words = [word(path, value) for path, value in {**values, **told}.items()]
+        base = self._base_words({**values, **told})
         choices = {k: v for k, v in template.choices.items() if k.partition("/")[0] != "tuner"}
-        return replace(
-            template, config=config, overrides=[*self._base_words(values), *words], choices=choices
-        )
+        return replace(template, config=config, overrides=[*base, *words], choices=choices)
 
     def _template(self, groups: Mapping[str, Any]) -> Composed:
         """Returns the config of chosen options, composed once."""

@@ -66,7 +66,12 @@ def as_optuna(study: Study, parameters: list[Parameter]) -> Any:
         direction="maximize" if maximize else "minimize", study_name=study.name
     )
     distributions = {p.path: _distribution(p) for p in parameters}
-    for trial in sorted(study.scored(), key=lambda item: item.number):
+    copy.add_trial(create_trial(state=TrialState.FAIL))  # Optuna counts from 0, kx from 1
+    scored = study.scored()
+    for trial in study.trials:
+        if trial not in scored:
+            copy.add_trial(create_trial(state=TrialState.FAIL))
+            continue
         values = {path: _value(value) for path, value in trial.values.items()}
         copy.add_trial(
             create_trial(

@@ -44,8 +44,9 @@ def find_record(name: str) -> Record:
         RunNotFoundError: if no run folder of this project is that run's.
     """
     records = all_records()
-    if name == "latest" and records:
-        return records[0]
+    finished = [record for record in records if record.status != "PAUSED"]  # no trial of a search
+    if name == "latest" and finished:
+        return finished[0]
     if name == "best":
         from kx.tracking.run_list import find_run
         from kx.tracking.store import store_uri
