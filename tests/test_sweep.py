@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 import re
 import signal
@@ -20,6 +22,7 @@ import kx
 from kx.launch.jobs import Job
 from kx.launch.processes import cores_for
 from kx.launch.table import clock, ranked, seconds_left
+from kx.run import main
 from kx.tracking.records import all_records
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
@@ -34,17 +37,24 @@ def sweep(*words: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def run_sweep(*words: str) -> tuple[int, str]:
+    """Sweeps from this process, whose fork server is started only once; returns code and text."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main(["-m", *words])
+    return code, said.getvalue()
+
+
 def results(project: Path) -> list[dict[str, str]]:
     [path] = (project / "runs").glob("sweep-*/results.csv")
     return list(csv.DictReader(path.open()))
 
 
 def test_a_sweep_runs_each_job_and_tells_of_the_failed(project: Path) -> None:
-    process = sweep(
+    code, text = run_sweep(
         "model=linear,mlp,cnn", "data=wine", "epochs=3", "launcher.workers=2", *QUICK
-    )  # fmt: skip
-    text, _ = process.communicate()
-    assert process.returncode == 1, text
+    )
+    assert code == 1, text
     assert "1 of 3 jobs failed: 3" in text
     assert "model=cnn expects images" in text and "Traceback" not in text
     rows = results(project)
@@ -65,7 +75,7 @@ def test_a_sweep_runs_each_job_and_tells_of_the_failed(project: Path) -> None:
 
 def test_a_job_has_the_numbers_of_a_run_of_its_own(project: Path) -> None:
     words = ["data=wine", "epochs=3", "model.dropout=0.2", *QUICK]
-    text, _ = sweep("seed=3,4", *words).communicate()
+    _, text = run_sweep("seed=3,4", *words)
     alone = kx.train(*words, "seed=4", quiet=True)
     [row] = [row for row in results(project) if row["seed"] == "4"]
     job = kx.load_run(row["run_id"])
@@ -73,9 +83,10 @@ def test_a_job_has_the_numbers_of_a_run_of_its_own(project: Path) -> None:
 
 
 def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) -> None:
-    process = sweep("model=mlp,mpl", "data=wine", "optimizer.learning_rate=1e-3,-1", "epochz=3")
-    text, _ = process.communicate()
-    assert process.returncode == 1
+    code, text = run_sweep(
+        "model=mlp,mpl", "data=wine", "optimizer.learning_rate=1e-3,-1", "epochz=3"
+    )
+    assert code == 1
     for said in ("'mpl'", "greater than 0", "epochz"):
         assert said in text
     assert not (project / "runs").exists() and "Traceback" not in text
@@ -91,9 +102,8 @@ def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) ->
     ],
 )
 def test_other_launchers_are_refused_with_our_way(project: Path, word: str, said: str) -> None:
-    process = sweep("model=mlp,linear", "data=wine", word)
-    text, _ = process.communicate()
-    assert process.returncode == 1 and said in text and "Traceback" not in text
+    code, text = run_sweep("model=mlp,linear", "data=wine", word)
+    assert code == 1 and said in text and "Traceback" not in text
 
 
 def wait_for(text: str, process: subprocess.Popen[str]) -> str:
@@ -184,12 +194,11 @@ def test_a_job_that_hangs_is_ended_and_the_others_go_on(project: Path) -> None:
         "        super().__init__()\n        self.seconds = seconds\n\n"
         "    def on_epoch_end(self, epoch, logs=None):\n        time.sleep(self.seconds)\n"
     )
-    process = sweep(
+    code, text = run_sweep(
         "+callbacks.slow.seconds=0.0,600.0", "+callbacks.slow._target_=slow.Slow", "data=wine",
         "epochs=2", "launcher.timeout_minutes=0.3", *QUICK,
     )  # fmt: skip
-    text, _ = process.communicate(timeout=240)
-    assert process.returncode == 1
+    assert code == 1
     assert "stopped after 0.3 minutes" in text
     assert [row["state"] for row in results(project)] == ["FINISHED", "FAILED"]
 
@@ -247,8 +256,7 @@ def test_a_job_that_the_kernel_kills_for_memory_harms_no_other(
 ) -> None:
     (project / "hungry.py").write_text(HUNGRY)
     words = ["+callbacks.hungry._target_=hungry.Hungry", "data=wine", "epochs=2", *QUICK]
-    process = sweep(f"+callbacks.hungry.group={memory_group},''", *words)
-    text, _ = process.communicate()
+    _, text = run_sweep(f"+callbacks.hungry.group={memory_group},''", *words)
     assert "killed (SIGKILL)" in text and "1 of 2 jobs failed: 1" in text
     [failed] = [row for row in results(project) if row["state"] == "FAILED"]
     assert MlflowClient(store_uri()).get_run(failed["run_id"]).info.status == "FAILED"
@@ -257,8 +265,7 @@ def test_a_job_that_the_kernel_kills_for_memory_harms_no_other(
 def test_a_job_without_memory_says_so_and_harms_no_other(project: Path) -> None:
     (project / "hungry.py").write_text(HUNGRY)
     words = ["+callbacks.hungry._target_=hungry.Hungry", "data=wine", "epochs=2", *QUICK]
-    process = sweep("+callbacks.hungry.group='address space',''", *words, "tracking=none")
-    text, _ = process.communicate()
+    _, text = run_sweep("+callbacks.hungry.group='address space',''", *words, "tracking=none")
     assert "Memory ran out" in text and "1 of 2 jobs failed: 1" in text
     assert "a smaller batch_size" in " ".join(text.split())
 
@@ -309,7 +316,7 @@ def test_cores_are_shared_out() -> None:
 
 
 def test_a_log_keeps_what_a_job_printed(project: Path) -> None:
-    sweep("seed=0,1", "data=wine", "epochs=2", "tracking=none", "report=none").communicate()
+    run_sweep("seed=0,1", "data=wine", "epochs=2", "tracking=none", "report=none")
     logs = sorted((project / "runs").glob("sweep-*/job-*.log"))
     assert len(logs) == 2
     assert all(re.search(r"^epoch 2/2", log.read_text(), re.MULTILINE) for log in logs)
