@@ -18,7 +18,7 @@ from hydra.core.object_type import ObjectType
 
 from kx.config import add_project_to_path, compose_all, hydra_session
 from kx.errors import ConfigError, KxError
-from kx.tracking.resume import recorded_words
+from kx.tracking.resume import is_one_run, recorded_words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,9 +60,9 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     jobs = []
     if args.overrides or not shows:  # a bare --help has nothing to check
-        words = recorded_words(args.overrides)
-        if args.multirun and words != args.overrides:
+        if args.multirun and is_one_run(args.overrides):
             raise ConfigError("resume=RUN goes on with one run. For a sweep: -m … resume=auto.")
+        words = recorded_words(args.overrides)
         jobs = compose_all(words, config_dirs, multirun=args.multirun)
     if shows:
         return _show(parser, args, config_dirs)

@@ -38,7 +38,7 @@ KINDS = {
         "callbacks.early_stopping.patience=3", "callbacks.reduce_lr_on_plateau.patience=1",
     ],
     "table": [
-        "model=mlp", "data=wine", "epochs=12", "batch_size=16", "model.dropout=0.3",
+        "model=mlp", "data=wine", "epochs=40", "batch_size=16", "model.dropout=0.3",
         "optimizer.gradient_accumulation_steps=3", "schedule=cosine", "callbacks=none",
         "data.cache=disk",
     ],
@@ -277,6 +277,14 @@ def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_run_that_was_stopped_early_is_patient_anew_when_it_is_extended(project: Path) -> None:
+    words = ["data=wine", "callbacks.early_stopping.mode=max", *QUICK]
+    run = kx.train(*words, "epochs=6", "callbacks.early_stopping.patience=2", quiet=True)
+    assert len(run.history["train/loss"]) == 3  # the first epoch is the best one
+    longer = kx.train(f"resume={run.name}", "epochs=8", quiet=True)
+    assert len(longer.history["train/loss"]) == 5
+
+
 def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path) -> None:
     words = ["data=wine", "report=none", "tracking=none"]
     elsewhere = tmp_path / "elsewhere" / "run"
@@ -284,7 +292,8 @@ def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path)
     assert [record.folder for record in all_records()] == [elsewhere]
     longer = kx.train(f"resume={run.name}", "epochs=2", quiet=True)
     assert len(longer.history["train/loss"]) == 2
-    assert Record.read(elsewhere).epochs_done == 2  # type: ignore[union-attr]
+    kx.train(f"resume={elsewhere}", "epochs=3", quiet=True)
+    assert Record.read(elsewhere).epochs_done == 3  # type: ignore[union-attr]
 
 
 def test_a_run_whose_mlflow_run_was_deleted_cannot_go_on(project: Path) -> None:

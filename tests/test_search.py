@@ -198,6 +198,9 @@ def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
         (["tuner.pruner=medain"], "one of null, median, asha"),
         (["tuner.winner=first"], "one of keep, retrain, none"),
         (["tuner=hyperband", "tuner.pruner=asha"], "stops trials by itself"),
+        (["tuner.objective=test_accuracy"], "judged on the validation split"),
+        (["tuner.study=../x"], "letters, digits"),
+        (["tuner=none", "tuner.max_trials=3"], "Choose a method beside it: tuner=random"),
         (["tuner.max_trails=3"], "Did you mean 'max_trials'"),
         (["tuner=bayesain"], "Did you mean 'bayesian'"),
         (["tuner.objective=val_f1"], "tuner.objective_mode=max"),
@@ -411,6 +414,22 @@ def test_a_grid_tries_each_combination_once_and_goes_on(project: Path) -> None:
     run_search(*words, "tuner.max_trials=9")
     study = find_study("mlp-wine")
     assert len(study.trials) == 4 == len({str(t.values) for t in study.trials})
+
+
+def test_a_grid_is_whole_where_a_key_depends_on_an_option(project: Path) -> None:
+    words = [
+        "tuner=grid", "tuner.winner=none", "model=linear", *QUICK, "epochs=1", "tracking=none",
+        "tuner.space.optimizer={type: choice, values: [adam, momentum]}",
+        "tuner.space.optimizer.momentum={type: choice, values: [0.5, 0.9]}",
+        "tuner.space.optimizer.learning_rate={type: float, min: 1e-3, max: 7e-3, step: 3e-3}",
+    ]  # fmt: skip
+    run_search(*words)
+    study = find_study("linear-wine")
+    tried = {tuple(sorted(trial.values.items())) for trial in study.trials}
+    rates = {dict(values)["optimizer.learning_rate"] for values in tried}
+    assert rates == {0.001, 0.004, 0.007}
+    assert len(tried) == len(study.trials) == 3 + 2 * 3
+    assert (study.folder / "report" / "search.html").is_file()
 
 
 def test_a_sweep_of_searches(project: Path) -> None:

@@ -99,6 +99,9 @@ def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) ->
         ("hydra/sweeper=optuna", "Use -m with"),
         ("launcher.workers=0", "at least 1"),
         ("launcher.workers=1,2", "one sweep has one launcher"),
+        ("run_dir=x", "a folder of its own"),
+        ("resume=latest", "goes on with one run"),
+        ("seed=range(0,0)", "has no job"),
     ],
 )
 def test_other_launchers_are_refused_with_our_way(project: Path, word: str, said: str) -> None:

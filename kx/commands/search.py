@@ -25,7 +25,8 @@ def show(name: str | None) -> int:
     )
     show_study(study)
     for trial in running:
-        print(f"trial {trial.number} runs: {values_text(trial.values)}")
+        what = "runs" if is_locked(study.folder) else "is to go on"
+        print(f"trial {trial.number} {what}: {values_text(trial.values)}")
     if study.winner:
         print(f"\nbest: python -m kx.run experiment={study_folder(study.name).name}_best")
     return 0
@@ -42,6 +43,7 @@ def export(name: str, path: str | None) -> int:
     if path is None:
         print(text, end="")
     else:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")
         print(f"wrote {path}")
     return 0

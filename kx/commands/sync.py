@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 
 from kx.config import project_dir
 from kx.errors import KxError
+from kx.launch.here import hidden_stderr
 from kx.tracking.provenance import redact
 from kx.tracking.records import Record, all_records, lock
 from kx.tracking.sender import Sender, waiting
@@ -24,6 +25,7 @@ def sync() -> int:
             print(f"{record.name}: is running, and sends by itself")
             continue
         try:
+            print(f"{record.name}: sending what {redact(record.uri)} lacks …", flush=True)
             code |= _send(record)
         finally:
             held.release()
@@ -35,8 +37,9 @@ def _send(record: Record) -> int:
     outbox = record.folder / "outbox"
     count = waiting(outbox)
     sender = Sender(MlflowClient(record.uri), str(record.run_id), outbox, quiet=True)
-    sender.flush(timeout_seconds=None)
-    left = sender.close()
+    with hidden_stderr():  # TensorFlow's words, where a model waits
+        sender.flush(timeout_seconds=None)
+        left = sender.close()
     if left:
         print(
             f"{record.name}: {left} of {count} requests still wait; {redact(record.uri)} says:"

@@ -27,6 +27,8 @@ def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]
         root: the whole config.
     """
     what = f"There is no key {here!r}."
+    if path == "tuner" and "_target_" not in known:
+        return f"{what} Choose a method beside it: tuner=random, grid, bayesian or hyperband."
     hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
     if "Did you mean" not in hint and path == "":
         # `learning_rate=…` for `optimizer.learning_rate=…`

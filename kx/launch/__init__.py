@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kx.config import Composed
+from kx.errors import ConfigError
 
 
 def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
@@ -14,6 +15,8 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
         jobs: the configs, checked.
         sweep: whether they are jobs of a sweep, of which each has a process of its own.
     """
+    if not jobs:
+        raise ConfigError("This sweep has no job: one of its keys has no value.")
     if any("_target_" in job.config.tuner for job in jobs):
         from kx.search.run import run_searches
 

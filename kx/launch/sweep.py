@@ -31,6 +31,7 @@ def run_sweep(composed: Sequence[Composed]) -> int:
         0 if all have finished, 130 after Ctrl-C, else 1.
     """
     settings = _settings(composed)
+    _refuse_one_folder(composed)
     name = _name(composed)
     folder = project_dir() / "runs" / name
     jobs = jobs_of(composed, folder)
@@ -93,6 +94,16 @@ def _settings(composed: Sequence[Composed]):  # type: ignore[no-untyped-def]
     if any(item.config.launcher != first for item in composed):
         raise ConfigError("launcher: one sweep has one launcher. Received several values for it.")
     return first
+
+
+def _refuse_one_folder(composed: Sequence[Composed]) -> None:
+    folders = [str(item.config.run_dir) for item in composed if item.config.run_dir]
+    if len(set(folders)) < len(folders):
+        raise ConfigError(
+            "run_dir: each job needs a folder of its own. Received:"
+            f" {', '.join(sorted(set(folders)))}. Put what differs into it:"
+            " 'run_dir=elsewhere/${seed}', or leave it out."
+        )
 
 
 def _name(composed: Sequence[Composed]) -> str:

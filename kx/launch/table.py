@@ -66,11 +66,15 @@ class Progress:
 
     def _table(self) -> Group:
         order = {RUNNING: 0, FAILED: 1, WAITING: 2}
-        shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 3), job.number))
+        shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 3), -job.number))
+        # Long overrides take several lines: what is below the screen's end is not seen.
+        width = max(20, self.console.width - 40)
+        lines = 1 + max((len(job.label) // width for job in shown), default=0)
+        rows = max(1, min(_MAX_ROWS, (self.console.height - 4) // lines))
         table = Table(box=None, pad_edge=False)
         for title in ("job", "state", "epoch", "best", "time", "overrides"):
             table.add_column(title, justify="right" if title in ("job", "best", "time") else "left")
-        for job in sorted(shown[:_MAX_ROWS], key=lambda job: job.number):
+        for job in sorted(shown[:rows], key=lambda job: job.number):
             table.add_row(
                 str(job.number),
                 job.state.lower(),
@@ -110,6 +114,16 @@ def seconds_left(jobs: Sequence[Job], workers: int) -> float | None:
     an_epoch = sum(rates) / len(rates)
     epochs = sum(job.epochs - job.epoch for job in jobs if job.state in (WAITING, RUNNING))
     return an_epoch * epochs / workers
+
+
+def number(value: float) -> str:
+    """Returns a score as text, with four decimals, or four digits where it is huge.
+
+    Example:
+    >>> number(0.98333), number(3.24e28)
+    ('0.9833', '3.24e+28')
+    """
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
 def clock(seconds: float) -> str:
@@ -155,7 +169,7 @@ def show_results(jobs: Sequence[Job], console: Console | None = None) -> None:
         table.add_column(title, no_wrap=True)
     table.add_column("overrides", overflow="fold")
     for job in ranked(jobs):
-        scores = [f"{job.metrics[n]:.4f}" if n in job.metrics else "" for n in names]
+        scores = [number(job.metrics[n]) if n in job.metrics else "" for n in names]
         words = [str(job.number), job.state.lower(), *scores, clock(job.seconds)]
         run = job.run_id[:8] if job.composed.config.tracking.enabled else job.run_name
         table.add_row(*words, run, Text(job.label))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
         if "epochs" in settings["space"]:
             text = "Hyperband chooses the epochs by itself (tuner.max_epochs)."
             mistakes.append(Mistake("tuner.space.epochs", text))
+    if str(settings["objective"] or "").startswith("test"):
+        text = "trials are judged on the validation split: val_…"
+        mistakes.append(Mistake("tuner.objective", text))
+    name = study_name(base)
+    if not re.fullmatch(r"[\w.=-]+", name) or name.startswith("."):
+        text = f"expected letters, digits and . _ = - alone. Received: {name!r}."
+        mistakes.append(Mistake("tuner.study", text))
     if str(base.config.resume) not in ("never", "auto"):
         text = "A search goes on by its study (tuner.study), not by resume=RUN."
         mistakes.append(Mistake("resume", text))

@@ -148,7 +148,7 @@ class Trials:
                     name = parameter.path.partition(".")[2]
                     place = f"tuner.space.{parameter.path}.when"
                     mistakes.append(Mistake(place, f"{key} has no key {name!r}."))
-            if having:
+            if having and (group in parameter.when or len(having) < len(chooser.candidates)):
                 parameter = replace(parameter, when={**parameter.when, group: tuple(having)})
             found.append(parameter)
         return found, mistakes

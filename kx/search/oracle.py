@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,8 +70,11 @@ class Oracle:
         # What it knows is kept in the study's file, whole or not at all.
         self._oracle.save = lambda: None
         self._oracle._save_trial = lambda trial: None
+        start = starting_values(parameters, defaults)
+        # A grid begins with what is active by these; without them, at random.
+        self._oracle.hyperparameters.values = dict(start)
         if settings["start_with_defaults"]:
-            self._begin_with(starting_values(parameters, defaults))
+            self._begin_with(start)
 
     def _begin_with(self, defaults: dict[str, Any]) -> None:
         """Lets the first random trial have the config's own values."""
@@ -91,7 +95,9 @@ class Oracle:
             KerasTuner's name for it; path to value; and what the method adds:
             `epochs` after which to stop, `goes_on_from` another trial's name.
         """
-        trial = self._oracle.create_trial(f"kx-{number}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a Gaussian process that fits badly
+            trial = self._oracle.create_trial(f"kx-{number}")
         self.exhausted = trial.status == "STOPPED"
         if trial.status != "RUNNING":
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from kx.config import Composed, plain
-from kx.errors import ConfigError, KxError
+from kx.errors import ConfigError, KxError, first_line
 from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE, Job
 from kx.launch.pool import Pool
@@ -67,7 +67,13 @@ def run_search(base: Composed) -> int:
     name = study_name(base)
     folder = study_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
-    held = lock(folder)
+    try:
+        held = lock(folder)
+    except KxError as error:
+        raise KxError(
+            f"The study {name} is being searched by another process: kx search show {name}. Wait"
+            " for it, or choose another name: tuner.study=NAME."
+        ) from error
     try:
         study, new = open_study(name, folder, base, settings, fixed)
         if not new and study.finished and not has_more(study, settings):
@@ -168,7 +174,10 @@ def _end(
 
     show_study(study)
     (study.folder / "trials.csv").write_text(as_csv(study), encoding="utf-8")
-    write_figures(study, trials.parameters, study.folder / "report")
+    try:
+        write_figures(study, trials.parameters, study.folder / "report")
+    except Exception as error:  # the figures are Optuna's; what was found is kept all the same
+        print(f"the figures could not be drawn: {first_line(error)}")
     written = None
     if study.winner:
         best = study.trial(study.winner)

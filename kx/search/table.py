@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kx.launch.jobs import Job
-from kx.launch.table import Progress, clock, wide_console
+from kx.launch.table import Progress, clock, number, wide_console
 from kx.search.study import RUNNING, Study
 
 _MAX_ROWS = 10
@@ -41,6 +41,8 @@ class SearchProgress(Progress):
         return f"trial {number}{limit}" if number else "winner:"
 
     def _summary(self) -> str:
+        if any("kx.trial" not in job.tags for job in self._jobs):
+            return "the best trial is evaluated on the test split, and saved"
         ended = [trial for trial in self._study.trials if trial.state != RUNNING]
         limit = f" of {self._max_trials}" if self._max_trials else ""
         parts = [f"{len(ended)}{limit} trials done"]
@@ -67,7 +69,7 @@ def show_study(study: Study, console: Console | None = None) -> None:
     for trial in scored[:_MAX_ROWS]:
         spread = "" if trial.spread is None else f"{trial.spread:.4f}"
         table.add_row(
-            str(trial.number), f"{trial.score:.4f}", *([spread] if several else []),
+            str(trial.number), number(trial.score or 0.0), *([spread] if several else []),
             str(max((e.epochs for e in trial.executions), default=trial.epochs)),
             clock(trial.seconds), trial.state.lower(), Text(values_text(trial.values)),
         )  # fmt: skip
@@ -108,7 +110,8 @@ def as_csv(study: Study) -> str:
     )  # fmt: skip
     for trial in study.trials:
         writer.writerow(
-            [trial.number, trial.state, trial.score, trial.spread, trial.epochs]
+            [trial.number, trial.state, trial.score, trial.spread]
+            + [max((e.epochs for e in trial.executions), default=0)]
             + [f"{trial.seconds:.1f}"]
             + [trial.values.get(path, "") for path in paths]
             + [trial.goes_on_from or "", " ".join(e.run_id for e in trial.executions)]

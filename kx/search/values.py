@@ -109,9 +109,17 @@ def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[s
         elif parameter.kind == "int":
             value = int(value)
         elif parameter.kind == "float":
-            value = float(value)
+            value = _on_step(parameter, float(value))
         found[parameter.path] = value
     return found
+
+
+def _on_step(parameter: Parameter, value: float) -> float:
+    """Returns a number without what the adding of steps left of rounding errors."""
+    if parameter.step and parameter.sampling == "linear":
+        steps = round((value - parameter.min) / parameter.step)
+        value = float(f"{parameter.min + steps * parameter.step:.12g}")
+    return min(max(value, parameter.min), parameter.max)
 
 
 def word(path: str, value: Any) -> str:

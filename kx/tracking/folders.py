@@ -80,6 +80,8 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
         raise KxError(
             f"The run's folder cannot be made: {error}. Choose another: run_dir=FOLDER."
         ) from error
+    if folder.resumed:
+        print(f"{folder.name} goes on after epoch {folder.record.epochs_done}")
     job.config.run_dir = str(folder.path)
     shutil.rmtree(folder.path / "cache", ignore_errors=True)  # half-filled, after a kill
     try:
@@ -138,7 +140,6 @@ def _resumed(job: Composed) -> RunFolder | None:
     if record.uri is not None:  # else it was not tracked, and begins to be now
         before.run_id, before.uri = record.run_id, record.uri
     folder = RunFolder(before, resumed=True)
-    print(f"{record.name} goes on after epoch {record.epochs_done}")
     return folder
 
 

@@ -26,6 +26,8 @@ from kx.tracking.tracker import Tracker
 # MLflow reports each step of its own at INFO: a run of seconds would drown in it.
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry; kx says it once
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 _FOLDER_TAG = "kx.run_dir"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kx.config import Composed, resolved
@@ -25,10 +26,10 @@ def recorded_words(words: Sequence[str]) -> list[str]:
     Raises:
         RunNotFoundError: if there is no such run.
     """
-    chosen = [word.partition("=")[2] for word in words if word.startswith("resume=")]
-    if not chosen or chosen[-1].strip("'\"") in _WORDS:
+    name = _chosen(words)
+    if name in _WORDS:
         return list(words)
-    record = find_record(chosen[-1].strip("'\""))
+    record = find_record(name)
     began = [
         word
         for word in record.overrides
@@ -37,12 +38,25 @@ def recorded_words(words: Sequence[str]) -> list[str]:
     return [*(word for word in began if word not in words), *words]
 
 
+def is_one_run(words: Sequence[str]) -> bool:
+    """Says whether words go on with one run, by its name (`resume=RUN`)."""
+    return not set(_chosen(words).split(",")) <= set(_WORDS)
+
+
+def _chosen(words: Sequence[str]) -> str:
+    chosen = [word.partition("=")[2] for word in words if word.startswith("resume=")]
+    return chosen[-1].strip("'\"") if chosen else "never"
+
+
 def find_record(name: str) -> Record:
-    """Returns the record of a RUN: a run id, a unique prefix of one, a run name, `latest`, `best`.
+    """Returns the record of a RUN: a run id, the start of one, a name, `latest`, `best`, a folder.
 
     Raises:
         RunNotFoundError: if no run folder of this project is that run's.
     """
+    there = Record.read(Path(name).expanduser().absolute()) if "/" in name else None
+    if there is not None:
+        return there
     records = all_records()
     finished = [record for record in records if record.status != "PAUSED"]  # no trial of a search
     if name == "latest" and finished:
