@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import family_overrides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -21,7 +22,7 @@ from mlflow import MlflowClient
 import kx
 from kx.cli import main as kx_main
 from kx.config import CONF_DIR, compose, plain
-from kx.errors import ConfigError, RunNotFoundError
+from kx.errors import ConfigError
 from kx.run import main
 from kx.search.configs import Trials
 from kx.search.pruner import goes_on
@@ -268,6 +269,10 @@ def test_a_search_ends_with_its_best_model(project: Path) -> None:
     assert again.history["val/loss"] == winner.history["val/loss"]
     job = compose(["experiment=mlp-wine_best", "tracking=none"])
     assert job.config.tuner == {} and identity(job)
+    # Extended without a better trial, the winner stays as it is.
+    more = run_search("tuner=bayesian", "tuner.max_trials=5", *SPACE, *QUICK)
+    longer = find_study("mlp-wine")
+    assert longer.finished and len(longer.trials) == 5, more
     page = (study.folder / "report" / "search.html").read_text()
     assert "Plotly.newPlot" in page and 'src="http' not in page  # needs no network
 
@@ -308,23 +313,17 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def trials_begun() -> int:
-    try:
-        return len(find_study("k").trials)
-    except (RunNotFoundError, ConfigError):
-        return 0
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
     project: Path, how: signal.Signals
 ) -> None:
     words = ["tuner=random", "tuner.max_trials=3", "tuner.winner=none", *SPACE, *QUICK]
+    words += ["epochs=40", "callbacks=none"]
     run_search(*words, "tuner.study=straight")
     straight = find_study("straight")
-    process = search(*words, "tuner.study=k", "epochs=3")
-    wait_until(lambda: trials_begun() >= 2)
-    time.sleep(0.7)
+    process = search(*words, "tuner.study=k")
+    second = project / "studies" / "k" / "trials" / "0002"
+    wait_until(lambda: (second / "state" / "epoch-000002.npz").is_file())
     os.kill(process.pid, how)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how), text
@@ -338,7 +337,7 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
     client = MlflowClient(store_uri())
     for run in runs:
         steps = [p.step for p in client.get_metric_history(run.info.run_id, "val/loss")]
-        assert steps == [1, 2, 3]
+        assert steps == list(range(1, 41))
 
 
 def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> None:
@@ -352,6 +351,9 @@ def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> N
         earlier = study.trial(trial.goes_on_from or 0)
         assert trial.values == earlier.values and trial.epochs > earlier.epochs
         assert trial.executions[0].run_id == earlier.executions[0].run_id
+    # The winner's weights are those that were judged.
+    winner = kx.load_run("latest")
+    assert winner.metrics["best/val_accuracy"] == study.trial(study.winner or 0).score
     # As if the longest had been trained in one go.
     longest = max(promoted, key=lambda t: t.epochs)
     assert longest.epochs == 4
@@ -393,6 +395,39 @@ def test_a_failure_is_tried_again_as_often_as_asked(project: Path) -> None:
     study = find_study("mlp-wine")
     assert [t.state for t in study.trials] == [COMPLETED] * 2
     assert [t.tries for t in study.trials] == [1, 0]
+
+
+def test_a_search_gives_up_after_failures_in_a_row_and_goes_on_when_they_are_mended(
+    project: Path,
+) -> None:
+    code = "import keras\n\n\nclass Now(keras.callbacks.Callback):\n    pass\n"
+    fails = "\n    def on_train_begin(self, logs=None):\n        raise ValueError('not now')\n"
+    (project / "now.py").write_text(code + fails)
+    words = ["tuner=random", "tuner.max_trials=4", "tuner.max_consecutive_failed_trials=2"]
+    words += ["tuner.winner=none", "+callbacks.now._target_=now.Now", *SPACE, *QUICK]
+    with pytest.raises(AssertionError, match="All 2 trials failed.*not now"):
+        run_search(*words)
+    (project / "now.py").write_text(code)
+    run_search(*words)
+    states = [trial.state for trial in find_study("mlp-wine").trials]
+    assert states == [FAILED, FAILED, COMPLETED, COMPLETED]
+
+
+def test_a_search_over_texts_ends_with_an_experiment(project: Path, texts: Path) -> None:
+    """Its data has a key without a default."""
+    words = [*family_overrides("text", texts), "tuner.study=t", "tuner.max_trials=1"]
+    text = run_search("tuner=random", *words, *QUICK[2:])
+    assert "experiment=t_best" in text
+    job = compose(["experiment=t_best"])
+    assert job.config.data.path == str(texts) and job.choices["model"] == "lstm"
+
+
+def test_an_ordinary_run_leaves_the_trials_of_a_search_alone(project: Path) -> None:
+    run_search("tuner=random", "tuner.max_trials=1", "tuner.winner=none", *SPACE, *QUICK)
+    [trial] = find_study("mlp-wine").trials
+    same = [word(path, value) for path, value in trial.values.items()]
+    run = kx.train(*QUICK, *same, "resume=auto", quiet=True)
+    assert run.id != trial.executions[0].run_id
 
 
 def test_executions_have_seeds_of_their_own(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from kx.errors import ConfigError, Mistake
 from kx.search.configs import Trials, unknown_space
 from kx.search.space import flat, read_space
 from kx.search.study import FILE, Study, remove
+from kx.tracking.provenance import redact
 
 # Of `tuner`, what may change while a study goes on: how much, and what is done with it.
 _MAY_CHANGE = ("max_trials", "max_hours", "iterations", "workers", "winner", "overwrite", "study")
@@ -33,7 +35,7 @@ def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, dict[str,
     if mistakes or wrong:
         raise ConfigError([*mistakes, *wrong])
     trials = Trials(base, parameters)
-    config = resolved(base.config)
+    config = redact(resolved(base.config))
     for key in ("tuner", "tracking", "launcher", "resume", "run_dir", "report"):
         config.pop(key, None)
     method = {k: v for k, v in settings.items() if k not in (*_MAY_CHANGE, "space")}
@@ -125,6 +127,13 @@ def open_study(
 
 def has_more(study: Study, settings: dict[str, Any]) -> bool:
     """Says whether a finished study is now to have more trials than it was."""
-    asked = {key: settings.get(key) for key in ("max_trials", "iterations", "max_hours")}
     had = study.oracle.get("limits", {})
-    return any((value or 0) > (had.get(key) or 0) for key, value in asked.items())
+    longer = any(
+        _or_endless(settings.get(key)) > _or_endless(had.get(key))
+        for key in ("max_trials", "iterations", "max_hours")
+    )
+    return longer or settings["winner"] not in ("none", study.winner_is)
+
+
+def _or_endless(limit: float | None) -> float:
+    return math.inf if limit is None else limit

@@ -70,6 +70,8 @@ class Oracle:
         # What it knows is kept in the study's file, whole or not at all.
         self._oracle.save = lambda: None
         self._oracle._save_trial = lambda trial: None
+        # It counts those of earlier sessions, too, and raises with its lock held: `Search` counts.
+        self._oracle._check_consecutive_failures = lambda: None
         start = starting_values(parameters, defaults)
         # A grid begins with what is active by these; without them, at random.
         self._oracle.hyperparameters.values = dict(start)
@@ -118,9 +120,6 @@ class Oracle:
             key: KerasTuner's name for it.
             score: None if it failed.
             error: why.
-
-        Raises:
-            RuntimeError: after too many failures in a row.
         """
         trial = self._oracle.trials[key]
         if score is None:
@@ -128,11 +127,8 @@ class Oracle:
         else:
             trial.status = "COMPLETED"
             self._oracle.update_trial(key, {self._oracle.objective.name: score})
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it tells of retries
-                self._oracle.end_trial(trial)
-        finally:
-            _release(self._oracle)
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of retries
+            self._oracle.end_trial(trial)
         again = key in self._oracle._retry_queue
         if again:  # it is tried at once, by the same name
             self._oracle._retry_queue.remove(key)
@@ -162,6 +158,9 @@ class Oracle:
         self._oracle.set_state(dict(state["oracle"]))
         for name, value in limits.items():  # which may be larger now
             setattr(self._oracle, name, value)
+        if hasattr(self._oracle, "_current_iteration"):  # with fewer, Hyperband never ends
+            least = self._oracle._current_iteration + 1
+            self._oracle.hyperband_iterations = max(self._oracle.hyperband_iterations, least)
         if hasattr(self._oracle, "_ordered_ids"):  # a grid, whose place KerasTuner forgets
 
             def compare(a: str, b: str) -> int:
@@ -175,12 +174,3 @@ class Oracle:
 
     def _values_of(self, key: str) -> dict[str, Any]:
         return self._oracle.trials[key].hyperparameters.values
-
-
-def _release(oracle: Any) -> None:
-    """Lets go of an oracle's lock, which KerasTuner keeps after an exception."""
-    from keras_tuner.src.engine.oracle import LOCKS, THREADS
-
-    if LOCKS[oracle].locked():
-        THREADS[oracle] = None
-        LOCKS[oracle].release()

@@ -16,9 +16,9 @@ def goes_on(
     """Says whether a trial is to go on after an epoch.
 
     Args:
-        pruner: `"median"` (Golovin et al. 2017, "Google Vizier", section 3.2.2: stop
-            if the best so far is worse than the median of the others' at that
-            epoch), `"asha"` (Li et al. 2020, "A System for Massively Parallel
+        pruner: `"median"` (after Golovin et al. 2017, "Google Vizier", section 3.2.2:
+            stop if the best so far is worse than the median of the others' best at
+            that epoch), `"asha"` (Li et al. 2020, "A System for Massively Parallel
             Hyperparameter Tuning", section 3, stopping variant: at epochs 3, 9, 27 …
             only the best third goes on) or None.
         curve: the objective after each epoch so far.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from hydra.errors import HydraException
 
 from kx.config import Composed, plain
 from kx.errors import ConfigError, KxError, first_line
 from kx.launch.here import hidden_stderr, quiet_log_level
-from kx.launch.jobs import DONE, Job
+from kx.launch.jobs import DONE, FINISHED, Job
 from kx.launch.pool import Pool
 from kx.launch.processes import start_server
 from kx.launch.signals import noting_stop
@@ -45,7 +47,18 @@ def run_searches(bases: Sequence[Composed]) -> int:
         )
     if not all("_target_" in base.config.tuner for base in bases):
         raise ConfigError("tuner: some of these jobs are searches, others are not.")
-    return max(run_search(base) for base in bases)
+    codes = []
+    for base in bases:
+        try:
+            codes.append(run_search(base))
+        except KxError as error:
+            if len(bases) == 1:
+                raise
+            print(f"kx: {error}", file=sys.stderr)
+            codes.append(1)
+        if codes[-1] == 130:
+            break
+    return max(codes)
 
 
 def run_search(base: Composed) -> int:
@@ -118,15 +131,18 @@ def _search(
     progress = SearchProgress(search.jobs, settings["workers"], study, settings)
     pool = Pool(settings["workers"], base.config.launcher.timeout_minutes, progress)
     with noting_stop() as stop:
+        search.stop = stop
         pool.run(search, stop)
-        study.finished = search.finished(stop)
-        best = next(iter(study.scored()), None)
+        best = study.best()
+        study.finished = search.finished(stop) and best is not None
         if study.finished and best and settings["winner"] != "none":
             winner = finish_winner(base, settings, study, trials, best, group)
-            Pool(1, None, SearchProgress([winner], 1, study, settings)).run(_One(winner), stop)
+            if winner.state not in DONE:
+                Pool(1, None, SearchProgress([winner], 1, study, settings)).run(_One(winner), stop)
             search.jobs.append(winner)
             study.finished = winner.state in DONE
     study.winner = best.number if study.finished and best else None
+    study.winner_is = settings["winner"] if study.finished else ""
     study.save()
     return _end(base, study, trials, search, group, stopped=stop.asked)
 
@@ -181,16 +197,19 @@ def _end(
     written = None
     if study.winner:
         best = study.trial(study.winner)
-        written = experiment_file(study, winning_config(base, study, trials, best))
+        try:
+            written = experiment_file(study, winning_config(base, study, trials, best))
+        except (KxError, HydraException, OSError) as error:
+            print(f"the best config could not be written as an experiment: {error}")
     if group:
         status = "FINISHED" if study.finished else "KILLED" if stopped else "FAILED"
         group.close(search.jobs, status, lambda folder: _fill(study, folder))
         winner = search.jobs[-1] if search.jobs else None
-        if winner and winner.state in DONE and winner.tags.get("kx.kind") == "winner":
+        if winner and winner.state == FINISHED and winner.tags.get("kx.kind") == "winner":
             register(study, group, winner.run_id)
     print(f"\nstudy {study.name}: {clock(study.seconds)}, {_short(study.folder)}")
     if stopped:
-        print("stopped; the same command goes on")
+        print("stopped; the same command goes on (without tuner.overwrite)")
         return 130
     errors = [trial.error for trial in study.trials if trial.error]
     if not study.scored():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -41,13 +42,14 @@ class Search:
     ) -> None:
         self.jobs: list[Job] = []
         self.gave_up = ""  # why, after too many failures in a row
+        self.stop = Stop()
         self._base, self._settings, self._study = base, settings, study
         self._trials, self._oracle, self._tags = trials, oracle, tags
         self._begun = time.monotonic()
         self._before = study.seconds
         self._parts: dict[int, tuple[Trial, Execution]] = {}  # by the job's number
         self._waiting: list[Job] = []
-        self._pruned: set[int] = set()
+        self._failures = 0  # in a row
         for trial in study.trials:
             if trial.state == RUNNING:  # of a search that was stopped
                 self._queue(trial)
@@ -71,12 +73,15 @@ class Search:
         execution.curve = list(job.curve)
         if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
             return True
-        self._pruned.add(trial.number)
+        execution.pruned, execution.epochs = True, job.epoch
+        self._save()  # else a search that is killed now would ask again, later
         return False
 
     def ended(self, job: Job) -> None:
         """Notes how a training ended; with the last one of a trial, the trial ends."""
         trial, execution = self._parts[job.number]
+        if trial.state != RUNNING:  # another of its trainings has failed for good
+            return
         execution.seconds += job.seconds
         execution.run_id, execution.epochs = job.run_id, job.epoch
         execution.curve = list(job.curve)
@@ -84,8 +89,10 @@ class Search:
             execution.score, execution.done = job.score, True
             if all(item.done for item in trial.executions):
                 self._complete(trial)
-        elif job.state == FAILED and trial.state == RUNNING:
-            self._fail(trial, job.error)
+        elif job.state == FAILED:
+            self._fail(trial, job.error, [execution])
+        elif not self.stop.asked:  # somebody else stopped it
+            self._waiting.append(self._job(trial, execution, trial.executions.index(execution)))
         self._save()  # else it was stopped, and goes on where it was
 
     # --- trials
@@ -136,7 +143,8 @@ class Search:
         words += [f"seed={composed.config.seed}"] * several
         log = self._study.folder / "logs" / f"trial-{trial.number:04d}-{index + 1}.log"
         tags = {**self._tags, "kx.kind": "trial", "kx.trial": str(trial.number)}
-        options = {"evaluate": False, "stop_after": trial.epochs}
+        epochs = execution.epochs if execution.pruned else trial.epochs
+        options = {"evaluate": False, "stop_after": epochs}
         asks = bool(self._settings["pruner"])
         job = Job(len(self.jobs) + 1, composed, words, log, tags, options, asks)
         self.jobs.append(job)
@@ -149,33 +157,32 @@ class Search:
 
     def _complete(self, trial: Trial) -> None:
         scores = [e.score for e in trial.executions]
-        if any(score is None for score in scores):
-            name = self._study.objective[0]
-            self._fail(trial, f"There is no {name} in what was trained.")
+        bad = [e for e in trial.executions if e.score is None or not math.isfinite(e.score)]
+        if bad:
+            self._fail(trial, f"{self._study.objective[0]} is {bad[0].score}.", bad)
             return
         trial.score = statistics.fmean(scores)  # type: ignore[type-var, arg-type]
-        trial.state = PRUNED if trial.number in self._pruned else COMPLETED
-        self._tell(trial, trial.score)
+        trial.state = PRUNED if any(e.pruned for e in trial.executions) else COMPLETED
+        self._failures = 0
+        self._oracle.tell(trial.key, trial.score)
 
-    def _fail(self, trial: Trial, error: str) -> None:
+    def _fail(self, trial: Trial, error: str, executions: list[Execution]) -> None:
+        """Lets what failed be tried again, as often as asked, or ends the trial."""
         trial.error, trial.tries = error, trial.tries + 1
-        self._waiting = [j for j in self._waiting if self._parts[j.number][0] is not trial]
-        if self._tell(trial, None):
-            for execution in trial.executions:
+        if self._oracle.tell(trial.key, None, trial.error):
+            for execution in executions:
                 execution.done = False
-            self._queue(trial)
+                index = trial.executions.index(execution)
+                self._waiting.append(self._job(trial, execution, index))
         else:
+            self._waiting = [j for j in self._waiting if self._parts[j.number][0] is not trial]
             trial.state = TRIAL_FAILED
-
-    def _tell(self, trial: Trial, score: float | None) -> bool:
-        try:
-            return self._oracle.tell(trial.key, score, trial.error)
-        except RuntimeError as error:
-            limit = self._settings["max_consecutive_failed_trials"]
-            self.gave_up = f"{limit} trials failed in a row, the last one with: {trial.error}"
-            if "consecutive" not in str(error):
-                self.gave_up = str(error)
-            return False
+            trial.score = None
+            self._failures += 1
+            if self._failures >= self._settings["max_consecutive_failed_trials"]:
+                self.gave_up = (
+                    f"{self._failures} trials failed in a row, the last one with: {error}"
+                )
 
     def _save(self) -> None:
         self._study.oracle = self._oracle.state()

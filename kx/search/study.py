@@ -32,6 +32,8 @@ class Execution:
         seconds: that it took.
         run_id: of the tracking store.
         done: whether it has ended.
+        pruned: whether it was stopped by its curve.
+        curve: the objective after each epoch.
     """
 
     folder: str
@@ -40,6 +42,7 @@ class Execution:
     seconds: float = 0.0
     run_id: str = ""
     done: bool = False
+    pruned: bool = False
     curve: list[float] = field(default_factory=list)
 
 
@@ -100,9 +103,9 @@ class Study:
         seconds: that the search has taken, all its sessions together.
         finished: whether the search has come to its end.
         winner: number of the best trial, once that is finished.
+        winner_is: what became of it: `"keep"`, `"retrain"` or `"none"`.
         started: seconds since 1970.
         run_id: of the tracking store's run that groups the trials.
-        uri: of the tracking store.
     """
 
     name: str
@@ -114,9 +117,9 @@ class Study:
     seconds: float = 0.0
     finished: bool = False
     winner: int | None = None
+    winner_is: str = ""
     started: float = field(default_factory=time.time)
     run_id: str = ""
-    uri: str | None = None
 
     def save(self) -> None:
         """Writes the study, whole or not at all."""
@@ -162,6 +165,14 @@ class Study:
         sign = -1 if self.objective[1] == "max" else 1
         scored = [t for t in self.trials if t.state in SCORED and t.score is not None]
         return sorted(scored, key=lambda t: (sign * t.score, -t.epochs, t.number))  # type: ignore[operator]
+
+    def best(self) -> Trial | None:
+        """Returns the best trial whose weights are still there, or None.
+
+        Those of one that Hyperband promoted are the later trial's now.
+        """
+        gone = {trial.goes_on_from for trial in self.trials}
+        return next((trial for trial in self.scored() if trial.number not in gone), None)
 
     def trial(self, number: int) -> Trial:
         """Returns a trial by its number."""

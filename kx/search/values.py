@@ -42,9 +42,7 @@ def starting_values(parameters: Sequence[Parameter], defaults: Mapping[str, Any]
             continue
         value = defaults.get(parameter.path)
         if not parameter.admits(value):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            above = number and parameter.kind in ("float", "int") and value > parameter.min  # type: ignore[operator]
-            value = parameter.max if above and value > parameter.max else parameter.candidates[0]  # type: ignore[operator]
+            value = _nearest(parameter, value)
         found[parameter.path] = value
     by_path = {parameter.path: parameter for parameter in parameters}
     return {path: encode(by_path[path], value) for path, value in found.items()}
@@ -90,6 +88,17 @@ def encode(parameter: Parameter, value: Any) -> Any:
     if parameter.kind != "choice" or _is_numeric(parameter):
         return value
     return [json.dumps(v) for v in parameter.values].index(json.dumps(value))
+
+
+def _nearest(parameter: Parameter, value: Any) -> Any:
+    """Returns the value of a range that is nearest to a number; else the first candidate."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or parameter.kind not in ("float", "int"):
+        return parameter.candidates[0]
+    near = min(max(value, parameter.min), parameter.max)
+    if parameter.sampling == "linear":
+        near = _on_step(parameter, near)
+    return round(near) if parameter.kind == "int" else near
 
 
 def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.types import RunMode
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from omegaconf import OmegaConf
 
-from kx.config import Composed, compose, plain, project_dir
+from kx.config import Composed, hydra_session, plain, project_dir
+from kx.config.places import choice_text
 from kx.launch.group import Group
-from kx.launch.jobs import Job
+from kx.launch.jobs import KEPT, Job
 from kx.search.configs import Trials
 from kx.search.search import extras
 from kx.search.study import Study, Trial, study_folder
+from kx.tracking.provenance import redact
+from kx.tracking.records import finished_record
 
 _NOT_THE_RUNS = ("tuner", "tracking", "launcher", "resume", "run_dir", "init_from")
 
@@ -61,10 +66,15 @@ def finish_winner(
     log = study.folder / "logs" / "winner.log"
     options: dict[str, Any] = {"stop_after": execution.epochs or best.epochs}
     if settings["winner"] == "retrain":
-        composed.config.run_dir = str(study.folder / "winner")
+        composed.config.run_dir = str(study.folder / f"winner-{best.number:04d}")
         composed.config.tracking.run_name = f"{study.name}-winner"
         options = {}
-    return Job(1, composed, [f"trial {best.number}"], log, tags, options)
+    job = Job(1, composed, [f"trial {best.number}"], log, tags, options)
+    done = finished_record(composed)
+    if done is not None:  # of a study that was extended, and has found nothing better
+        job.run_name, job.run_id = done.name, done.run_id or ""
+        job.end(KEPT, metrics=done.metrics)
+    return job
 
 
 def _best_execution(study: Study, best: Trial) -> tuple[int, Any]:
@@ -84,18 +94,20 @@ def experiment_file(study: Study, composed: Composed) -> Path:
         The file: `python -m kx.run experiment=…` runs it.
     """
     best = study.trial(study.winner or 1)
-    ours = {k: v for k, v in composed.choices.items() if k not in ("experiment", "tuner")}
-    ours = {k: v for k, v in ours.items() if "/" not in k}
+    ours = {
+        group: choice
+        for group, choice in composed.choices.items()
+        if group not in ("experiment", "tuner") and "/" not in group
+    }
     chosen: dict[str, str] = {}
-    plain_choices = compose([]).choices
-    while differ := {k: v for k, v in ours.items() if plain_choices.get(k) != v}:
+    without, choices = _composed([], composed.config_dirs)
+    while differ := {k: v for k, v in ours.items() if choices.get(k) != v}:
         if differ.keys() <= chosen.keys():
             break  # an option that was chosen together with others: the values below say it
         chosen |= differ
-        plain_composed = compose([f"{group}={choice}" for group, choice in chosen.items()])
-        plain_choices = plain_composed.choices
-    without = plain(compose([f"{g}={c}" for g, c in chosen.items()]).config)
-    values = _delta(without, plain(composed.config))
+        words = [f"{group}={choice}" for group, choice in chosen.items()]
+        without, choices = _composed(words, composed.config_dirs)
+    values = _delta(without, redact(plain(composed.config)))
     for key in _NOT_THE_RUNS:
         values.pop(key, None)
     overrides = [{f"override /{group}": _choice(choice)} for group, choice in chosen.items()]
@@ -112,6 +124,18 @@ def experiment_file(study: Study, composed: Composed) -> Path:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     path.write_text(head + text, encoding="utf-8")
     return path
+
+
+def _composed(
+    words: Sequence[str], config_dirs: Sequence[str | Path]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns what options have, whether or not all their keys have a value, and the options."""
+    with hydra_session(config_dirs) as hydra:
+        config = hydra.config_loader.load_configuration("run", list(words), RunMode.RUN)
+    choices = plain(config.hydra.runtime.choices)
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return plain(config), {k: choice_text(v) for k, v in choices.items() if v}
 
 
 def _name(study: Study) -> str:

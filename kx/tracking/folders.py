@@ -14,6 +14,8 @@ from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.tracking.records import Record, is_locked, lock, point_to, same_config
 
+_WAIT_SECONDS = 20.0
+
 
 @dataclass
 class RunFolder:
@@ -75,7 +77,8 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
     given = job.config.run_dir
     try:
         folder = _resumed(job) or _new(job)
-        held = lock(folder.path)
+        # What was killed just now may be ending still.
+        held = lock(folder.path, _WAIT_SECONDS if job.config.resume == "auto" else 0.0)
     except OSError as error:
         raise KxError(
             f"The run's folder cannot be made: {error}. Choose another: run_dir=FOLDER."
@@ -116,8 +119,7 @@ def _resumed(job: Composed) -> RunFolder | None:
     """Returns the folder of the run to go on with, or None where a new one is to be begun."""
     resume = job.config.resume
     if resume in ("auto", "never"):
-        ended = ("FINISHED",) if job.config.run_dir else ("FINISHED", "PAUSED")
-        unfinished = [r for r in same_config(job) if r.status not in ended]
+        unfinished = [r for r in same_config(job) if r.status != "FINISHED"]
         if not unfinished:
             return None
         if resume == "never":

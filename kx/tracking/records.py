@@ -179,7 +179,12 @@ def same_config(job: Composed) -> list[Record]:
     if given:
         record = Record.read(Path(given).expanduser().absolute())
         return [record] if record and record.identity == wanted else []
-    return [record for record in all_records() if record.identity == wanted]
+    return [r for r in all_records() if r.identity == wanted and not is_trial(r)]
+
+
+def is_trial(record: Record) -> bool:
+    """Says whether a run belongs to a search, which alone goes on with it."""
+    return project_dir() / "studies" in record.folder.parents
 
 
 def finished_record(job: Composed) -> Record | None:
@@ -188,13 +193,17 @@ def finished_record(job: Composed) -> Record | None:
     return same[0] if same and same[0].status == "FINISHED" else None
 
 
-def lock(folder: Path) -> FileLock:
+def lock(folder: Path, wait_seconds: float = 0.0) -> FileLock:
     """Returns the lock of a run's folder, taken. It is free again when its process ends.
+
+    Args:
+        folder: of the run.
+        wait_seconds: for the lock to become free.
 
     Raises:
         KxError: if another process has it.
     """
-    taken = FileLock(folder / _LOCK, timeout=0)
+    taken = FileLock(folder / _LOCK, timeout=wait_seconds)
     try:
         taken.acquire()
     except Timeout as error:

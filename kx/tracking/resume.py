@@ -10,7 +10,7 @@ from typing import Any
 from kx.config import Composed, resolved
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
 from kx.tracking.provenance import REDACTED, redact
-from kx.tracking.records import Record, all_records
+from kx.tracking.records import Record, all_records, is_trial
 
 _WORDS = ("auto", "never")
 # What a run that goes on may have otherwise than it began.
@@ -58,9 +58,9 @@ def find_record(name: str) -> Record:
     if there is not None:
         return there
     records = all_records()
-    finished = [record for record in records if record.status != "PAUSED"]  # no trial of a search
-    if name == "latest" and finished:
-        return finished[0]
+    own = [record for record in records if record.status == "FINISHED" or not is_trial(record)]
+    if name == "latest" and own:
+        return own[0]
     if name == "best":
         from kx.tracking.run_list import find_run
         from kx.tracking.store import store_uri
