@@ -17,7 +17,15 @@ SHARED_DATA = Path(os.environ.get("KX_SHARED_DATA", REPOSITORY.parent / "shared"
 
 
 # Two workers share the files out, in this order: the longest first.
-LONGEST = ("test_readme", "test_sweep", "test_resume", "test_cli", "test_train", "test_sender")
+LONGEST = (
+    "test_readme",
+    "test_search",
+    "test_sweep",
+    "test_resume",
+    "test_cli",
+    "test_train",
+    "test_sender",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

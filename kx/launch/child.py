@@ -21,7 +21,7 @@ from kx.config import Composed, add_project_to_path
 from kx.errors import KxError
 from kx.launch.signals import stoppable
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 15.0
 
 
 @dataclass
