@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 
 import kx
 from kx.cli import main
@@ -99,6 +100,23 @@ def test_sync_sends_what_a_store_missed_to_the_end(
     assert kept.predict(rows)[0]["label"] == run.predict(rows)[0]["label"]  # the model, too
     assert main(["sync"]) == 0
     assert "nothing waits" in capsys.readouterr().out
+
+
+def test_two_runs_that_log_the_same_data_first_get_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true, calls = MlflowClient.log_inputs, []
+
+    def once_in_the_way(self, run_id, datasets):  # type: ignore[no-untyped-def]
+        calls.append(run_id)
+        if len(calls) == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets.digest")
+        return true(self, run_id, datasets)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", once_in_the_way)
+    run = kx.train(*QUICK, "epochs=1", quiet=True)
+    stored = MlflowClient(run.uri).get_run(run.id)
+    assert len(calls) == 2 and len(stored.inputs.dataset_inputs) == 3
 
 
 def test_the_order_of_what_is_sent_is_kept(tmp_path: Path) -> None:

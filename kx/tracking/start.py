@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 from kx.config import Composed, project_dir, resolved
 from kx.data.specs import Data
@@ -62,7 +64,20 @@ def log_start(
         tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()],
     )
     _log_start_files(tracker, job, config, code)
-    client.log_inputs(tracker.run_id, [_dataset_input(data, split) for split in data.splits])
+    _log_inputs(client, tracker.run_id, data)
+
+
+def _log_inputs(client: MlflowClient, run_id: str, data: Data) -> None:
+    """Logs the dataset inputs; two runs that do so first at once get in each other's way."""
+    inputs = [_dataset_input(data, split) for split in data.splits]
+    for pause in (0.2, 1.0, None):
+        try:
+            client.log_inputs(run_id, inputs)
+            return
+        except MlflowException:  # a datasets row that the other one has just made
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def _log_start_files(
