@@ -131,6 +131,8 @@ def quality(args: argparse.Namespace) -> None:
         budget = None
         for method in ("hyperband", "random", "bayesian"):
             trials = [] if budget is None else [f"tuner.max_trials={budget // MAX_EPOCHS}"]
+            if method == "bayesian":  # 9 by itself, for 3 keys: more than there are trials
+                trials.append("tuner.num_initial_points=3")
             best, epochs = best_of(method, seed, trials)
             budget = budget or epochs
             found.setdefault(method, []).append(best)
