@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from kx.search.run import study_name
 from kx.search.space import Parameter, read_space
 from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
 from kx.search.values import decode, encode, hyperparameters, starting_values, word
-from kx.tracking.records import identity
+from kx.tracking.records import all_records, identity, is_locked
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
 
@@ -197,7 +198,7 @@ def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
     ("words", "said"),
     [
         (["tuner.pruner=medain"], "one of null, median, asha"),
-        (["tuner.winner=first"], "one of keep, retrain, none"),
+        (["tuner.winner=first"], "one of null, keep, retrain, none"),
         (["tuner=hyperband", "tuner.pruner=asha"], "stops trials by itself"),
         (["tuner.objective=test_accuracy"], "judged on the validation split"),
         (["tuner.study=../x"], "letters, digits"),
@@ -328,16 +329,53 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
     text, _ = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how), text
     run_search(*words, "tuner.study=k")
-    study = find_study("k")
+    assert_same_trials("k", straight, epochs=40)
+
+
+def assert_same_trials(name: str, straight: Study, epochs: int) -> None:
+    """No trial is lost, none counts twice, none has an epoch twice."""
+    study = find_study(name)
     assert [t.values for t in study.trials] == [t.values for t in straight.trials]
     assert [t.score for t in study.trials] == [t.score for t in straight.trials]
-    runs = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.search") == "k"]
+    runs = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.search") == name]
     runs = [run for run in runs if run.data.tags["kx.kind"] == "trial"]
-    assert len(runs) == 3, "no run was begun twice"
+    assert len(runs) == len(straight.trials), "no run was begun twice"
     client = MlflowClient(store_uri())
     for run in runs:
         steps = [p.step for p in client.get_metric_history(run.info.run_id, "val/loss")]
-        assert steps == list(range(1, 41))
+        assert steps == list(range(1, epochs + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["search", "trial"])
+def test_ten_kills_at_random_moments_lose_and_repeat_nothing(project: Path, what: str) -> None:
+    """Of the search, with all that belongs to it; or of the process of a trial."""
+    words = ["tuner=random", "tuner.max_trials=6", "tuner.winner=none", *SPACE, *QUICK]
+    words += ["epochs=60", "callbacks=none", "launcher.max_retries=10"]
+    run_search(*words, "tuner.study=straight")
+    straight = find_study("straight")
+    generator = random.Random(0)
+    kills = 0
+    process = search(*words, "tuner.study=k")
+    while kills < 10:
+        # Not before something has begun since the last kill: an import is no search.
+        before = {r.pid for r in all_records()}
+        wait_until(lambda: process.poll() is not None or {r.pid for r in all_records()} - before)  # noqa: B023
+        time.sleep(generator.uniform(0.0, 3.0))
+        running = [r for r in all_records() if is_locked(r.folder)]
+        if process.poll() is not None:
+            break
+        if what == "search":
+            process.kill()
+            process.communicate()
+            process = search(*words, "tuner.study=k")
+        elif running:
+            os.kill(running[0].pid, signal.SIGKILL)
+        kills += 1
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    assert kills == 10, "it was over before the tenth kill: make it longer"
+    assert_same_trials("k", straight, epochs=60)
 
 
 def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> None:

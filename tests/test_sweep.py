@@ -19,8 +19,11 @@ import pytest
 from mlflow import MlflowClient
 
 import kx
+from kx.config import compose, plain
+from kx.errors import KxError
+from kx.launch import child
+from kx.launch.engines.local import cores_for
 from kx.launch.jobs import Job
-from kx.launch.processes import cores_for
 from kx.launch.table import clock, ranked, seconds_left
 from kx.run import main
 from kx.tracking.records import all_records
@@ -99,6 +102,7 @@ def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) ->
         ("hydra/sweeper=optuna", "Use -m with"),
         ("launcher.workers=0", "at least 1"),
         ("launcher.workers=1,2", "one sweep has one launcher"),
+        ("seed=0,0", "the same config"),
         ("run_dir=x", "a folder of its own"),
         ("resume=latest", "goes on with one run"),
         ("seed=range(0,0)", "has no job"),
@@ -323,3 +327,24 @@ def test_a_log_keeps_what_a_job_printed(project: Path) -> None:
     logs = sorted((project / "runs").glob("sweep-*/job-*.log"))
     assert len(logs) == 2
     assert all(re.search(r"^epoch 2/2", log.read_text(), re.MULTILINE) for log in logs)
+
+
+def test_a_machine_that_shares_no_folder_refuses_a_store_in_a_file(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs would be where nobody finds them; with a server they are in its own folder."""
+    there = tmp_path / "node"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    job = compose(["data=wine", f"run_dir={project}/runs/a"])
+    order = child.Order(
+        plain(job.config), job.overrides, job.choices, {}, project / "a.log", project / "a.folder",
+        project, marker=project / "not there",
+    )  # fmt: skip
+    assert not order.shared
+    with pytest.raises(KxError, match="does not share the folder"):
+        child._refuse_lost_store(order, job)
+    job.config.tracking.uri = "http://127.0.0.1:1"
+    child._refuse_lost_store(order, job)
+    (project / "not there").touch()
+    assert order.shared

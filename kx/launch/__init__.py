@@ -17,6 +17,8 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
     """
     if not jobs:
         raise ConfigError("This sweep has no job: one of its keys has no value.")
+    from kx.launch.team import is_team, run_team
+
     if any("_target_" in job.config.tuner for job in jobs):
         from kx.search.run import run_searches
 
@@ -25,6 +27,8 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
         from kx.launch.sweep import run_sweep
 
         return run_sweep(jobs)
+    if is_team(jobs[0]):
+        return run_team(jobs[0])
     from kx.launch.here import run_here
 
     return run_here(jobs[0])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -19,7 +21,8 @@ from omegaconf import OmegaConf
 
 from kx.config import Composed, add_project_to_path
 from kx.errors import KxError
-from kx.launch.signals import stoppable
+from kx.signals import stoppable
+from kx.tracking.records import Record
 
 _GRACE_SECONDS = 15.0
 
@@ -34,10 +37,16 @@ class Order:
         choices: group to chosen option.
         tags: of its run.
         log: file for what it prints.
+        begun: file that says where its run is, once that has begun: it goes on there.
+        project: the launcher's folder; the job's too, where there is one.
+        marker: file that the launcher has put into its folder: a machine that sees
+            it shares that folder. None where all do.
         cores: the CPU cores that it may use; None for all.
         environment: further environment variables.
+        threads: of TensorFlow, where the config leaves them open; None for all cores.
         options: further arguments of `kx.training.train`.
         asks: whether it asks after every epoch if it is to go on.
+        leads: whether the run is its own, and not another process's.
     """
 
     config: dict[str, Any]
@@ -45,10 +54,20 @@ class Order:
     choices: dict[str, str]
     tags: dict[str, str]
     log: Path
-    cores: list[int] | None
-    environment: dict[str, str]
+    begun: Path
+    project: Path
+    marker: Path | None = None
+    cores: list[int] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     asks: bool = False
+    leads: bool = True
+
+    @property
+    def shared(self) -> bool:
+        """Whether this machine shares the launcher's folder."""
+        return self.marker is None or self.marker.is_file()
 
 
 def main(order: Order, events: Connection, alive: Connection) -> None:
@@ -65,6 +84,8 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
 
     def say(kind: str, values: Mapping[str, Any]) -> bool:
         """Says a thing, and returns whether the training is to stop."""
+        if kind == "run" and order.leads:
+            order.begun.write_text(str(values["folder"]), encoding="utf-8")
         try:
             events.send((kind, dict(values)))
         except OSError:  # no launcher listens: the listening thread ends this process
@@ -75,8 +96,8 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
     code = 1
     try:
         with stoppable():
-            run = _train(order, say)
-        say("end", {"state": "FINISHED", "metrics": run.metrics})
+            metrics = _train(order, say)
+        say("end", {"state": "FINISHED", "metrics": metrics})
         code = 0
     except KeyboardInterrupt:
         say("end", {"state": "KILLED", "error": "stopped"})
@@ -96,10 +117,20 @@ def _prepare(order: Order) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in the terminal is the launcher's, which stops its jobs
     os.environ.update(order.environment)
+    tempfile.tempdir = None  # read anew
+    if order.shared:
+        os.chdir(order.project)
+    else:  # another machine, with a folder of its own
+        own = Path.cwd() / "runs"
+        own.mkdir(exist_ok=True)
+        order.log, order.begun = own / order.log.name, own / f"{os.getpid()}.folder"
+        if order.config.get("run_dir"):
+            order.config["run_dir"] = str(own / Path(order.config["run_dir"]).name)
     if order.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cores)
     order.log.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    new = 0 if order.begun.exists() else os.O_TRUNC  # what an earlier attempt said stays
+    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | new, 0o644)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
@@ -107,15 +138,43 @@ def _prepare(order: Order) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace")
 
 
-def _train(order: Order, say: Any) -> Any:
+def _train(order: Order, say: Any) -> Mapping[str, float]:
+    """Trains the job, and returns its final metrics."""
     add_project_to_path()
     job = Composed(OmegaConf.create(order.config), order.overrides, order.choices)
-    from kx.launch.here import import_quietly
+    _refuse_lost_store(order, job)
+    if order.begun.exists():  # run again, after its process was lost
+        folder = Path(order.begun.read_text(encoding="utf-8"))
+        record = Record.read(folder)
+        if record is not None and record.status == "FINISHED":  # and nobody had heard of it
+            begun = {"name": record.name, "id": record.run_id or "", "folder": str(folder)}
+            say("run", {**begun, "history": {}})
+            return record.metrics
+        job.config.run_dir = str(folder)
+        job.config.resume = "auto"
+    from kx.launch.here import choose_backend, import_quietly
 
+    choose_backend(job.config.backend)
     import_quietly()
     from kx.training import train
 
-    return train(job, tags=order.tags, watch=say, **order.options)
+    threads = {"intra_op": order.threads, "inter_op": order.threads} if order.threads else None
+    run = train(job, tags=order.tags, watch=say, threads=threads, **order.options)
+    return run.metrics
+
+
+def _refuse_lost_store(order: Order, job: Composed) -> None:
+    """Refuses to track into a file of a machine where nobody would find it."""
+    from kx.tracking.store import store_uri
+
+    uri = store_uri(job.config.tracking.uri)
+    in_a_file = uri.startswith(("sqlite:", "file:"))
+    if in_a_file and job.config.tracking.enabled and not order.shared:
+        raise KxError(
+            f"{platform.node()} does not share the folder {order.project}, in which the tracking"
+            " store is. Share the project's folder among the machines, or track into a server:"
+            " tracking.uri=http://…"
+        )
 
 
 def _hear_launcher(alive: Connection, answers: queue.Queue[bool]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
 from kx.config import Composed
@@ -25,7 +26,7 @@ class Group:
         client: of the store.
         run_id: of the parent run.
         tags: of the runs that belong to it.
-        kind: `"sweep"` or `"search"`.
+        kind: `"sweep"`, `"cross-validation"` or `"search"`.
         name: of the sweep or the study.
     """
 
@@ -42,7 +43,7 @@ class Group:
         It also creates a new SQLite store: two processes that do so at once destroy it.
 
         Args:
-            kind: `"sweep"` or `"search"`.
+            kind: `"sweep"`, `"cross-validation"` or `"search"`.
             name: of the sweep or the study.
             members: configs of the runs, which MLflow keeps.
             again: whether to go on with an earlier one of that name.
@@ -78,33 +79,48 @@ class Group:
             except MlflowException:
                 pass  # in another store, or deleted
 
-    def _end(self, job: Job) -> None:
-        """Ends the run of a job whose process could not do so itself."""
-        if not job.run_id:
-            return
-        try:
-            client = MlflowClient(store_uri(job.composed.config.tracking.uri))
-            if client.get_run(job.run_id).info.status == "RUNNING":
-                client.log_batch(job.run_id, tags=[RunTag("kx.error", job.error[:5000])])
-                client.set_terminated(job.run_id, job.state)
-        except (MlflowException, OSError) as error:
-            print(f"job {job.number} could not be ended in the tracking store: {error}")
-
-    def close(self, jobs: Sequence[Job], status: str, fill: Callable[[Path], None]) -> None:
+    def close(
+        self,
+        jobs: Sequence[Job],
+        status: str,
+        fill: Callable[[Path], None],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Ends the run of the group, and those of its members that still seem to run.
 
         Args:
             jobs: of the group.
             status: `"FINISHED"`, `"FAILED"` or `"KILLED"`.
             fill: function that writes the group's artifacts into a folder.
+            metrics: of the group.
         """
         for job in jobs:
             if job.state in (FAILED, KILLED) and job.composed.config.tracking.enabled:
-                self._end(job)
+                end_run(job)
         try:
             with tempfile.TemporaryDirectory() as folder:
                 fill(Path(folder))
                 self.client.log_artifacts(self.run_id, folder, self.kind)
+            now = int(time.time() * 1000)
+            found = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
+            self.client.log_batch(self.run_id, metrics=found)
             self.client.set_terminated(self.run_id, status)
         except (MlflowException, OSError) as error:
             print(f"the run of {self.name} could not be ended in the tracking store: {error}")
+
+
+def end_run(job: Job) -> None:
+    """Ends the run of a job, in its store, whose process could not do so itself.
+
+    Args:
+        job: that was begun.
+    """
+    if not job.run_id or not job.composed.config.tracking.enabled:
+        return
+    try:
+        client = MlflowClient(store_uri(job.composed.config.tracking.uri))
+        if client.get_run(job.run_id).info.status == "RUNNING":
+            client.log_batch(job.run_id, tags=[RunTag("kx.error", job.error[:5000])])
+            client.set_terminated(job.run_id, job.state)
+    except (MlflowException, OSError) as error:
+        print(f"job {job.number} could not be ended in the tracking store: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kx.config import Composed
-from kx.launch.signals import stoppable
+from kx.errors import ConfigError, MissingExtraError
+from kx.signals import stoppable
 
 
 @contextmanager
@@ -28,6 +30,27 @@ def hidden_stderr() -> Iterator[None]:
         finally:
             os.dup2(own, 2)
             os.close(own)
+
+
+def choose_backend(name: str) -> None:
+    """Sets the backend with which Keras is imported in this process.
+
+    Args:
+        name: `"tensorflow"` or `"jax"`.
+
+    Raises:
+        ConfigError: if Keras is imported already, with another one.
+        MissingExtraError: if it is not installed.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.backend.backend() != name:
+        raise ConfigError(
+            f"backend={name}: this process has Keras on {keras.backend.backend()}, for good. Take a"
+            f" fresh process, or set KERAS_BACKEND={name} before Keras is imported."
+        )
+    if name == "jax" and importlib.util.find_spec("jax") is None:
+        raise MissingExtraError('backend=jax needs JAX; it is not installed: pip install "kx[jax]"')
+    os.environ["KERAS_BACKEND"] = name
 
 
 def import_quietly() -> None:
@@ -62,9 +85,13 @@ def run_here(job: Composed) -> int:
         show_finished(done)
         return 0
     with stoppable():
+        choose_backend(job.config.backend)
         import_quietly()
         from kx.commands.ending import show_end
+        from kx.strategy import follows
         from kx.training import train
 
-        show_end(train(job))
+        run = train(job)
+        if not follows(job.config):
+            show_end(run)
     return 0

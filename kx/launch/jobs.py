@@ -11,9 +11,10 @@ from typing import Any
 from kx.config import Composed
 from kx.tracking.records import finished_record
 
-WAITING, RUNNING, KEPT = "WAITING", "RUNNING", "KEPT"
+WAITING, QUEUED, RUNNING, KEPT = "WAITING", "QUEUED", "RUNNING", "KEPT"
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 DONE = (FINISHED, KEPT)
+UNDERWAY = (QUEUED, RUNNING)
 
 
 @dataclass
@@ -45,6 +46,9 @@ class Job:
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[float] = field(default_factory=list)  # of the metric by which it is judged
+    retries: int = 0  # how often it was run again, its process lost
+    folder: str = ""  # of its run
+    place: str = ""  # the machine, where it is another one
     _begun: float = 0.0
     _ended: float = 0.0
 
@@ -81,14 +85,25 @@ class Job:
             return 0.0
         return (self._ended or time.monotonic()) - self._begun
 
-    def begin(self) -> None:
-        """Notes that its process has begun."""
-        self.state, self._begun = RUNNING, time.monotonic()
+    def begin(self, *, queued: bool = False) -> None:
+        """Notes that its process has begun, or waits for its turn elsewhere.
+
+        Args:
+            queued: whether it waits.
+        """
+        self.state, self._begun = QUEUED if queued else RUNNING, time.monotonic()
 
     def hear(self, kind: str, values: Mapping[str, Any]) -> None:
         """Notes what its process says."""
-        if kind == "run":
+        if kind == "process" and self.state in UNDERWAY:  # perhaps once more, elsewhere
+            self.state, self.place = RUNNING, values.get("place", "")
+            self.curve, self.best, self.epoch = [], None, 0
+            self._begun = time.monotonic()
+        elif kind == "queued" and self.state in UNDERWAY:
+            self.state = QUEUED
+        elif kind == "run":
             self.run_name, self.run_id = values["name"], values["id"]
+            self.folder = values["folder"]
             history = values["history"]  # of a run that goes on
             self.epoch = max((len(column) for column in history.values()), default=0)
             for value in history.get(self.monitor[0], ()):
@@ -98,7 +113,7 @@ class Job:
             value = values["values"].get(self.monitor[0])
             if value is not None and len(self.curve) < self.epoch:
                 self._see(value)
-        elif kind == "end" and self.state == RUNNING:
+        elif kind == "end" and self.state in UNDERWAY:
             self.end(values["state"], values.get("error", ""), values.get("metrics"))
 
     def _see(self, value: float) -> None:
@@ -134,6 +149,7 @@ def jobs_of(composed: Sequence[Composed], logs: Path) -> list[Job]:
         record = finished_record(item)
         if record is not None:
             job.run_name, job.run_id = record.name, record.run_id or ""
+            job.folder = str(record.folder)
             job.end(KEPT, metrics=record.metrics)
             job.epoch = int(record.metrics.get("epochs", job.epochs))
         jobs.append(job)

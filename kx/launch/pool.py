@@ -1,20 +1,19 @@
-"""Workers for jobs: some at a time, each in a fresh process, none of which harms another."""
+"""Workers for jobs: some at a time, none of which harms another."""
 
 from __future__ import annotations
 
-import signal
-from multiprocessing.connection import wait
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from kx.config import plain
+from kx.errors import KxError
 from kx.launch.child import Order
-from kx.launch.jobs import FAILED, KILLED, RUNNING, Job
-from kx.launch.processes import JobProcess, cores_for, gpu_for
-from kx.launch.signals import Stop
+from kx.launch.engines import Engine, Handle
+from kx.launch.jobs import FAILED, KILLED, RUNNING, UNDERWAY, WAITING, Job
 from kx.launch.table import Progress
+from kx.signals import Stop
 from kx.tracking.records import mark
-
-_LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
 
 
 class Source(Protocol):
@@ -33,113 +32,165 @@ class Source(Protocol):
         ...
 
 
-class Pool:
-    """Gives jobs to workers, hears what they say, and ends those that hang.
+class Listed:
+    """Gives the jobs of a list, in order; those that wait.
 
     Args:
+        jobs: the list.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+
+    def next(self) -> Job | None:
+        """Returns the first job that waits."""
+        return next((job for job in self._jobs if job.state == WAITING), None)
+
+    def goes_on(self, job: Job) -> bool:
+        """Lets every job go on."""
+        return True
+
+    def ended(self, job: Job) -> None:
+        """Takes note of nothing: the job knows how it ended."""
+
+
+class Pool:
+    """Gives jobs to an engine, hears what they say, and ends those that hang.
+
+    Args:
+        engine: that runs them, open.
         workers: jobs at a time.
-        timeout_minutes: that a job may take; None for as long as it wants.
         progress: what is shown.
     """
 
-    def __init__(self, workers: int, timeout_minutes: float | None, progress: Progress) -> None:
-        self._workers = workers
-        self._timeout_seconds = timeout_minutes * 60 if timeout_minutes else None
-        self._running: dict[int, tuple[Job, JobProcess]] = {}  # by the worker's slot
+    def __init__(self, engine: Engine, workers: int, progress: Progress) -> None:
+        self._engine, self._workers, self._progress = engine, workers, progress
+        self._running: dict[int, tuple[Job, Handle]] = {}  # by the worker's slot
+        self._again: list[Job] = []  # whose process was lost
         self._stopping = False
-        self._progress = progress
 
     def run(self, source: Source, stop: Stop) -> None:
         """Runs jobs until the source has no more and none runs, or a stop is asked for."""
         with self._progress:
             while not stop.asked:
-                while len(self._running) < self._workers and (job := source.next()):
-                    self._start(job, source)
+                self._fill(source)
                 if not self._running:
                     return
                 self._listen(source)
             self._stop_all(source)
 
-    def _start(self, job: Job, source: Source) -> None:
-        slot = next(slot for slot in range(self._workers) if slot not in self._running)
-        order = Order(
-            config=plain(job.composed.config),
-            overrides=job.composed.overrides,
-            choices=job.composed.choices,
-            tags={**job.tags, "kx.job": str(job.number)},
-            log=job.log,
-            cores=cores_for(slot, self._workers),
-            environment=gpu_for(slot, self._workers),
-            options=job.options,
-            asks=job.asks,
-        )
-        job.begin()
-        self._progress.began(job)
+    def _fill(self, source: Source) -> None:
+        """Starts as many jobs as there are free workers."""
+        free = [slot for slot in range(self._workers) if slot not in self._running]
+        chosen: dict[int, Job] = {}
+        for slot in free:
+            job = self._again.pop(0) if self._again else source.next()
+            if job is None:
+                break
+            job.begin(queued=self._engine.queues)
+            chosen[slot] = job
+        if not chosen:
+            return
+        for job in chosen.values():
+            self._progress.began(job)
         try:
-            self._running[slot] = (job, JobProcess(order))
-        except (OSError, EOFError) as error:  # no process can be made: too many, or no memory
-            job.end(FAILED, f"its process cannot be started: {error}")
-            self._progress.ended(job)
-            source.ended(job)
+            orders = {slot: order_of(job) for slot, job in chosen.items()}
+            handles = self._engine.start(orders, self._workers)
+        except KxError as error:
+            handles = dict.fromkeys(chosen, error)
+        for slot, job in chosen.items():
+            if isinstance(handles[slot], Exception):
+                job.end(FAILED, f"its process cannot be started: {handles[slot]}")
+                self._progress.ended(job)
+                source.ended(job)
+            else:
+                self._running[slot] = (job, handles[slot])
 
     def _listen(self, source: Source) -> None:
         """Hears what the jobs say, for a moment."""
-        by_pipe = {process.events: slot for slot, (_, process) in self._running.items()}
-        for pipe in wait(list(by_pipe), timeout=_LOOK_SECONDS):
-            slot = by_pipe[pipe]  # type: ignore[index]
-            job, process = self._running[slot]
-            said = process.read()
+        handles = {slot: handle for slot, (_, handle) in self._running.items()}
+        try:
+            heard = list(self._engine.listen(handles))
+        except KxError as error:  # all of them are lost
+            for job, _ in self._running.values():
+                job.end(FAILED, str(error))
+                self._progress.ended(job)
+                source.ended(job)
+            self._running = {}
+            return
+        for slot, said in heard:
+            job, handle = self._running[slot]
             if said is None:
                 self._end(slot, source)
-            elif said[0] == "process":
-                process.pid = said[1]["pid"]
-            else:
-                job.hear(*said)
-                if said[0] == "epoch" and job.asks:
-                    process.answer(source.goes_on(job))
+                continue
+            job.hear(*said)
+            if said[0] == "process" and self._engine.queues:
+                self._progress.began(job)
+            if said[0] == "run" and job.epoch:
+                self._progress.goes_on(job)
+            if said[0] == "epoch" and job.asks:
+                handle.answer(source.goes_on(job))
         self._end_hanging()
 
     def _end(self, slot: int, source: Source) -> None:
         """Notes that the process of a job has ended."""
-        job, process = self._running.pop(slot)
-        code = process.exit_code()
-        process.close()
-        if job.state == RUNNING:  # it could not say so itself
-            job.end(*((KILLED, "stopped") if self._stopping else (FAILED, _how_it_ended(code))))
+        job, handle = self._running.pop(slot)
+        ending = handle.ending()
+        handle.close()
+        if job.state in UNDERWAY:  # it could not say so itself
+            if not self._stopping and job.retries < self._engine.max_retries:
+                job.retries += 1
+                self._progress.again(job, ending, self._engine.max_retries)
+                self._again.append(job)
+                return
+            job.end(*((KILLED, "stopped") if self._stopping else (FAILED, ending)))
         if job.state in (FAILED, KILLED) and job.run_id:
             mark(job.run_id, job.state, job.error)
         self._progress.ended(job)
         source.ended(job)
 
     def _end_hanging(self) -> None:
-        for job, process in self._running.values():
-            process.insist()
-            limit = self._timeout_seconds
-            if limit and job.state == RUNNING and job.seconds > limit:
-                job.end(FAILED, f"stopped after {limit / 60:g} minutes (launcher.timeout_minutes)")
-                process.stop()
+        for job, handle in self._running.values():
+            handle.insist()
+            limit = self._engine.limit_minutes
+            if limit and job.state == RUNNING and job.seconds > limit * 60:
+                job.end(FAILED, f"stopped after {limit:g} minutes (launcher.timeout_minutes)")
+                handle.stop()
 
     def _stop_all(self, source: Source) -> None:
         """Stops the jobs that run, and waits for them."""
         self._stopping = True
+        for job in self._again:
+            job.end(KILLED, "stopped")
+            self._progress.ended(job)
+            source.ended(job)
+        self._again = []
         self._progress.console.print(
             f"stopping {len(self._running)} jobs; once more to stop at once"
         )
-        for _, process in self._running.values():
-            process.stop()
+        for _, handle in self._running.values():
+            handle.stop()
         while self._running:
             self._listen(source)
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "its process ended without a word"
-    if code >= 0:
-        return f"its process ended with exit code {code}"
-    name = signal.Signals(-code).name
-    if name == "SIGKILL":
-        return (
-            "its process was killed (SIGKILL): by the kernel, if memory ran out. Ways out: a"
-            " smaller batch_size, data.cache=disk, or fewer launcher.workers"
-        )
-    return f"its process crashed ({name})"
+def order_of(job: Job) -> Order:
+    """Returns what a job's process is told.
+
+    Args:
+        job: the job.
+    """
+    begun = job.log.with_suffix(".folder")
+    if not job.retries:
+        begun.unlink(missing_ok=True)  # of an earlier sweep of the same jobs
+    return Order(
+        config={**plain(job.composed.config), "backend": str(job.composed.config.backend)},
+        overrides=job.composed.overrides,
+        choices=job.composed.choices,
+        tags={**job.tags, "kx.job": str(job.number)},
+        log=job.log,
+        begun=begun,
+        project=Path.cwd(),
+        options=job.options,
+        asks=job.asks,
+    )

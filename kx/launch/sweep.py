@@ -2,62 +2,98 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kx.config import Composed, project_dir
-from kx.errors import ConfigError
+from kx.config import Composed, project_dir, resolved
+from kx.config.places import display
+from kx.errors import ConfigError, KxError
+from kx.launch.engines import capacity, make_engine
 from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE, KILLED, WAITING, Job, jobs_of
-from kx.launch.pool import Pool
-from kx.launch.processes import start_server
-from kx.launch.signals import noting_stop
+from kx.launch.pool import Listed, Pool
 from kx.launch.table import Progress, as_csv, show_results
+from kx.launch.team import refuse_teams
+from kx.signals import Stop, noting_stop
 from kx.tracking.records import identity
 
 if TYPE_CHECKING:
     from kx.launch.group import Group
 
 
-def run_sweep(composed: Sequence[Composed]) -> int:
+Summarize = Callable[[Sequence[Job], Path], Mapping[str, float]]
+
+
+def run_sweep(
+    composed: Sequence[Composed], *, kind: str = "sweep", summarize: Summarize | None = None
+) -> int:
     """Runs composed configs, each in a fresh process, and returns the exit code.
 
     Args:
         composed: the configs, checked.
+        kind: what it is called.
+        summarize: function that is called with the jobs and a folder once all
+            have finished; it writes `report/` in there, and returns metrics.
 
     Returns:
         0 if all have finished, 130 after Ctrl-C, else 1.
     """
     settings = _settings(composed)
     _refuse_one_folder(composed)
-    name = _name(composed)
+    _refuse_twins(composed)
+    refuse_teams(composed)
+    name = f"{kind}-{_digest(composed)}"
     folder = project_dir() / "runs" / name
     jobs = jobs_of(composed, folder)
     todo = [job for job in jobs if job.state == WAITING]
-    if todo:
-        quiet_log_level()
-        start_server()
-    group = _open_group(name, jobs)
-    print(f"sweep {name}: {len(todo)} of {len(jobs)} jobs to run, {settings.workers} at a time")
-    for job in jobs:
-        job.tags = group.tags if group else {}
-    workers = max(1, min(settings.workers, len(todo)))
-    pool = Pool(workers, settings.timeout_minutes, Progress(jobs, workers))
-    with noting_stop() as stop:
-        pool.run(_Waiting(jobs), stop)
+    engine = make_engine(settings)
+    workers = capacity(engine, todo)
+    with contextlib.ExitStack() as opened:
+        if todo:
+            quiet_log_level()
+            engine.open(composed[0].config.backend)
+            opened.callback(engine.close)
+        group = _open_group(kind, name, jobs)
+        print(f"{name}: {len(todo)} of {len(jobs)} jobs to run, {workers} at a time")
+        for job in jobs:
+            job.tags = group.tags if group else {}
+        stop = opened.enter_context(noting_stop())
+        Pool(engine, workers, Progress(jobs, workers)).run(Listed(jobs), stop)
     for job in jobs:
         if job.state == WAITING:
             job.end(KILLED, "not begun")
+    return _end(name, folder, jobs, group, stop, summarize)
+
+
+def _end(
+    name: str,
+    folder: Path,
+    jobs: list[Job],
+    group: Group | None,
+    stop: Stop,
+    summarize: Summarize | None,
+) -> int:
+    """Shows and keeps what came of a sweep, and returns the exit code."""
     show_results(jobs)
     text = as_csv(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.csv").write_text(text, encoding="utf-8")
-    where = f"\nresults: {_short(folder / 'results.csv')}"
-    print(where + (f", and in MLflow: {group.name}" if group else ""))
+    where = f"\nresults: {display(folder / 'results.csv')}"
+    print(where + (f", and in MLflow: {name}" if group else ""))
     failed = [job.number for job in jobs if job.state not in DONE]
     stopped = stop.asked and bool(failed)
+    metrics: Mapping[str, float] = {}
+    wrong = ""
+    if summarize and not failed:
+        try:
+            metrics = summarize(jobs, folder)
+        except (KxError, OSError) as error:  # the jobs are finished, and their group is to end
+            wrong = f"what the jobs say together cannot be told: {error}"
+            print(wrong)
     if group:
 
         def fill(artifacts: Path) -> None:
@@ -65,17 +101,20 @@ def run_sweep(composed: Sequence[Composed]) -> int:
 
             (artifacts / "results.csv").write_text(text, encoding="utf-8")
             comparison(jobs, artifacts / "comparison.png")
+            if metrics:
+                shutil.copytree(folder / "report", artifacts, dirs_exist_ok=True)
 
-        group.close(jobs, "KILLED" if stopped else "FAILED" if failed else "FINISHED", fill)
+        status = "KILLED" if stopped else "FAILED" if failed or wrong else "FINISHED"
+        group.close(jobs, status, fill, metrics)
     if stopped:
         print("stopped; the same command with resume=auto goes on")
         return 130
     if failed:
         print(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(map(str, failed))}")
-    return 1 if failed else 0
+    return 1 if failed or wrong else 0
 
 
-def _open_group(name: str, jobs: list[Job]) -> Group | None:
+def _open_group(kind: str, name: str, jobs: list[Job]) -> Group | None:
     """Opens the MLflow run that groups the jobs, if any of them is tracked."""
     tracked = [job for job in jobs if job.composed.config.tracking.enabled]
     if not tracked:
@@ -83,7 +122,7 @@ def _open_group(name: str, jobs: list[Job]) -> Group | None:
     with hidden_stderr():
         from kx.launch.group import Group
     again = tracked[0].composed.config.resume == "auto"
-    group = Group.open("sweep", name, [job.composed for job in tracked], again=again)
+    group = Group.open(kind, name, [job.composed for job in tracked], again=again)
     # Finished before, they belong to this sweep, too.
     group.adopt([job.run_id for job in tracked if job.state in DONE and job.run_id])
     return group
@@ -106,32 +145,19 @@ def _refuse_one_folder(composed: Sequence[Composed]) -> None:
         )
 
 
-def _name(composed: Sequence[Composed]) -> str:
-    """Returns a sweep's name: the same for the same jobs."""
+def _refuse_twins(composed: Sequence[Composed]) -> None:
+    """Refuses two jobs of one config: they would give one result, and go on as one run."""
+    seen: dict[str, int] = {}
+    for number, item in enumerate(composed, 1):
+        text = str(resolved(item.config))
+        if (same := seen.setdefault(text, number)) != number:
+            raise ConfigError(
+                f"Jobs {same} and {number} of this sweep have the same config, and would end in the"
+                " same numbers. Leave one out, or let them differ: seed=0,1."
+            )
+
+
+def _digest(composed: Sequence[Composed]) -> str:
+    """Returns a word that is the same for the same jobs."""
     text = " ".join(identity(item) for item in composed)
-    return f"sweep-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-class _Waiting:
-    """Gives the jobs of a sweep to the workers, in order."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self._jobs = jobs
-
-    def next(self) -> Job | None:
-        """Returns the first job that waits."""
-        return next((job for job in self._jobs if job.state == WAITING), None)
-
-    def goes_on(self, job: Job) -> bool:
-        """Lets every job go on."""
-        return True
-
-    def ended(self, job: Job) -> None:
-        """Takes note of nothing: the job knows how it ended."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

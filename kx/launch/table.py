@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kx.launch.jobs import DONE, FAILED, RUNNING, WAITING, Job
+from kx.launch.jobs import DONE, FAILED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
 
 _MAX_ROWS = 30  # of the live table: running jobs first
 
@@ -42,9 +42,29 @@ class Progress:
             self._live.stop()
 
     def began(self, job: Job) -> None:
-        """Says that a job has begun, where no table shows it."""
+        """Says that a job has begun, or waits for its turn, where no table shows it."""
         if not self.console.is_terminal:
-            self._say(f"{self._of_all(job)} began: {job.label}")
+            what = "is queued" if job.state == QUEUED else "began"
+            where = f" on {job.place}" if job.place else ""
+            self._say(f"{self._of_all(job)} {what}{where}: {job.label}")
+
+    def goes_on(self, job: Job) -> None:
+        """Says that a job goes on with a run that was begun before, where no table shows it."""
+        if not self.console.is_terminal:
+            self._say(f"{self._of_all(job)} goes on after epoch {job.epoch}: {job.run_name}")
+
+    def again(self, job: Job, ending: str, max_retries: int) -> None:
+        """Says that a job is run again, whose process was lost.
+
+        Args:
+            job: the job.
+            ending: how its process ended.
+            max_retries: how often that may be.
+        """
+        self._say(
+            f"{self._of_all(job)} is run again ({job.retries} of {max_retries}): {job.label}\n"
+            f"  {ending}"
+        )
 
     def ended(self, job: Job) -> None:
         """Says how a job has ended; of one that failed, why."""
@@ -65,8 +85,8 @@ class Progress:
         self.console.print(Text(text), soft_wrap=True)
 
     def _table(self) -> Group:
-        order = {RUNNING: 0, FAILED: 1, WAITING: 2}
-        shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 3), -job.number))
+        order = {RUNNING: 0, QUEUED: 1, FAILED: 2, WAITING: 3}
+        shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 4), -job.number))
         # Long overrides take several lines: what is below the screen's end is not seen.
         width = max(20, self.console.width - 40)
         lines = 1 + max((len(job.label) // width for job in shown), default=0)
@@ -86,7 +106,7 @@ class Progress:
         return Group(table, Text(self._summary()))
 
     def _summary(self) -> str:
-        ended = [job for job in self._jobs if job.state not in (WAITING, RUNNING)]
+        ended = [job for job in self._jobs if job.state not in (WAITING, *UNDERWAY)]
         parts = [f"{len(ended)} of {len(self._jobs)} done"]
         left = seconds_left(self._jobs, self._workers)
         if left is not None and len(ended) < len(self._jobs):
@@ -112,7 +132,7 @@ def seconds_left(jobs: Sequence[Job], workers: int) -> float | None:
     if not rates:
         return None
     an_epoch = sum(rates) / len(rates)
-    epochs = sum(job.epochs - job.epoch for job in jobs if job.state in (WAITING, RUNNING))
+    epochs = sum(job.epochs - job.epoch for job in jobs if job.state in (WAITING, *UNDERWAY))
     return an_epoch * epochs / workers
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolve
 from kx.errors import ConfigError, Mistake
 from kx.search.configs import Trials, unknown_space
 from kx.search.space import flat, read_space
-from kx.search.study import FILE, Study, remove
+from kx.search.study import FILE, Study, study_folder
 from kx.tracking.provenance import redact
 
 # Of `tuner`, what may change while a study goes on: how much, and what is done with it.
 _MAY_CHANGE = ("max_trials", "max_hours", "iterations", "workers", "winner", "overwrite", "study")
 _PRUNERS = ("median", "asha")
-_WINNERS = ("keep", "retrain", "none")
+_WINNERS = (None, "keep", "retrain", "none")
 
 
 def study_name(base: Composed) -> str:
@@ -27,8 +28,16 @@ def study_name(base: Composed) -> str:
     return str(given or what)
 
 
-def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, dict[str, Any]]:
-    """Returns what composes the trials, and what of the search may not change."""
+def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, Study]:
+    """Returns what composes the trials, and the study as it would begin.
+
+    Args:
+        base: the search's own config.
+        settings: of `tuner`.
+
+    Raises:
+        ConfigError: with every mistake of the settings, or of the space.
+    """
     mistakes = _setting_mistakes(base, settings)
     space = settings["space"] or _default_space(base)
     parameters, wrong = read_space(space)
@@ -39,7 +48,9 @@ def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, dict[str,
     for key in ("tuner", "tracking", "launcher", "resume", "run_dir", "report"):
         config.pop(key, None)
     method = {k: v for k, v in settings.items() if k not in (*_MAY_CHANGE, "space")}
-    return trials, {"config": config, "tuner": {**method, "space": _dotted(space)}}
+    fixed = {"config": config, "tuner": {**method, "space": dict(flat(space))}}
+    name = study_name(base)
+    return trials, Study(name, study_folder(name), fixed, objective(base))
 
 
 def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
@@ -59,6 +70,7 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
     if str(settings["objective"] or "").startswith("test"):
         text = "trials are judged on the validation split: val_…"
         mistakes.append(Mistake("tuner.objective", text))
+    mistakes += _fold_mistakes(base, settings)
     name = study_name(base)
     if not re.fullmatch(r"[\w.=-]+", name) or name.startswith("."):
         text = f"expected letters, digits and . _ = - alone. Received: {name!r}."
@@ -72,6 +84,21 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
     return mistakes
 
 
+def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
+    folds, texts = settings["folds"], []
+    if folds is None:
+        return []
+    if not isinstance(folds, int) or folds < 2:
+        texts.append(f"expected null, or a whole number, 2 or more. Received: {folds!r}.")
+    if "fold" not in base.config.data:
+        texts.append(f"data={base.choices['data']} has no folds (its function takes no `fold`).")
+    elif base.config.data.fold is not None:
+        texts.append("data.fold is what the folds of a search set. Leave it out.")
+    if settings["winner"] == "keep":
+        texts.append("no fold's model has seen all examples: tuner.winner=retrain, or none.")
+    return [Mistake("tuner.folds", text) for text in texts]
+
+
 def _default_space(base: Composed) -> dict[str, Any]:
     """Returns the space that is shipped for the model, or the project's own for it."""
     model = base.choices["model"]
@@ -82,11 +109,6 @@ def _default_space(base: Composed) -> dict[str, Any]:
             return plain(load_yaml(path))
     names = {path.stem for f in folders for path in (f / "tuner" / "space").glob("*.yaml")}
     raise unknown_space(model, sorted(names))
-
-
-def _dotted(space: dict[str, Any]) -> dict[str, Any]:
-    """Returns a space as one mapping of dotted paths, as which it is compared."""
-    return dict(flat(space))
 
 
 def objective(base: Composed) -> tuple[str, str]:
@@ -108,21 +130,34 @@ def objective(base: Composed) -> tuple[str, str]:
     )
 
 
-def open_study(
-    name: str, folder: Path, base: Composed, settings: dict[str, Any], fixed: dict[str, Any]
-) -> tuple[Study, bool]:
-    """Returns the study, and whether it is a new one."""
-    if (folder / FILE).is_file() and not settings["overwrite"]:
-        study = Study.load(folder)
-        study.refuse_change(fixed)
-        return study, False
-    for old in folder.iterdir():
-        if old.name != "lock":
-            if old.is_dir():
-                remove(old)
-            else:
-                old.unlink()
-    return Study(name, folder, fixed, objective(base)), True
+def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
+    """Returns the study of the same name that goes on, or None.
+
+    Args:
+        new: as it would begin.
+        settings: of `tuner`.
+
+    Raises:
+        ConfigError: if the earlier one has another config.
+    """
+    if (new.folder / FILE).is_file() and not settings["overwrite"]:
+        study = Study.load(new.folder)
+        study.refuse_change(new.fixed)
+        return study
+    return None
+
+
+def forget(new: Study) -> None:
+    """Removes what an earlier study of the same name has left.
+
+    Args:
+        new: that takes its place.
+    """
+    for old in new.folder.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != "lock":
+            old.unlink()
 
 
 def has_more(study: Study, settings: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from kx.search.space import Parameter
 from kx.search.values import word
 
 # What a trial's command line tells of what it has besides its values: the numbers depend on it.
-_TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode")
+_TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode", "data.fold")
 
 
 class Trials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import warnings
@@ -25,7 +26,9 @@ def write_figures(study: Study, parameters: list[Parameter], folder: Path) -> No
     """
     if len(study.scored()) < 2:
         return
+    import matplotlib.pyplot as plt
     import optuna
+    import optuna.visualization.matplotlib as pictures
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -36,14 +39,10 @@ def write_figures(study: Study, parameters: list[Parameter], folder: Path) -> No
         pages = []
         for name, title, draw in _figures(copy, study.objective[0]):
             try:
-                import optuna.visualization.matplotlib as pictures
-
                 axes = draw(pictures)
                 first = axes.flat[0] if hasattr(axes, "flat") else axes
                 first.figure.set_size_inches(10, 5.5)
                 first.figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
-                import matplotlib.pyplot as plt
-
                 plt.close(first.figure)
                 pages.append((title, draw(optuna.visualization)))
             except (ValueError, RuntimeError) as error:  # too few trials, or all alike
@@ -83,24 +82,6 @@ def as_optuna(study: Study, parameters: list[Parameter]) -> Any:
             )
         )
     return copy
-
-
-def importances(study: Study, parameters: list[Parameter]) -> dict[str, float]:
-    """Returns how much each key explains of the scores' variance (fANOVA, Hutter et al. 2014).
-
-    Args:
-        study: the study.
-        parameters: of its space. One that does not count in every trial is left out.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if len(study.scored()) < 2:
-        return {}
-    try:
-        return dict(optuna.importance.get_param_importances(as_optuna(study, parameters)))
-    except (ValueError, RuntimeError):  # all scores alike
-        return {}
 
 
 def _distribution(parameter: Parameter) -> Any:
@@ -150,8 +131,6 @@ def _importance_of(copy: Any) -> dict[str, float]:
 
 
 def _page(study: Study, figures: list[tuple[str, Any]]) -> str:
-    import html
-
     parts = []
     script = True
     for title, figure in figures:

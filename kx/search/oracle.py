@@ -22,6 +22,7 @@ OWN_KEYS = (
     "max_hours",
     "start_with_defaults",
     "executions_per_trial",
+    "folds",
     "workers",
     "pruner",
     "winner",

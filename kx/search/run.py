@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,17 +13,19 @@ import yaml
 from hydra.errors import HydraException
 
 from kx.config import Composed, plain
+from kx.config.places import display
 from kx.errors import ConfigError, KxError, first_line
+from kx.launch.engines import Engine, make_engine
 from kx.launch.here import hidden_stderr, quiet_log_level
-from kx.launch.jobs import DONE, FINISHED, Job
-from kx.launch.pool import Pool
-from kx.launch.processes import start_server
-from kx.launch.signals import noting_stop
+from kx.launch.jobs import DONE, FINISHED
+from kx.launch.pool import Listed, Pool
 from kx.launch.table import clock
-from kx.search.begin import checked, has_more, open_study, study_name
+from kx.launch.team import refuse_teams
+from kx.search.begin import checked, earlier_study, forget, has_more, study_name
 from kx.search.configs import Trials
-from kx.search.study import FILE, Study, remove, study_folder
+from kx.search.study import FILE, Study
 from kx.search.table import SearchProgress, as_csv, show_study
+from kx.signals import noting_stop
 from kx.tracking.records import lock
 
 if TYPE_CHECKING:
@@ -75,30 +78,33 @@ def run_search(base: Composed) -> int:
             study of this name has another config.
         KxError: if all trials failed.
     """
+    refuse_teams([base])
     settings = plain(base.config.tuner, resolve=True)
-    trials, fixed = checked(base, settings)
-    name = study_name(base)
-    folder = study_folder(name)
-    folder.mkdir(parents=True, exist_ok=True)
+    trials, new = checked(base, settings)
+    settings["winner"] = settings["winner"] or ("retrain" if settings["folds"] else "keep")
+    name = new.name
+    new.folder.mkdir(parents=True, exist_ok=True)
     try:
-        held = lock(folder)
+        held = lock(new.folder)
     except KxError as error:
         raise KxError(
             f"The study {name} is being searched by another process: kx search show {name}. Wait"
             " for it, or choose another name: tuner.study=NAME."
         ) from error
     try:
-        study, new = open_study(name, folder, base, settings, fixed)
-        if not new and study.finished and not has_more(study, settings):
+        study = earlier_study(new, settings) or new
+        if study.finished and not has_more(study, settings):
             _show_finished(study)
             return 0
         quiet_log_level()
-        start_server()
-        return _search(base, settings, trials, study, again=not new)
+        engine = make_engine(base.config.launcher)
+        engine.open(base.config.backend)
+        with contextlib.closing(engine):
+            return _search(base, settings, trials, study, engine, again=study is not new)
     finally:
         held.release()
-        if not (folder / FILE).is_file():
-            remove(folder)
+        if not (new.folder / FILE).is_file():
+            shutil.rmtree(new.folder, ignore_errors=True)
 
 
 def _show_finished(study: Study) -> None:
@@ -111,7 +117,13 @@ def _show_finished(study: Study) -> None:
 
 
 def _search(
-    base: Composed, settings: dict[str, Any], trials: Trials, study: Study, *, again: bool
+    base: Composed,
+    settings: dict[str, Any],
+    trials: Trials,
+    study: Study,
+    engine: Engine,
+    *,
+    again: bool,
 ) -> int:
     with hidden_stderr():
         import keras_tuner  # noqa: F401
@@ -123,13 +135,15 @@ def _search(
     if study.oracle:
         oracle.restore(study.oracle)
     group = _open_group(base, study, again=again)
+    if not again:
+        forget(study)
     study.finished = False
     study.save()
     search = Search(base, settings, study, trials, oracle, group.tags if group else {})
     told = f"{len(study.trials)} trials so far" if again else "new"
-    print(f"study {study.name} ({told}): {settings['workers']} trials at a time")
+    print(f"study {study.name} ({told}), workers: {settings['workers']}")
     progress = SearchProgress(search.jobs, settings["workers"], study, settings)
-    pool = Pool(settings["workers"], base.config.launcher.timeout_minutes, progress)
+    pool = Pool(engine, settings["workers"], progress)
     with noting_stop() as stop:
         search.stop = stop
         pool.run(search, stop)
@@ -138,7 +152,8 @@ def _search(
         if study.finished and best and settings["winner"] != "none":
             winner = finish_winner(base, settings, study, trials, best, group)
             if winner.state not in DONE:
-                Pool(1, None, SearchProgress([winner], 1, study, settings)).run(_One(winner), stop)
+                last = SearchProgress([winner], 1, study, settings)
+                Pool(engine, 1, last).run(Listed([winner]), stop)
             search.jobs.append(winner)
             study.finished = winner.state in DONE
     study.winner = best.number if study.finished and best else None
@@ -147,32 +162,12 @@ def _search(
     return _end(base, study, trials, search, group, stopped=stop.asked)
 
 
-class _One:
-    """Gives one job to a pool."""
-
-    def __init__(self, job: Job) -> None:
-        self._waiting = [job]
-
-    def next(self) -> Job | None:
-        """Returns the job, once."""
-        return self._waiting.pop() if self._waiting else None
-
-    def goes_on(self, job: Job) -> bool:
-        """Lets it go on."""
-        return True
-
-    def ended(self, job: Job) -> None:
-        """Takes note of nothing."""
-
-
 def _open_group(base: Composed, study: Study, *, again: bool) -> Group | None:
     if not base.config.tracking.enabled:
         return None
     with hidden_stderr():
         from kx.launch.group import Group
-    group = Group.open("search", study.name, [base], again=again)
-    study.run_id = group.run_id
-    return group
+    return Group.open("search", study.name, [base], again=again)
 
 
 def _end(
@@ -207,7 +202,7 @@ def _end(
         winner = search.jobs[-1] if search.jobs else None
         if winner and winner.state == FINISHED and winner.tags.get("kx.kind") == "winner":
             register(study, group, winner.run_id)
-    print(f"\nstudy {study.name}: {clock(study.seconds)}, {_short(study.folder)}")
+    print(f"\nstudy {study.name}: {clock(study.seconds)}, {display(study.folder)}")
     if stopped:
         print("stopped; the same command goes on (without tuner.overwrite)")
         return 130
@@ -229,10 +224,3 @@ def _fill(study: Study, folder: Path) -> None:
     (folder / "space.yaml").write_text(space, encoding="utf-8")
     if (study.folder / "report").is_dir():
         shutil.copytree(study.folder / "report", folder, dirs_exist_ok=True)
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -10,13 +10,13 @@ from typing import Any
 
 from kx.config import Composed
 from kx.launch.jobs import DONE, FAILED, Job
-from kx.launch.signals import Stop
 from kx.search.configs import Trials
 from kx.search.oracle import Oracle
 from kx.search.pruner import goes_on
 from kx.search.study import COMPLETED, PRUNED, RUNNING, Execution, Study, Trial
 from kx.search.study import FAILED as TRIAL_FAILED
 from kx.search.table import values_text
+from kx.signals import Stop
 
 
 class Search:
@@ -65,11 +65,8 @@ class Search:
     def goes_on(self, job: Job) -> bool:
         """Says whether a trial is to go on after an epoch, as its pruner has it."""
         trial, execution = self._parts[job.number]
-        others = [
-            other.executions[0].curve
-            for other in self._study.trials
-            if other is not trial and other.executions
-        ]
+        index = trial.executions.index(execution)  # with the same fold, and the like seed
+        others = [t.executions[index].curve for t in self._study.trials if t is not trial]
         execution.curve = list(job.curve)
         if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
             return True
@@ -124,7 +121,7 @@ class Search:
             trial.executions = [Execution(item.folder) for item in earlier.executions]
         else:
             folder = self._study.folder / "trials"
-            count = self._settings["executions_per_trial"]
+            count = self._settings["executions_per_trial"] * (self._settings["folds"] or 1)
             names = [f"{number:04d}" + (f"-{i + 1}" if count > 1 else "") for i in range(count)]
             trial.executions = [Execution(str(folder / name)) for name in names]
         self._study.trials.append(trial)
@@ -140,7 +137,10 @@ class Search:
         composed = self._compose(trial, execution, index)
         several = len(trial.executions) > 1
         words = [values_text(trial.values)]
-        words += [f"seed={composed.config.seed}"] * several
+        if several:
+            words.append(f"seed={composed.config.seed}")
+        if folds := self._settings["folds"]:
+            words.append(f"fold {index % folds + 1} of {folds}")
         log = self._study.folder / "logs" / f"trial-{trial.number:04d}-{index + 1}.log"
         tags = {**self._tags, "kx.kind": "trial", "kx.trial": str(trial.number)}
         epochs = execution.epochs if execution.pruned else trial.epochs
@@ -205,8 +205,10 @@ def extras(
         study: of the trial.
         trial: the trial.
         execution: of the trial.
-        index: of the execution, from 0; each has a seed of its own.
+        index: of the execution, from 0; each fold in turn, then with the next seed.
     """
+    folds = base.config.tuner.folds
+    fold = {"data.fold": {"number": index % folds + 1, "of": int(folds)}} if folds else {}
     longest = base.config.tuner.get("max_epochs")  # schedules are as long as these
     monitor, mode = study.objective
     name = execution.folder.rpartition("/")[2]
@@ -216,6 +218,7 @@ def extras(
         "tracking.run_name": f"{study.name}-{name}",
         "task.monitor": monitor,
         "task.monitor_mode": mode,
-        "seed": int(trial.values.get("seed", base.config.seed)) + index,
+        **fold,
+        "seed": int(trial.values.get("seed", base.config.seed)) + index // (folds or 1),
         **({"epochs": int(longest)} if longest else {}),
     }

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +102,6 @@ class Study:
         finished: whether the search has come to its end.
         winner: number of the best trial, once that is finished.
         winner_is: what became of it: `"keep"`, `"retrain"` or `"none"`.
-        started: seconds since 1970.
-        run_id: of the tracking store's run that groups the trials.
     """
 
     name: str
@@ -118,8 +114,6 @@ class Study:
     finished: bool = False
     winner: int | None = None
     winner_is: str = ""
-    started: float = field(default_factory=time.time)
-    run_id: str = ""
 
     def save(self) -> None:
         """Writes the study, whole or not at all."""
@@ -148,7 +142,8 @@ class Study:
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             trials = values.pop("trials")
-            study = cls(folder=folder, **values)
+            known = {item.name for item in dataclasses.fields(cls)}
+            study = cls(folder=folder, **{k: v for k, v in values.items() if k in known})
             for trial in trials:
                 executions = [Execution(**item) for item in trial.pop("executions")]
                 study.trials.append(Trial(executions=executions, **trial))
@@ -238,8 +233,3 @@ def find_study(name: str) -> Study:
             " tuner=bayesian"
         )
     return Study.load(folder)
-
-
-def remove(study: Path) -> None:
-    """Removes a study's folder, its trials' runs with it."""
-    shutil.rmtree(study, ignore_errors=True)

@@ -23,12 +23,27 @@ def stoppable() -> Iterator[None]:
     `resume=auto`. Outside the main thread, where Python takes no signals,
     nothing changes.
     """
+    global _interrupted
+    _interrupted = False
 
     def interrupt() -> None:
+        global _interrupted
+        _interrupted = True
         raise KeyboardInterrupt
 
     with _at_first_signal(interrupt):
         yield
+
+
+_interrupted = False
+
+
+def was_interrupted() -> bool:
+    """Says whether what runs within `stoppable` was told to stop.
+
+    An interruption in the midst of TensorFlow's C++ may arrive as another error.
+    """
+    return _interrupted
 
 
 @dataclass

@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 import time
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -18,27 +19,47 @@ from kx.launch.child import Order, main
 _GRACE_SECONDS = 15.0
 
 
-def context() -> BaseContext:
+_server_backend = ""  # Keras's, that the fork server has imported
+
+
+def context(backend: str) -> BaseContext:
     """Returns how fresh processes are made on this platform.
 
     A fork server has imported TensorFlow and not started it: a fork of it is a
     fresh process, a tenth of a second later. Where no fork is safe (macOS,
-    Windows), each process imports for itself.
+    Windows), or the server has imported another backend, each process imports
+    for itself.
+
+    Args:
+        backend: of Keras.
     """
-    if sys.platform in ("win32", "darwin"):
+    if sys.platform in ("win32", "darwin") or _server_backend not in ("", backend):
         return multiprocessing.get_context("spawn")
     method = multiprocessing.get_context("forkserver")
     method.set_forkserver_preload(["kx.launch.preload"])
     return method
 
 
-def start_server() -> None:
-    """Starts the fork server, if there is to be one; its imports go on in the background."""
-    if context().get_start_method() != "forkserver":
+def start_server(backend: str) -> None:
+    """Starts the fork server, if there is to be one; its imports go on in the background.
+
+    Args:
+        backend: of Keras, which the server imports.
+    """
+    global _server_backend
+    if context(backend).get_start_method() != "forkserver":
         return
     from multiprocessing.forkserver import ensure_running
 
-    ensure_running()
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = backend
+    try:
+        ensure_running()
+    finally:
+        os.environ.pop("KERAS_BACKEND")
+        if before is not None:
+            os.environ["KERAS_BACKEND"] = before
+    _server_backend = backend
 
 
 class JobProcess:
@@ -49,12 +70,17 @@ class JobProcess:
     """
 
     def __init__(self, order: Order) -> None:
-        method = context()
+        backend = str(order.config["backend"])
+        start_server(backend)
+        method = context(backend)
         self.events, told = method.Pipe(duplex=False)
         alive, self._alive = method.Pipe(duplex=False)
         self.pid: int | None = None
         self.started = time.monotonic()
         self._stop_by: float | None = None
+        # TensorFlow leaves files there, which its process no longer removes if it is killed.
+        self._temporary = tempfile.mkdtemp(prefix="kx-job-")
+        order = replace(order, environment={**order.environment, "TMPDIR": self._temporary})
         self._process: Any = method.Process(target=main, args=(order, told, alive))  # type: ignore[attr-defined]
         self._process.start()
         self.pid = self._process.pid
@@ -85,16 +111,28 @@ class JobProcess:
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    def exit_code(self) -> int | None:
-        """Returns the exit code of an ended process; None if nobody knows it."""
+    def end_by(self, seconds: float) -> None:
+        """Waits for a process that was asked to end, and ends it if it takes longer.
+
+        Args:
+            seconds: to wait.
+        """
+        self._process.join(timeout=seconds)
+        if self._process.is_alive():
+            self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._process.join(timeout=seconds)
+
+    def ending(self) -> str:
+        """Returns how the process ended."""
         self._process.join(timeout=5)
         code = self._process.exitcode
-        return None if code == 255 else code  # 255: the fork server is gone, too
+        return how_it_ended(None if code == 255 else code)  # 255: the fork server is gone, too
 
     def close(self) -> None:
-        """Lets go of an ended process."""
+        """Lets go of an ended process, and removes what it left in its temporary folder."""
         self.events.close()
         self._alive.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
         if self.pid is not None:
@@ -104,45 +142,20 @@ class JobProcess:
                 pass
 
 
-def cores_for(slot: int, workers: int) -> list[int] | None:
-    """Returns the CPU cores of one of so many workers; None where they cannot be set.
+def how_it_ended(code: int | None) -> str:
+    """Returns how a process ended that did not say so itself.
 
     Args:
-        slot: number of the worker, from 0.
-        workers: how many there are.
-
-    Example:
-    >>> cores_for(0, 1) == cores_for(0, 1)
-    True
+        code: its exit code, negative for a signal; None if nobody knows.
     """
-    if workers == 1 or not hasattr(os, "sched_getaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))
-    share = cores[slot::workers]
-    return share or [cores[slot % len(cores)]]
-
-
-def gpu_for(slot: int, workers: int) -> dict[str, str]:
-    """Returns the environment that gives one of several workers its own GPU, if there are any."""
-    gpus = visible_gpus()
-    if workers == 1 or not gpus:
-        return {}
-    # Where jobs share a GPU, none may take all of its memory at once.
-    shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(gpus) else {}
-    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)], **shared}
-
-
-def visible_gpus() -> list[str]:
-    """Returns the numbers of the NVIDIA GPUs that this process may use, TensorFlow unasked."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [word.strip() for word in given.split(",") if word.strip() not in ("", "-1")]
-    try:
-        words = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
-
-
-__all__ = ["Connection", "JobProcess", "cores_for", "gpu_for", "start_server"]
+    if code is None:
+        return "its process ended without a word"
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    if name == "SIGKILL":
+        return (
+            "its process was killed (SIGKILL): by the kernel, if memory ran out. Ways out: a"
+            " smaller batch_size, data.cache=disk, or fewer launcher.workers"
+        )
+    return f"its process crashed ({name})"

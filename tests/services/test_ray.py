@@ -1,0 +1,220 @@
+"""`launcher=ray` on a real cluster of two nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kx
+from kx.run import main
+from kx.search.study import PRUNED, find_study
+from kx.tracking.records import Record, all_records
+from kx.tracking.run_list import list_runs
+from kx.tracking.store import store_uri
+from services.helpers import alone, launched, underway, wait_for, without_times
+
+QUICK = ["report=none", "tracking.system_metrics=false", "launcher=ray"]
+LONG = [
+    "data=digits", "data.limit=600", "model=cnn", "model.filters=[8]", "epochs=60",
+    "callbacks=none", *QUICK,
+]  # fmt: skip
+
+
+def own_option(project: Path, group: str, name: str, function: str, code: str) -> None:
+    """Adds an option of the user's own to the project."""
+    (project / "mine.py").write_text(code, encoding="utf-8")
+    folder = project / "conf" / group
+    folder.mkdir(parents=True)
+    (folder / f"{name}.yaml").write_text(f"_target_: mine.{function}\n", encoding="utf-8")
+
+
+def at(cluster: Any) -> str:
+    return f"launcher.address={cluster.address}"
+
+
+def threads_of_one() -> list[str]:
+    return ["threads.intra_op=1", "threads.inter_op=1"]
+
+
+def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own(
+    ray_nodes: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a user's own module, of the project's folder."""
+    own_option(
+        project, "model", "small", "small",
+        "import keras\n\ndef small(inputs, outputs, *, units=4):\n"
+        "    given = keras.Input(inputs.shape)\n"
+        "    hidden = keras.layers.Dense(units)(given)\n"
+        "    return keras.Model(given, keras.layers.Dense(outputs.units)(hidden))\n",
+    )  # fmt: skip
+    words = ["data=wine", "model=small", "epochs=3", *QUICK, at(ray_nodes)]
+    assert main(["-m", *words, "seed=0,1"]) == 0
+    said = capsys.readouterr().out
+    assert "job 1 of 2 is queued" in said and "job 2 of 2 began on " in said
+    jobs = [run for run in list_runs(store_uri()) if "kx.job" in run.data.tags]
+    own = [word for word in words if not word.startswith("launcher")]
+    for seed in (0, 1):
+        own_run = alone(*own, *threads_of_one(), f"seed={seed}")
+        [job] = [run for run in jobs if run.data.params["seed"] == str(seed)]
+        assert without_times(kx.load_run(job.info.run_id)) == without_times(own_run)
+
+
+@pytest.mark.parametrize("what", ["worker", pytest.param("node", marks=pytest.mark.slow)])
+def test_a_job_whose_machine_is_lost_goes_on_elsewhere(
+    ray_nodes: Any, project: Path, what: str
+) -> None:
+    """Two jobs on two nodes; one is lost, that on which the launcher's mailbox is not."""
+    process = launched("-m", *LONG, "seed=0,1", at(ray_nodes))
+    wait_for(lambda: len([r for r in all_records() if r.epochs_done >= 2]) == 2)
+    raylets = {_ancestor(record.pid, "raylet").pid: record for record in all_records()}
+    mailbox = _ancestor(_process("ray::Mailbox").pid, "raylet").pid
+    lost, record = next((pid, record) for pid, record in raylets.items() if pid != mailbox)
+    worker = _ancestor(record.pid, "ray::")
+    if what == "node":
+        node = next(n for n in ray_nodes.worker_nodes if _raylet_pid(n) == lost)
+        ray_nodes.remove_node(node, allow_graceful=False)
+    worker.kill()
+    said, _ = process.communicate(timeout=200)
+    if what == "node":
+        ray_nodes.add_node(num_cpus=1)
+    assert process.returncode == 0, said
+    assert said.count("is run again (1 of 2)") == 1 and "Ray lost it" in said
+    words = [word for word in LONG if word != "launcher=ray"]
+    assert len(all_records()) == 2
+    kept = kx.load_run(record.run_id or "")
+    assert kept.status == "FINISHED"
+    seed = f"seed={record.config['seed']}"
+    whole = alone(*words, *threads_of_one(), seed)
+    assert without_times(kept) == without_times(whole)
+
+
+def _process(name: str) -> Any:
+    import psutil
+
+    return next(p for p in psutil.process_iter(["name"]) if p.info["name"].startswith(name))
+
+
+def _ancestor(pid: int, name: str) -> Any:
+    import psutil
+
+    return next(p for p in psutil.Process(pid).parents() if p.name().startswith(name))
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    try:  # where nobody reaps it, a process that has ended stays as a zombie
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _raylet_pid(node: Any) -> int:
+    return int(node.all_processes["raylet"][0].process.pid)
+
+
+def test_a_job_that_always_dies_is_tried_a_bounded_number_of_times(
+    ray_nodes: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_option(
+        project, "data", "mine", "load",
+        "import os, signal\n\ndef load():\n"
+        "    open('tries', 'a').write('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out\n",
+    )  # fmt: skip
+    words = ["data=mine", "model=linear", *QUICK, at(ray_nodes)]
+    assert main(["-m", *words]) == 1
+    said = capsys.readouterr().out
+    assert "is run again (2 of 2)" in said and "killed (SIGKILL)" in said
+    assert (project / "tries").read_text(encoding="utf-8") == "xxx"
+
+
+@pytest.mark.slow
+def test_a_search_asks_after_each_epoch_from_another_machine(ray_nodes: Any, project: Path) -> None:
+    words = ["data=wine", "model=linear", "epochs=5", *QUICK, at(ray_nodes)]
+    space = "tuner.space.optimizer.learning_rate={type: choice, values: [1e-2, 1e-7, 1e-6]}"
+    search = ["tuner=grid", "tuner.study=there", "tuner.pruner=asha", "tuner.workers=2", space]
+    assert main([*words, *search, "tuner.start_with_defaults=false"]) == 0
+    study = find_study("there")
+    assert study.best() is not None and study.best().values == {"optimizer.learning_rate": 1e-2}
+    assert any(trial.state == PRUNED for trial in study.trials)
+
+
+@pytest.mark.slow
+def test_one_training_on_two_nodes(
+    ray_nodes: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=wine", "model=mlp", "epochs=3", "report=none", "tracking.system_metrics=false"]
+    team = ["strategy=multi_worker", "strategy.processes=2", "launcher=ray", at(ray_nodes)]
+    assert main([*words, *team]) == 0
+    assert "2 processes" in capsys.readouterr().out
+    [record] = all_records()
+    own_run = alone(*words)
+    two = kx.load_run(record.run_id or "")
+    assert two.history["train/loss"] == pytest.approx(own_run.history["train/loss"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_stop_ends_all_jobs(ray_nodes: Any, project: Path) -> None:
+    process = launched("-m", *LONG, "seed=0,1,2", at(ray_nodes))
+    wait_for(underway)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode == 130 and "resume=auto goes on" in said
+    wait_for(lambda: {record.status for record in all_records()} == {"KILLED"}, 30)
+
+
+def test_a_ray_of_this_machine_listens_on_loopback_alone(project: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra kx[ray]")
+    import psutil
+
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "kx.run", "-m", *LONG],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+    )  # fmt: skip
+    wait_for(underway)
+    children = psutil.Process(process.pid).children(recursive=True)
+    everybody = [process.pid, *(child.pid for child in children)]
+    agents = [child.pid for child in children if child.name().endswith("Agent")]
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in everybody
+    }
+    assert listening and listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
+    process.kill()  # and what it began ends with it
+    process.communicate()
+    wait_for(lambda: all(record.status == "KILLED" for record in all_records()), 60)
+    ours = set(everybody) - set(agents)  # Ray's agents look for their parent now and then
+    wait_for(lambda: not any(map(_runs, ours)), 60)
+
+
+def test_what_is_missing_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["-m", "data=wine", "launcher=ray"]) == 1
+    assert 'pip install "kx[ray]"' in capsys.readouterr().err
+    assert not (project / "runs").exists() and not (project / "mlflow.db").exists()
+
+
+def test_a_cluster_that_is_not_there_is_said_soon(project: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra kx[ray]")
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "kx.run", "-m", "data=wine", "launcher=ray",
+         "launcher.address=127.0.0.1:1"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+    )  # fmt: skip
+    assert done.returncode == 1 and "there is no cluster at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr and time.monotonic() - begun < 60
+    assert Record.read(project / "runs") is None and not (project / "mlflow.db").exists()
