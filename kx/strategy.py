@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -13,6 +14,8 @@ from tensorflow.python.framework.config import disable_op_determinism
 
 from kx.config import build
 from kx.errors import ConfigError
+
+_MULTI_WORKER = "kx.multi_worker.multi_worker"
 
 
 def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None) -> None:
@@ -25,7 +28,9 @@ def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None
     wanted = {
         kind: number or (threads or {}).get(kind, 0) for kind, number in config.threads.items()
     }
-    if config.strategy.get("logical_devices"):
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(None)  # of an earlier run of this process
+    elif config.strategy.get("logical_devices"):
         make_logical_devices(config.strategy.logical_devices)
     _set_threads(wanted)
     if config.deterministic:
@@ -81,13 +86,57 @@ def devices() -> Any:
     ]
 
 
-def strategy(config: DictConfig) -> tf.distribute.Strategy:
-    """Returns the distribution strategy; models are built and compiled in its scope.
+class Strategy:
+    """Holds the devices of a training, and what a training must do for them.
+
+    Strategies of several machines, or of parted models, have their own.
+
+    Args:
+        inner: TensorFlow's strategy.
+    """
+
+    def __init__(self, inner: tf.distribute.Strategy) -> None:
+        self._inner = inner
+        self.num_replicas_in_sync: int = inner.num_replicas_in_sync
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Returns the context in which models are built and compiled."""
+        return self._inner.scope()
+
+    def agree(self, epoch: int) -> None:
+        """Refuses to begin where other processes are at another epoch."""
+
+    def check(self, model: keras.Model) -> None:
+        """Refuses a built model that does not fit the devices."""
+
+    def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:
+        """Makes a compiled model ready for `fit`."""
+
+    def alone(self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]) -> keras.Model:
+        """Returns the trained model as one process has it, for what follows the training.
+
+        Args:
+            model: trained.
+            compiled: function that builds and compiles the model anew.
+        """
+        return model
+
+
+def strategy(config: DictConfig) -> Strategy:
+    """Returns the strategy; models are built and compiled in its scope.
 
     Raises:
         ConfigError: if the batches cannot be shared out evenly among its devices.
     """
     found = build(config.strategy, place="strategy")
+    mirrored_devices = isinstance(found, tf.distribute.MirroredStrategy)
+    if not isinstance(found, Strategy):
+        found = Strategy(found)
+    if mirrored_devices and keras.backend.backend() == "jax":
+        raise ConfigError(
+            "strategy=mirrored is TensorFlow's. On JAX: strategy=model_parallel"
+            " strategy.model_devices=1, which shares each batch out among all devices."
+        )
     replicas = found.num_replicas_in_sync
     if replicas > 1 and config.batch_size % replicas:
         raise ConfigError(
@@ -101,6 +150,20 @@ def strategy(config: DictConfig) -> tf.distribute.Strategy:
             " weights would differ from those of one device. Leave it true."
         )
     return found
+
+
+def follows(config: DictConfig) -> bool:
+    """Says whether another process keeps what comes of this one's training.
+
+    Args:
+        config: of the run.
+    """
+    if str(config.strategy.get("_target_")) != _MULTI_WORKER:
+        return False
+    from kx.multi_worker import cluster_of_environment
+
+    cluster = cluster_of_environment()
+    return cluster is not None and cluster["task"]["index"] > 0
 
 
 def mirrored(logical_devices: int | None = None) -> tf.distribute.Strategy:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
+from omegaconf import DictConfig
 
 from kx.config import Composed, build
 from kx.data.augment import chain
 from kx.data.specs import Data
 from kx.export.bundle import save_bundle
 from kx.fit.assemble import assemble, load_weights, make_callbacks, make_optimizer
-from kx.fit.batches import make_batches, make_data
+from kx.fit.batches import Batches, make_batches, make_data
 from kx.fit.fit import announce, compile_options, final_metrics, fit, past, run_tags
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
-from kx.strategy import prepare_process, strategy, thread_counts
-from kx.tracking.folders import open_run_folder
+from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
+from kx.tasks.task import Task
+from kx.tracking.folders import open_followers_folder, open_run_folder
 from kx.tracking.runs import Run
 from kx.tracking.tracker import open_run
 
@@ -37,6 +40,7 @@ def train(
     watch: Callable[[str, Mapping[str, Any]], bool | None] = _nobody,
     stop_after: int | None = None,
     evaluate: bool = True,
+    threads: Mapping[str, int] | None = None,
 ) -> Run:
     """Trains, evaluates, tracks and saves one run.
 
@@ -50,11 +54,12 @@ def train(
         quiet: whether to show no progress.
         tags: further tags of the run.
         watch: function `(kind, values)` that hears of the run: `"run"` with its
-            name, id and history so far, `"epoch"` with its values. The training
+            name, id, folder and history so far, `"epoch"` with its values. The training
             stops after an epoch at which it says True.
         stop_after: number of epochs after which to stop, before the config's.
         evaluate: whether to evaluate the test split, report, and save the model
             at the end. Without it the run is paused, and may go on.
+        threads: of TensorFlow by kind, where the config leaves them open.
 
     Returns:
         The finished run.
@@ -65,50 +70,40 @@ def train(
         TrainingError: if the loss becomes NaN.
     """
     config = job.config
-    with open_run_folder(job) as folder:
-        prepare_process(config, folder.record.threads)
+    leads = not follows(config)
+    if not leads:  # the same training, of which another process keeps what comes of it
+        config.tracking.enabled, quiet, evaluate = False, True, False
+    with open_run_folder(job) if leads else open_followers_folder(job) as folder:
+        prepare_process(config, folder.record.threads or threads)
         folder.record.threads = thread_counts()
+        chosen = strategy(config)  # before TensorFlow's first operation
         data = data or make_data(config)
         task = build(config.task, data.targets, place="task")
         state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
-        batches = make_batches(
-            config,
-            data,
-            task,
-            chain(config.augment),
-            folder.path / "cache",
-            first_epoch=state.epoch if state else 0,
-        )
-        scope = strategy(config)
-        with scope.scope():
-            model = assemble(config, data, task, core)
-            optimizer = make_optimizer(config, batches.steps_per_epoch)
-            task.compile(model, optimizer, **compile_options(config))
+        first_epoch = state.epoch if state else 0
+        chosen.agree(first_epoch)
+        cache, augment = folder.path / "cache", chain(config.augment)
+        batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
+        compiled = partial(_compiled, config, data, task, core, batches)
+        model = compiled(chosen)
         if config.init_from and state is None:
             load_weights(model, config.init_from, config.tracking.uri)
         callbacks = make_callbacks(config, task, batches)
         announce(job, data, model, quiet=quiet)
         with open_run(job, folder, data, run_tags(config, batches, tags)) as tracker:
             history = past(state)
-            watch("run", {"name": tracker.run_name, "id": tracker.run_id, "history": history})
+            begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
+            watch("run", {**begun, "history": history})
             tracker.text(summary_text(model), "model_summary.txt")
             history = fit(
-                config,
-                model,
-                batches,
-                callbacks,
-                tracker,
-                folder,
-                state=state,
-                fingerprint=data.fingerprint,
+                config, model, batches, callbacks, tracker, folder, state=state,
+                fingerprint=data.fingerprint, stop_after=stop_after, quiet=quiet,
                 listeners=[
                     lambda values, epoch: watch("epoch", {"epoch": epoch, "values": values})
                 ],
-                stop_after=stop_after,
-                quiet=quiet,
-            )
-            test = batches.test if evaluate else None
-            metrics = final_metrics(model, test, history, callbacks)
+            )  # fmt: skip
+            model = chosen.alone(model, compiled)
+            metrics = final_metrics(model, batches.test if evaluate else None, history, callbacks)
             bundle = None
             if evaluate:
                 bundle = save_bundle(job, model, task, data, batches, tracker, folder)
@@ -118,3 +113,21 @@ def train(
             folder.record.metrics = metrics
             folder.paused = not evaluate
     return Run(job, tracker, metrics, history, bundle, model)
+
+
+def _compiled(
+    config: DictConfig,
+    data: Data,
+    task: Task,
+    core: keras.Model | None,
+    batches: Batches,
+    chosen: Strategy,
+) -> keras.Model:
+    """Returns the model, built and compiled under a strategy."""
+    with chosen.scope():
+        model = assemble(config, data, task, core)
+        chosen.check(model)
+        optimizer = make_optimizer(config, batches.steps_per_epoch)
+        task.compile(model, optimizer, **compile_options(config))
+    chosen.prepare(model, batches.train)
+    return model

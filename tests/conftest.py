@@ -20,8 +20,13 @@ SHARED_DATA = Path(os.environ.get("KX_SHARED_DATA", REPOSITORY.parent / "shared"
 LONGEST = (
     "test_readme",
     "test_search",
+    "test_ray",
+    "test_slurm",
     "test_sweep",
     "test_resume",
+    "test_strategy",
+    "test_folds",
+    "test_backend",
     "test_cli",
     "test_train",
     "test_sender",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import kx
 from kx.config import compose
 from kx.errors import ConfigError
+from kx.multi_worker import cluster_of_environment
+from kx.tracking.records import all_records
 
 WORDS = [
     "data=digits", "data.limit=500", "model.filters=[4,8]", "optimizer=momentum", "epochs=4",
@@ -19,6 +25,7 @@ WORDS = [
     "tracking.system_metrics=false",
 ]  # fmt: skip
 TWO = ["strategy=mirrored", "strategy.logical_devices=2"]
+NORMALIZED = ["model.batch_normalization=true", "data.limit=505"]  # 50 and 359 to evaluate
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -27,22 +34,137 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def assert_alike(one: kx.Run, several: kx.Run) -> None:
+    """Also of an evaluation that no number of devices divides: each example counts once."""
+    for a, b in zip(one.model().get_weights(), several.model().get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for name in ("train/loss", "val/loss", "val/accuracy", "learning_rate"):
+        np.testing.assert_allclose(one.history[name], several.history[name], atol=1e-4)
+    assert several.metrics["test/accuracy"] == pytest.approx(one.metrics["test/accuracy"], abs=0.01)
+    assert several.metrics["test/loss"] == pytest.approx(one.metrics["test/loss"], abs=1e-4)
+
+
+CALLBACKS = [
+    "callbacks=default", "callbacks.reduce_lr_on_plateau.patience=1",
+    "+callbacks.reduce_lr_on_plateau.min_delta=9",  # so that it acts
+]  # fmt: skip
+
+
 def test_two_devices_train_to_the_weights_of_one(project: Path) -> None:
-    """Also where the run on two is stopped half-way, and where validation ends in an odd batch."""
-    one = kx.train(*WORDS, quiet=True)
-    assert int(one.config["data"]["limit"]) % 2 == 0
-    words = [*WORDS, *TWO]
+    """Also where the run on two is stopped half-way; batch normalization over the whole batch."""
+    one = kx.train(*WORDS, *NORMALIZED, *CALLBACKS, quiet=True)
+    words = [*WORDS, *NORMALIZED, *CALLBACKS, *TWO]
     half = command(*words, "epochs=2")
     assert half.returncode == 0, half.stdout + half.stderr
     done = command("resume=latest", "epochs=4")
     assert done.returncode == 0, done.stdout + done.stderr
     two = kx.load_run("latest")
     assert two.id != one.id and len(two.history["train/loss"]) == 4
-    for a, b in zip(one.model().get_weights(), two.model().get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-    for name in ("train/loss", "val/loss", "val/accuracy"):
-        np.testing.assert_allclose(one.history[name], two.history[name], atol=1e-4)
-    assert two.metrics["test/accuracy"] == pytest.approx(one.metrics["test/accuracy"], abs=0.02)
+    assert len(set(two.history["learning_rate"])) > 1
+    assert_alike(one, two)
+
+
+@pytest.mark.slow
+def test_four_devices_train_to_the_weights_of_one(project: Path) -> None:
+    one = kx.train(*WORDS, *NORMALIZED, "epochs=2", quiet=True)
+    done = command(
+        *WORDS, *NORMALIZED, "epochs=2", "strategy=mirrored", "strategy.logical_devices=4"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_alike(one, kx.load_run("latest"))
+
+
+# --- several processes
+
+
+def test_two_processes_train_to_the_weights_of_one_though_one_is_killed(project: Path) -> None:
+    """They start again, all of them, and go on after the last epoch that was kept."""
+    words = [*WORDS, *NORMALIZED, *CALLBACKS, "epochs=6"]
+    one = kx.train(*words, quiet=True)
+    team = ["strategy=multi_worker", "strategy.processes=2", "launcher.max_retries=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "kx.run", *words, *team],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch 3") and not any("start again" in said for said in lines):
+            os.kill(follower_of(process.pid), signal.SIGKILL)
+    said = "".join(lines)
+    assert process.wait() == 0, said
+    assert "process 2 was lost" in said and "all start again (1 of 1)" in said
+    [kept] = [record for record in all_records() if record.run_id != one.id]
+    assert kept.status == "FINISHED"
+    two = kx.load_run(kept.run_id or "")
+    assert len(two.history["train/loss"]) == 6
+    assert_alike(one, two)
+    folders = {path.name.partition("-")[0] for path in (project / "runs").iterdir()}
+    assert folders == {"cnn", "team"}, "only the first process keeps a run"
+
+
+def follower_of(launcher: int) -> int:
+    """The process of a team that keeps no run, by what it has open."""
+    children = psutil.Process(launcher).children(recursive=True)
+    logs = {p.pid: {Path(f.path).name for f in p.open_files()} for p in children}
+    return next(pid for pid, names in logs.items() if "process-2.log" in names)
+
+
+def test_processes_that_kx_starts_are_for_one_run(project: Path) -> None:
+    words = ["-m", "data=wine", "strategy=multi_worker", "strategy.processes=2", "seed=0,1"]
+    done = command(*words)
+    assert done.returncode == 1 and "one run of the command line" in done.stderr
+
+
+CHIEF = {"chief": ["a:1"], "worker": ["b:2"]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "kind", "given", "index"),
+    [({"worker": ["a:1", "b:2"]}, "worker", 1, 1), (CHIEF, "worker", 0, 1), (CHIEF, "chief", 0, 0)],
+)
+def test_a_cluster_of_kubernetes_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: dict[str, list[str]],
+    kind: str,
+    given: int,
+    index: int,
+) -> None:
+    text = json.dumps({"cluster": cluster, "task": {"type": kind, "index": given}})
+    monkeypatch.setenv("TF_CONFIG", text)
+    found = cluster_of_environment()
+    assert found is not None
+    assert found["cluster"]["worker"] == ["a:1", "b:2"] and found["task"]["index"] == index
+
+
+def test_a_cluster_that_cannot_be_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no cluster is described"):
+        kx.train("data=wine", "strategy=multi_worker", quiet=True)
+    servers = {"cluster": {"worker": ["a:1"], "ps": ["b:2"]}, "task": {"type": "ps", "index": 0}}
+    for text in ("{", json.dumps(servers)):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(ConfigError, match="TF_CONFIG: expected"):
+            kx.train("data=wine", "strategy=multi_worker", quiet=True)
+    assert not list(project.glob("runs/*"))
+
+
+def test_a_step_of_slurm_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    step = {
+        "SLURM_STEP_NUM_TASKS": "5", "SLURM_PROCID": "3", "SLURM_STEP_NODELIST": "n[1-3]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
+    }  # fmt: skip
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("kx.multi_worker._hosts", lambda: ["n1", "n2", "n3"])
+    found = cluster_of_environment(port=100)
+    assert found == {
+        "cluster": {"worker": ["n1:100", "n1:101", "n2:100", "n2:101", "n3:100"]},
+        "task": {"type": "worker", "index": 3},
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,7 +184,7 @@ def test_devices_that_come_too_late_are_refused(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["multi_worker", "parameter_server", "central_storage", "data_parallel"]
+    "name", ["multi_worker_mirrored", "parameter_server", "central_storage", "data_parallel"]
 )
 def test_what_does_not_work_is_refused_with_the_reason(project: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="What works: default .one device., mirrored"):

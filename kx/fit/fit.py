@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,6 +20,7 @@ from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
 from kx.fit.state import State
+from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.folders import RunFolder
 from kx.tracking.tracker import Tracker
@@ -103,29 +106,17 @@ def fit(
         if isinstance(callback, own_callbacks.SwapAverage)
     ]
     try:
-        model.fit(
-            batches.train,
-            initial_epoch=batches.first_epoch,
-            epochs=last_epoch,
-            steps_per_epoch=batches.steps_per_epoch,
-            validation_data=batches.validation,
-            callbacks=[record, *callbacks, keep, *display, tell, *averages],
-            shuffle=False,  # the stream is shuffled; Keras would warn
-            verbose=0,
-        )
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise TrainingError(
-            f"Memory ran out: {first_line(error)}\nWays out: a smaller"
-            " batch_size (with optimizer.gradient_accumulation_steps for the same steps),"
-            " precision=mixed_bfloat16, rematerialize=activations, or data.cache=disk."
-        ) from error
-    except Exception as error:
-        if shutil.disk_usage(folder.path).free < _FULL_BYTES:
-            raise TrainingError(
-                f"The disk of {folder.path} is full. Make room, or choose another: run_dir=FOLDER."
-                " What was kept before stays: resume=auto goes on."
-            ) from error
-        raise
+        with _told_clearly(folder.path):
+            model.fit(
+                batches.train,
+                initial_epoch=batches.first_epoch,
+                epochs=last_epoch,
+                steps_per_epoch=batches.steps_per_epoch,
+                validation_data=batches.validation,
+                callbacks=[record, *callbacks, keep, *display, tell, *averages],
+                shuffle=False,  # the stream is shuffled; Keras would warn
+                verbose=0,
+            )
     finally:
         for shown in display:
             shown.close()
@@ -137,6 +128,33 @@ def fit(
             " at the data: kx data show."
         )
     return record.history
+
+
+@contextlib.contextmanager
+def _told_clearly(folder: Path) -> Iterator[None]:
+    """Turns what a training can end in into an error of ours; a stop stays a stop."""
+    try:
+        yield
+    except Exception as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from error
+        _tell_what_ran_out(folder, error)
+        raise
+
+
+def _tell_what_ran_out(folder: Path, error: Exception) -> None:
+    """Raises a full memory or disk as an error that names the ways out."""
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        raise TrainingError(
+            f"Memory ran out: {first_line(error)}\nWays out: a smaller"
+            " batch_size (with optimizer.gradient_accumulation_steps for the same steps),"
+            " precision=mixed_bfloat16, rematerialize=activations, or data.cache=disk."
+        ) from error
+    if shutil.disk_usage(folder).free < _FULL_BYTES:
+        raise TrainingError(
+            f"The disk of {folder} is full. Make room, or choose another: run_dir=FOLDER."
+            " What was kept before stays: resume=auto goes on."
+        ) from error
 
 
 def _go_on(

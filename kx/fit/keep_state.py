@@ -50,7 +50,8 @@ def restore_variables(model: keras.Model, state: State) -> None:
         KxError: if the model is another one than the state's.
     """
     optimizer = model.optimizer
-    with model.distribute_strategy.scope() if model.distribute_strategy else nullcontext():
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
+    with strategy.scope() if strategy else nullcontext():
         if not optimizer.built:
             optimizer.build(model.trainable_variables)
     pairs = {

@@ -8,7 +8,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.models.layers import penalty, require_image, scores
+from kx.models.layers import batch_normalized, penalty, require_image, scores
 
 
 def cnn(
@@ -66,7 +66,7 @@ def cnn(
             kernel_regularizer=penalty(l1, l2),
         )(h)
         if batch_normalization:
-            h = keras.layers.BatchNormalization()(h)
+            h = batch_normalized(h)
         h = keras.layers.Activation(activation)(h)
         h = keras.layers.MaxPooling2D()(h)
     h = keras.layers.Flatten()(h)

@@ -8,7 +8,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.models.layers import penalty, scores
+from kx.models.layers import batch_normalized, penalty, scores
 
 
 def linear(
@@ -86,7 +86,7 @@ def mlp(
             kernel_regularizer=penalty(l1, l2),
         )(h)
         if batch_normalization:
-            h = keras.layers.BatchNormalization()(h)
+            h = batch_normalized(h)
         h = keras.layers.Activation(activation)(h)
         if dropout:
             h = keras.layers.Dropout(dropout)(h)

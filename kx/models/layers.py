@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kx.errors import ConfigError
 
@@ -12,6 +13,12 @@ from kx.errors import ConfigError
 def penalty(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
     """Returns the regularizer of these strengths, or None if both are 0."""
     return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
+
+
+def batch_normalized(x: Any) -> Any:
+    """Adds batch normalization, over the whole batch where several devices share it."""
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(synchronized=several)(x)
 
 
 def require_image(inputs: Any, model: str) -> None:

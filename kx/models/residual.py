@@ -9,7 +9,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.models.layers import penalty, require_image, scores
+from kx.models.layers import batch_normalized, penalty, require_image, scores
 
 
 def resnet(
@@ -67,7 +67,7 @@ def resnet(
             kernel_initializer=kernel_initializer,
             kernel_regularizer=penalty(l1, l2),
         )(h)
-        return keras.layers.BatchNormalization()(h) if batch_normalization else h
+        return batch_normalized(h) if batch_normalization else h
 
     def block(h: Any, width: int, strides: int) -> Any:
         shortcut = _shortcut(h, width, strides)

@@ -1,0 +1,170 @@
+"""One training on several machines, by tf.distribute: each takes its share of every batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.errors import ConfigError, KxError
+from kx.strategy import Strategy
+
+_PORT = 28_800  # of the workers, where a cluster does not say which
+
+
+def multi_worker(*, port: int | None = None, processes: int | None = None) -> MultiWorker:
+    """Returns a strategy that trains one model on several machines, or processes.
+
+    Each process runs the same command. Which ones there are is read from
+    `TF_CONFIG` (Kubeflow, KubeRay, or by hand) or from Slurm's environment
+    (`srun`). `batch_size` is that of the whole batch, which they share. The
+    first one keeps the run; all see the project's folder, where they go on.
+
+    Args:
+        port: on which the workers listen, where Slurm starts them.
+        processes: that kx itself starts, on this machine or on a Ray cluster,
+            where no cluster has.
+
+    Raises:
+        ConfigError: if there is no cluster, or TensorFlow has started already.
+
+    Source: Abadi et al. 2016, "TensorFlow", section 4.4 (synchronous replicas).
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError("strategy=multi_worker is TensorFlow's: backend=tensorflow.")
+    cluster = cluster_of_environment(port)
+    if cluster is None:
+        raise ConfigError(
+            "strategy=multi_worker: no cluster is described. Expected TF_CONFIG, or a step of Slurm"
+            " with several tasks (srun -n 2 python -m kx.run …); or let kx start them:"
+            " strategy.processes=2. See docs/scale.md."
+        )
+    os.environ["TF_CONFIG"] = json.dumps(cluster)
+    try:
+        return MultiWorker()
+    except RuntimeError as error:
+        raise ConfigError(f"strategy=multi_worker comes too late: {error}") from error
+
+
+def cluster_of_environment(port: int | None = None) -> dict[str, Any] | None:
+    """Returns who trains together, in the form of `TF_CONFIG`, or None.
+
+    Args:
+        port: on which workers listen, where the environment does not say so.
+
+    Raises:
+        ConfigError: if `TF_CONFIG` cannot be used.
+    """
+    given = os.environ.get("TF_CONFIG")
+    if given:
+        return _read(given)
+    count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if count < 2:
+        return None
+    index, first = int(os.environ["SLURM_PROCID"]), port or _PORT
+    places: list[str] = []
+    for host, tasks in zip(_hosts(), _tasks_per_node(), strict=True):
+        places += [f"{host}:{first + i}" for i in range(tasks)]
+    return {"cluster": {"worker": places}, "task": {"type": "worker", "index": index}}
+
+
+def _read(text: str) -> dict[str, Any]:
+    """Returns `TF_CONFIG`, a chief among the workers as the first of them."""
+    try:
+        given = json.loads(text)
+        cluster, task = dict(given["cluster"]), given["task"]
+        kind, index = str(task["type"]), int(task["index"])
+        chiefs = list(cluster.pop("chief", [])) + list(cluster.pop("master", []))
+        workers = [*chiefs, *cluster.pop("worker", [])]
+        others = [name for name in cluster if name != "evaluator"]
+        if others or kind not in ("chief", "master", "worker") or not workers:
+            raise ValueError(f"task {kind!r} of {sorted(given['cluster'])}")
+        index += len(chiefs) if kind == "worker" else 0
+        return {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "TF_CONFIG: expected"
+            ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}.'
+            f" Received: {text} ({error})"
+        ) from error
+
+
+def _hosts() -> list[str]:
+    nodes = os.environ["SLURM_STEP_NODELIST"]
+    scontrol = shutil.which("scontrol")
+    if scontrol is None:
+        return [nodes]
+    words = [scontrol, "show", "hostnames", nodes]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def _tasks_per_node() -> list[int]:
+    """Reads Slurm's `2(x3),1`: two on each of three nodes, and one on the last."""
+    counts: list[int] = []
+    for part in os.environ["SLURM_STEP_TASKS_PER_NODE"].split(","):
+        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        assert found is not None
+        counts += [int(found[1])] * int(found[2] or 1)
+    return counts
+
+
+class MultiWorker(Strategy):
+    """Holds TensorFlow's own strategy, with what Keras 3 needs to train under it."""
+
+    def __init__(self) -> None:
+        super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
+
+    def agree(self, epoch: int) -> None:
+        """Refuses to train where the processes are not at the same epoch.
+
+        Args:
+            epoch: the number of epochs that are done, by this process's folder.
+
+        Raises:
+            KxError: in each of them.
+        """
+        seen = self._inner.run(lambda: tf.constant([float(epoch), float(epoch) ** 2]))
+        total, squares = self._inner.reduce("SUM", seen, axis=None).numpy()
+        if squares * self.num_replicas_in_sync - total**2 > 0.5:
+            raise KxError(
+                f"The processes that train together are not at the same epoch; this one is at"
+                f" {epoch}. All of them need the same project folder, to go on from."
+            )
+
+    def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:
+        """Makes Keras's `fit` and `evaluate` work under this strategy.
+
+        Keras 3.15 looks at a batch of all workers as if it were one tensor, and
+        takes the mean of scalars along an axis that they do not have (keras
+        issue 20585).
+
+        Args:
+            model: compiled in the strategy's scope.
+            batches: of the training, before they are shared out.
+        """
+        with self.scope():
+            model._symbolic_build(data_batch=next(iter(batches.take(1))))
+        model._maybe_symbolic_build = lambda **_: None
+        for name in ("train_step", "test_step"):
+            setattr(model, name, _with_axis(getattr(model, name)))
+
+    def alone(self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]) -> keras.Model:
+        """Returns a plain copy of the trained model: what follows is one process's own."""
+        weights = model.get_weights()  # in all processes: some of them are means over these
+        plain = compiled(Strategy(tf.distribute.get_strategy()))
+        plain.set_weights(weights)
+        return plain
+
+
+def _with_axis(step: Any) -> Any:
+    def wrapped(data: Any) -> Any:
+        return {name: tf.reshape(value, (1,)) for name, value in step(data).items()}
+
+    return wrapped
