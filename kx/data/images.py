@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -138,6 +138,7 @@ def image_data(
         name=name,
         source=source,
         fingerprint=fingerprint(encoded, labels, *[v for _, v in sorted(parts.items())]),
+        positions=parts,
     )
 
 
@@ -148,6 +149,7 @@ def digits(
     normalize: str = "rescale",
     limit: int | None = None,
     split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
 ) -> Data:
     """Loads scikit-learn's handwritten digits: 1,797 grey images of 8x8, 10 classes.
 
@@ -157,6 +159,8 @@ def digits(
         normalize: `"rescale"`, `"standardize"` or `"none"`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
+        fold: of a cross-validation, in place of `validation_fraction`:
+            `{number: 2, of: 5}`.
 
     Returns:
         Raw examples are PNG bytes; prepared ones uint8 of shape `(8, 8, 1)`.
@@ -174,6 +178,7 @@ def digits(
         test_fraction=test_fraction,
         limit=limit,
         split_seed=split_seed,
+        fold=fold,
     )
     return image_data(
         encoded,

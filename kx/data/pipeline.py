@@ -288,4 +288,6 @@ def no_autotune() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
+    # Among machines, each batch is shared out; files are not.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 
@@ -95,6 +96,8 @@ class Data:
         source: where it came from: a path, a TFDS name.
         fingerprint: changes if the examples change.
         assets: trackable objects that `prepare` needs.
+        positions: split name to the places of its examples in the whole set, in
+            the split's order, where they are known.
     """
 
     train: tf.data.Dataset
@@ -109,6 +112,7 @@ class Data:
     source: str = ""
     fingerprint: str = ""
     assets: list[Any] = field(default_factory=list)
+    positions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:

@@ -3,12 +3,66 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from kx.errors import DataError
+from kx.errors import ConfigError, DataError, did_you_mean
+
+_NEAR = 0.02  # of a fraction, that a fold may differ
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Describes a fold of a cross-validation: which part of the examples validates.
+
+    Args:
+        number: of the fold, from 1.
+        of: how many folds there are, 2 or more.
+        repeat: from 1; each repeat divides the examples anew.
+        stratify: whether each class keeps its share, where there are classes.
+
+    Raises:
+        ConfigError: for numbers that make no fold.
+    """
+
+    number: int
+    of: int
+    repeat: int = 1
+    stratify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.of < 2 or not 1 <= self.number <= self.of or self.repeat < 1:
+            raise ConfigError(
+                "data.fold: expected of >= 2, 1 <= number <= of, and repeat >= 1. Received:"
+                f" number={self.number}, of={self.of}, repeat={self.repeat}."
+            )
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Fold:
+        """Returns the fold of a config: `{number: 2, of: 5}`.
+
+        Raises:
+            ConfigError: for a key that there is not, or one that is missing.
+        """
+        known = [item.name for item in fields(cls)]
+        example = "Expected data.fold={number: 2, of: 5}."
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"data.fold: {example} Received: {given!r}.")
+        for key in given:
+            if key not in known:
+                raise ConfigError(f"data.fold: there is no key {key!r}. {did_you_mean(key, known)}")
+        for key in ("number", "of"):
+            if key not in given:
+                raise ConfigError(f"data.fold: {key!r} is missing. {example}")
+        for key in ("number", "of", "repeat"):
+            if not isinstance(given.get(key, 1), int):
+                raise ConfigError(
+                    f"data.fold: {key} is a whole number. {example} Received: {given[key]!r}."
+                )
+        return cls(**given)
 
 
 def split_indices(
@@ -19,6 +73,8 @@ def split_indices(
     limit: int | None = None,
     split_seed: int = 0,
     stratify: bool = True,
+    fold: Mapping[str, Any] | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Splits examples into train, validation and test.
 
@@ -30,6 +86,9 @@ def split_indices(
             included) and of the test part, balanced over the classes.
         split_seed: which examples go where.
         stratify: whether each class keeps its share.
+        fold: in place of `validation_fraction`: the fold of a cross-validation
+            that validates, as `Fold` has it.
+        groups: one value for each example; those of one value stay together.
 
     Returns:
         Sorted indices by split name; an empty split is left out.
@@ -38,10 +97,16 @@ def split_indices(
         DataError: if a split would have no example.
     """
     everything = np.arange(len(labels))
-    train, test = _divide(everything, labels, test_fraction, split_seed, stratify)
+    train, test = _divide(everything, labels, test_fraction, split_seed, stratify, groups)
     train = limited(train, labels, limit, split_seed, stratify)
     test = limited(test, labels, limit, split_seed, stratify)
-    train, validation = _divide(train, labels, validation_fraction, split_seed, stratify)
+    if fold is None:
+        train, validation = _divide(
+            train, labels, validation_fraction, split_seed, stratify, groups
+        )
+    else:
+        chosen = Fold.read(fold)
+        train, validation = _fold(train, labels, chosen, split_seed, stratify, groups)
     parts = {"train": train, "validation": validation, "test": test}
     if not len(train):
         raise DataError(f"No example is left to train on, of {len(labels)}.")
@@ -49,12 +114,25 @@ def split_indices(
 
 
 def _divide(
-    indices: np.ndarray, labels: np.ndarray, fraction: float, seed: int, stratify: bool
+    indices: np.ndarray,
+    labels: np.ndarray,
+    fraction: float,
+    seed: int,
+    stratify: bool,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns (the rest, the fraction)."""
     if fraction <= 0:
         return indices, indices[:0]
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    if groups is not None:
+        folds = max(2, round(1 / fraction))
+        if stratify and abs(1 / folds - fraction) < _NEAR:  # one of as many folds
+            return _fold(indices, labels, Fold(1, folds), seed, stratify, groups)
+        way = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
+        [(rest, part)] = way.split(indices, groups=groups[indices])
+        return indices[rest], indices[part]
 
     count = max(1, round(fraction * len(indices)))
     of_each = labels[indices] if stratify else None
@@ -68,6 +146,41 @@ def _divide(
             ) from None
         rest, part = train_test_split(indices, test_size=count, random_state=seed)
     return rest, part
+
+
+def _fold(
+    indices: np.ndarray,
+    labels: np.ndarray,
+    fold: Fold,
+    seed: int,
+    stratify: bool,
+    groups: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (the other folds, the fold)."""
+    from sklearn import model_selection as ways
+
+    of_classes = stratify and fold.stratify
+    if groups is None:
+        way = ways.StratifiedKFold if of_classes else ways.KFold
+    else:
+        way = ways.StratifiedGroupKFold if of_classes else ways.GroupKFold
+    together = None if groups is None else groups[indices]
+    # Another order for each repeat, of any seed: not seed + repeat, which two seeds would share.
+    order = int(np.random.SeedSequence([seed, fold.repeat]).generate_state(1)[0])
+    try:
+        kinds = way(fold.of, shuffle=True, random_state=order)
+        found = list(kinds.split(indices, labels[indices], together))
+    except ValueError as error:
+        raise DataError(
+            f"{len(indices)} examples cannot be divided into {fold.of} folds: {error}"
+        ) from error
+    rest, part = found[fold.number - 1]
+    if not len(part):
+        raise DataError(
+            f"Fold {fold.number} of {fold.of} has no example: there are too few groups. Choose"
+            " fewer folds."
+        )
+    return indices[rest], indices[part]
 
 
 def limited(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -54,6 +54,7 @@ def table_data(
     test_fraction: float,
     limit: int | None,
     split_seed: int,
+    fold: Mapping[str, Any] | None,
     name: str,
     source: str,
 ) -> Data:
@@ -69,6 +70,7 @@ def table_data(
         test_fraction: part of all.
         limit: at most this many examples of each split.
         split_seed: which examples go where.
+        fold: of a cross-validation, as in `split_indices`.
         name: of the set.
         source: where it came from.
     """
@@ -80,6 +82,7 @@ def table_data(
         limit=limit,
         split_seed=split_seed,
         stratify=classes,
+        fold=fold,
     )
     rows = np.array(encode_rows(values), dtype=object)
     dtype = "int32" if classes else "float32"
@@ -110,6 +113,7 @@ def table_data(
         name=name,
         source=source,
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
+        positions=parts,
     )
 
 
@@ -136,6 +140,7 @@ def wine(
     test_fraction: float = 0.25,
     limit: int | None = None,
     split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
 ) -> Data:
     """Loads scikit-learn's wine recognition table: 178 rows, 13 columns, 3 classes.
 
@@ -144,6 +149,8 @@ def wine(
         test_fraction: part of all.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
+        fold: of a cross-validation, in place of `validation_fraction`:
+            `{number: 2, of: 5}`.
 
     Source: Aeberhard & Forina, "Wine", UCI 1991.
     """
@@ -159,6 +166,7 @@ def wine(
         test_fraction=test_fraction,
         limit=limit,
         split_seed=split_seed,
+        fold=fold,
         name="wine",
         source="sklearn.datasets.load_wine",
     )
@@ -170,6 +178,7 @@ def diabetes(
     test_fraction: float = 0.25,
     limit: int | None = None,
     split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
 ) -> Data:
     """Loads scikit-learn's diabetes table: 442 rows, 10 columns, one number to predict.
 
@@ -178,6 +187,8 @@ def diabetes(
         test_fraction: part of all.
         limit: at most this many examples of each split.
         split_seed: which examples go where.
+        fold: of a cross-validation, in place of `validation_fraction`:
+            `{number: 2, of: 5}`.
 
     Source: Efron et al., "Least Angle Regression", Annals of Statistics 2004.
     """
@@ -193,6 +204,7 @@ def diabetes(
         test_fraction=test_fraction,
         limit=limit,
         split_seed=split_seed,
+        fold=fold,
         name="diabetes",
         source="sklearn.datasets.load_diabetes",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ def text_csv(
     split: str = "whitespace",
     limit: int | None = None,
     split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+    group: str | None = None,
 ) -> Data:
     """Loads texts with labels from a CSV or TSV file with a header line.
 
@@ -49,6 +51,10 @@ def text_csv(
         split: `"whitespace"`, or `"character"` (Chinese).
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
+        fold: of a cross-validation, in place of `validation_fraction`:
+            `{number: 2, of: 5}`.
+        group: a column; rows of one value (an author, a patient) stay together
+            in one split.
 
     Returns:
         Raw examples are strings; prepared ones int32 token ids of shape
@@ -60,17 +66,28 @@ def text_csv(
     """
     columns = [text, *([label] if isinstance(label, str) else label)]
     several = label_separator is not None  # then an empty cell is an example without a label
-    frame = _read(path, columns, empty_labels=several)
+    frame = _read(path, [*columns, *([group] if group else [])], empty_labels=several)
     num_own = len(frame)
     if test_path is not None:
         frame = pd.concat(
             [frame, _read(test_path, columns, empty_labels=several)], ignore_index=True
         )
     targets, spec = _targets(frame, label, label_separator)
-    parts = _split(
-        spec, targets, num_own, limit, split_seed, validation_fraction,
-        0.0 if test_path else test_fraction,
-    )  # fmt: skip
+    one_label = spec.shape == ()
+    labels = targets if one_label else np.zeros(len(targets), "int32")
+    parts = split_indices(
+        labels[:num_own],
+        validation_fraction=validation_fraction,
+        test_fraction=0.0 if test_path else test_fraction,
+        limit=limit,
+        split_seed=split_seed,
+        stratify=one_label,
+        fold=fold,
+        groups=frame[group].to_numpy()[:num_own] if group else None,
+    )
+    if test_path is not None:
+        own_test = np.arange(num_own, len(targets))
+        parts["test"] = np.sort(limited(own_test, labels, limit, split_seed, one_label))
 
     texts = frame[text].to_numpy(dtype=object)
     vectorize = keras.layers.TextVectorization(
@@ -100,7 +117,9 @@ def text_csv(
         fingerprint=fingerprint(
             [str(t) for t in texts], targets, *[v for _, v in sorted(parts.items())]
         ),
-        assets=[vectorize],
+        # On another backend than TensorFlow's, the layer does not track its table.
+        assets=[vectorize, vectorize._lookup_layer.lookup_table],
+        positions=parts,
     )
 
 
@@ -127,7 +146,7 @@ def _read(path: str, columns: Sequence[str], *, empty_labels: bool) -> pd.DataFr
     for column in columns:
         if column not in frame.columns:
             raise DataError(
-                f"{file} has no column {column!r} (data.text, data.label)."
+                f"{file} has no column {column!r} (data.text, data.label, data.group)."
                 f" {did_you_mean(column, frame.columns, 'Columns')}"
             )
     if frame.empty:
@@ -136,7 +155,7 @@ def _read(path: str, columns: Sequence[str], *, empty_labels: bool) -> pd.DataFr
         empty = np.flatnonzero(frame[column].str.strip() == "")
         if len(empty):
             raise DataError(
-                f"{file}, line {empty[0] + 2}: the label ({column}) is empty, in"
+                f"{file}, line {empty[0] + 2}: column {column!r} is empty, in"
                 f" {len(empty)} of {len(frame)} rows. Fill these cells or remove the rows."
             )
     return frame[list(columns)]
@@ -178,23 +197,3 @@ def _natural(name: str) -> tuple[int, float, str]:
         return 0, float(name), name
     except ValueError:
         return 1, 0.0, name
-
-
-def _split(
-    spec: Spec, targets: np.ndarray, num_own: int, limit: int | None, seed: int,
-    validation_fraction: float, test_fraction: float,
-) -> dict[str, Any]:  # fmt: skip
-    one_label = spec.shape == ()
-    labels = targets if one_label else np.zeros(len(targets), "int32")
-    parts = split_indices(
-        labels[:num_own],
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=seed,
-        stratify=one_label,
-    )
-    if num_own < len(targets):
-        own_test = np.arange(num_own, len(targets))
-        parts["test"] = np.sort(limited(own_test, labels, limit, seed, one_label))
-    return parts

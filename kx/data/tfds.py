@@ -6,6 +6,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 from kx.data.images import decode_image, normalization
 from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, limited, split_indices
-from kx.errors import DataError, did_you_mean
+from kx.errors import DataError, did_you_mean, first_line
 
 
 def tfds_images(
@@ -32,6 +33,7 @@ def tfds_images(
     normalize: str = "rescale",
     limit: int | None = None,
     split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
 ) -> Data:
     """Loads an image classification set of TensorFlow Datasets.
 
@@ -48,6 +50,8 @@ def tfds_images(
         normalize: `"rescale"`, `"standardize"` or `"none"`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
+        fold: of a cross-validation, in place of a validation split, which joins
+            train: `{number: 2, of: 5}`.
 
     Returns:
         Raw examples are the encoded bytes that TFDS stores.
@@ -61,6 +65,8 @@ def tfds_images(
     own = builder.info.splits
     validation_split = validation_split or ("validation" if "validation" in own else None)
     test_split = test_split or ("test" if "test" in own else None)
+    if fold is not None and validation_split:
+        train_split, validation_split = f"{train_split}+{validation_split}", None
     sources = {"train": train_split, "validation": validation_split, "test": test_split}
     stored = {part: _Stored(builder, split) for part, split in sources.items() if split}
 
@@ -70,6 +76,7 @@ def tfds_images(
         test_fraction=0.0 if test_split else test_fraction,
         limit=limit,
         split_seed=split_seed,
+        fold=fold,
     )
     splits = {part: stored["train"].only(chosen) for part, chosen in parts.items()}
     for part in ("validation", "test"):
@@ -95,6 +102,7 @@ def tfds_images(
             version, sizes, sources, *[v for _, v in sorted(parts.items())],
             *[s.labels for _, s in sorted(stored.items())],
         ),
+        positions=parts,
     )  # fmt: skip
 
 
@@ -127,7 +135,7 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # TFDS lets through whatever its network library raises
-        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        problem = f"{type(error).__name__}: {first_line(error)}"
         raise DataError(
             _not_available(name, where, tried, f"tried to download it: {problem[:300]}")
         ) from error

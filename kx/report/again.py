@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -52,8 +51,7 @@ def evaluate_run(
         DataError: if the data has no such split, or other classes.
     """
     config = _with_data(run, overrides)
-    bundle = run.bundle()
-    data = _as_trained(make_data(config), bundle.spec(), bundle.preparation())
+    data = as_trained(make_data(config), run)
     if split not in data.splits:
         raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
     options = ReportOptions(
@@ -124,8 +122,17 @@ def _parse(word: str) -> Override:
         raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
 
 
-def _as_trained(data: Data, spec: dict[str, Any], preparation: Any) -> Data:
-    """Returns the data, prepared as the run's own was, its classes numbered likewise."""
+def as_trained(data: Data, run: Run) -> Data:
+    """Returns data, prepared as a run's own was, its classes numbered likewise.
+
+    Args:
+        data: of the same kind as the run's.
+        run: finished.
+
+    Raises:
+        DataError: if it is of another kind, or has other classes.
+    """
+    spec, preparation = run.bundle().spec(), run.bundle().preparation()
     trained: Spec = spec["targets"]
     if data.kind != spec["kind"]:
         raise DataError(

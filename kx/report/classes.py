@@ -48,13 +48,15 @@ def class_findings(
     truth_probability = probabilities[np.arange(len(targets)), targets]
     wrong = np.flatnonzero(answers != targets)
     worst = wrong[np.argsort(truth_probability[wrong], kind="stable")][: options.num_mistakes]
+
+    def statistics(index: np.ndarray) -> dict[str, float]:
+        return _resampled(targets[index], answers[index], len(labels))
+
     return Findings(
         metrics=_scores(targets, answers, probabilities, details, top_k),
-        intervals=bootstrap(
-            lambda index: _resampled(targets[index], answers[index], len(labels)),
-            len(targets),
-            options,
-        ),
+        intervals=bootstrap(statistics, len(targets), options),
+        statistics=statistics,
+        correct=answers == targets,
         tables={
             "Classes": [_class_row(name, details[name]) for name in class_names],
             "Most confused": _most_confused(matrix, class_names),

@@ -43,6 +43,8 @@ def evaluate(
     """
     targets, scores = predict_scores(model, stored, batch_size, max_batches)
     findings = task.report(targets, scores, options)
+    positions = data.positions.get(split, np.arange(len(targets)))[: len(targets)]
+    findings.predictions = predictions(task, targets, scores) | {"positions": positions}
     curves = figures.training_curves(history or {})
     if curves is not None:
         findings.figures["training"] = curves
@@ -50,6 +52,21 @@ def evaluate(
         raw = raw_examples(data.splits[split], findings.worst)
         _show_worst(findings, raw, data)
     return findings
+
+
+def predictions(task: Task, targets: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what a model predicted, by name, one row for each example.
+
+    Args:
+        task: says what the scores mean.
+        targets: the truth.
+        scores: the model's.
+    """
+    answers = {name: np.asarray(value) for name, value in task.decode(scores).items()}
+    for name, values in answers.items():
+        if values.dtype == object:
+            answers[name] = np.array([as_text(value) for value in values])
+    return {"targets": targets, "scores": scores, **answers}
 
 
 def predict_scores(

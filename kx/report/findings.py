@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+Statistics = Callable[[np.ndarray], dict[str, float]]
+
+
 @dataclass(frozen=True)
 class ReportOptions:
     """Says how much a report shows.
@@ -40,6 +43,10 @@ class Findings:
         figures: name to figure.
         worst: indices of the worst answers, worst first.
         captions: a line for each of `worst`: truth and answer.
+        statistics: function from indices of examples (with repetition) to
+            metrics: those that the bootstrap looks at.
+        correct: whether each answer is right, where it is that or not.
+        predictions: what was predicted, by name, one row for each example.
     """
 
     metrics: dict[str, float]
@@ -48,10 +55,13 @@ class Findings:
     figures: dict[str, Figure] = field(default_factory=dict)
     worst: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="int64"))
     captions: list[str] = field(default_factory=list)
+    statistics: Statistics | None = None
+    correct: np.ndarray | None = None
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def bootstrap(
-    statistics: Callable[[np.ndarray], dict[str, float]], num_examples: int, options: ReportOptions
+    statistics: Statistics, num_examples: int, options: ReportOptions
 ) -> dict[str, tuple[float, float]]:
     """Returns percentile confidence intervals by resampling the examples.
 

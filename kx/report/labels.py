@@ -29,11 +29,15 @@ def label_findings(
     surprise = np.abs(targets - probabilities).max(axis=1)
     wrong = np.flatnonzero((truth != answers).any(axis=1))
     worst = wrong[np.argsort(-surprise[wrong], kind="stable")][: options.num_mistakes]
+
+    def statistics(index: np.ndarray) -> dict[str, float]:
+        return _resampled(truth[index], answers[index])
+
     return Findings(
         metrics=_scores(truth, answers, probabilities),
-        intervals=bootstrap(
-            lambda index: _resampled(truth[index], answers[index]), len(truth), options
-        ),
+        intervals=bootstrap(statistics, len(truth), options),
+        statistics=statistics,
+        correct=(truth == answers).all(axis=1),
         tables={"Labels": _rows(truth, answers, class_names)},
         figures={
             "roc": figures.roc(truth, probabilities, class_names[:20]),

@@ -45,11 +45,14 @@ def number_findings(
         }
         for i, name in enumerate(names)
     ]
+
+    def statistics(index: np.ndarray) -> dict[str, float]:
+        return _resampled(targets[index], answers[index])
+
     return Findings(
         metrics=found,
-        intervals=bootstrap(
-            lambda index: _resampled(targets[index], answers[index]), len(targets), options
-        ),
+        intervals=bootstrap(statistics, len(targets), options),
+        statistics=statistics,
         tables={"Targets": rows},
         figures={
             "predicted": figures.predicted(targets, answers, names),

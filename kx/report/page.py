@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, select_autoescape
 
 from kx.report.findings import Findings
 
+PREDICTIONS = "predictions.npz"
 _PAGE = Path(__file__).with_name("page.html")
 
 
@@ -25,7 +27,7 @@ def write_report(
     confidence_level: float,
     config_text: str = "",
 ) -> None:
-    """Writes `report.html`, `report.json` and a PNG for each figure.
+    """Writes `report.html`, `report.json`, `predictions.npz` and a PNG for each figure.
 
     Args:
         findings: what was found.
@@ -60,6 +62,8 @@ def write_report(
     (folder / "report.json").write_text(
         json.dumps(as_json(findings), indent=2, ensure_ascii=False), encoding="utf-8"
     )
+    if findings.predictions:
+        np.savez_compressed(folder / PREDICTIONS, **findings.predictions)  # type: ignore[arg-type]
 
 
 def as_json(findings: Findings) -> Mapping[str, Any]:

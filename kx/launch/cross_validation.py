@@ -1,0 +1,154 @@
+"""`kx cross-validate`: a sweep over folds, and what they say together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from kx.config import Composed, compose
+from kx.config.places import display
+from kx.errors import ConfigError, Mistake
+from kx.launch.here import import_quietly
+from kx.launch.jobs import Job
+from kx.launch.sweep import run_sweep
+from kx.launch.table import number, wide_console
+
+_OWN = {"folds": 5, "repeats": 1, "stratify": True}  # words that are no keys of a config
+
+
+def cross_validate(words: Sequence[str]) -> int:
+    """Trains and evaluates a config once for each fold, and returns the exit code.
+
+    Args:
+        words: overrides, and `folds=`, `repeats=` and `stratify=`.
+
+    Raises:
+        ConfigError: with every mistake of the words, or if the data has no folds.
+    """
+    settings, overrides = _settings(words)
+    base = compose(overrides)
+    _refuse_without_folds(base)
+    asked = any(word.startswith("report.splits") for word in overrides)
+    splits = [split for split in base.config.report.splits if asked and split != "validation"]
+    overrides.append(f"report.splits=[{','.join([*splits, 'validation'])}]")
+    jobs = [
+        compose([*overrides, _fold_word(fold, repeat, settings)])
+        for repeat in range(1, settings["repeats"] + 1)
+        for fold in range(1, settings["folds"] + 1)
+    ]
+    return run_sweep(jobs, kind="cross-validation", summarize=_summarize)
+
+
+def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the command's own words as values, and the others."""
+    settings, others, mistakes = dict(_OWN), [], []
+    for word in words:
+        key, _, text = word.partition("=")
+        if key not in _OWN:
+            others.append(word)
+            continue
+        least = {"folds": 2, "repeats": 1}.get(key)
+        if least is None and text in ("true", "false"):
+            settings[key] = text == "true"
+        elif least is not None and re.fullmatch(r"\d+", text) and int(text) >= least:
+            settings[key] = int(text)
+        else:
+            what = "true or false" if least is None else f"a whole number, {least} or more"
+            mistakes.append(Mistake(f"command line: {word}", f"{key}: expected {what}."))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return settings, others
+
+
+def _fold_word(fold: int, repeat: int, settings: Mapping[str, Any]) -> str:
+    words = [f"number: {fold}", f"of: {settings['folds']}"]
+    words += [f"repeat: {repeat}"] * (settings["repeats"] > 1)
+    words += ["stratify: false"] * (not settings["stratify"])
+    return f"data.fold={{{', '.join(words)}}}"
+
+
+def _refuse_without_folds(base: Composed) -> None:
+    if "tuner" in base.choices and "_target_" in base.config.tuner:
+        raise ConfigError("A search judges its trials by folds itself: tuner.folds=5, with kx run.")
+    if "fold" not in base.config.data:
+        raise ConfigError(
+            f"data={base.choices['data']} has no folds. Give its function an argument `fold=None`"
+            " that it hands to kx.data.splits.split_indices(…, fold=fold), what this returns to"
+            " Data(positions=…), and its YAML a line `fold: null`."
+        )
+    if base.config.data.fold is not None:
+        raise ConfigError("data.fold is what cross-validation sets. Leave it out: folds=5.")
+
+
+def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
+    """Shows mean and spread over the folds, and writes the report of all of them."""
+    level = jobs[0].composed.config.report.confidence_level
+    rows = fold_statistics(jobs, level)
+    table = Table(box=None, pad_edge=False)
+    for title in ("metric", "mean", "spread", f"{level:.0%} interval"):
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        low, high = number(row["low"]), number(row["high"])
+        table.add_row(row["metric"], number(row["mean"]), number(row["spread"]), f"{low} … {high}")
+    console = wide_console()
+    console.print()
+    console.print(table)
+    import_quietly()
+    from kx.report.folds import write_fold_report
+
+    metrics = {f"{row['metric']}_{kind}": row[kind] for row in rows for kind in ("mean", "spread")}
+    metrics |= write_fold_report(jobs, rows, folder / "report")
+    print(f"\nreport: {display(folder / 'report' / 'report.html')}")
+    print(f"out-of-fold predictions: {display(folder / 'report' / 'out_of_fold.csv')}")
+    return metrics
+
+
+def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[str, Any]]:
+    """Returns mean, spread and interval of each metric over the folds.
+
+    The folds' training sets overlap, so that their scores are no independent
+    draws: the interval is that of the corrected resampled t-test.
+
+    Args:
+        jobs: finished, one for each fold.
+        confidence_level: of the interval.
+
+    Returns:
+        One mapping a metric: `metric`, `mean`, `spread` (the standard
+        deviation), `low` and `high`.
+
+    Source: Nadeau & Bengio 2003, "Inference for the Generalization Error",
+    Machine Learning 52, section 3.
+    """
+    from scipy import stats
+
+    folds = int(jobs[0].composed.config.data.fold["of"])
+    # The report of the fold says what the curve's kept epoch says, and more.
+    public = {n: n.replace("best/val_", "val/") for n in jobs[0].metrics if "val_" in n}
+    public |= {n: n for n in jobs[0].metrics if n.startswith("test/")}
+    reported = [n for n in jobs[0].metrics if n.startswith("report_validation/")]
+    public |= {n: n.replace("report_validation/", "val/") for n in reported}
+    rows = []
+    for shown, name in sorted({shown: name for name, shown in public.items()}.items()):
+        values = np.array([job.metrics[name] for job in jobs if name in job.metrics])
+        if len(values) < len(jobs):
+            continue  # a curve with one class in it: not in each fold
+        spread = float(values.std(ddof=1))
+        wide = spread * (1 / len(values) + 1 / (folds - 1)) ** 0.5
+        wide *= float(stats.t.ppf((1 + confidence_level) / 2, len(values) - 1))
+        mean = float(values.mean())
+        rows.append(
+            {
+                "metric": shown,
+                "mean": mean,
+                "spread": spread,
+                "low": mean - wide,
+                "high": mean + wide,
+            }
+        )
+    return rows
