@@ -15,6 +15,8 @@ from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
+from kx.launch.here import choose_backend
+from kx.launch.team import is_team, refuse_teams
 from kx.tracking.records import finished_record
 from kx.tracking.resume import recorded_words
 from kx.tracking.runs import Run, load_run
@@ -78,6 +80,9 @@ def train(
         if not any(word.startswith("task=") for word in words):
             words.append(f"task={_fitting_task(own_data, own_model)}")
     job = compose(recorded_words(words))
+    choose_backend(job.config.backend)
+    if is_team(job):
+        refuse_teams([job])
     done = finished_record(job) if own_model is None and own_data is None else None
     if done is not None and done.uri is not None and done.run_id is not None:
         return load_run(done.run_id, uri=done.uri)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import kx
+from kx.commands import actions
 from kx.config import add_project_to_path
-from kx.errors import ConfigError
 from kx.run import main as run_main
 from kx.run import report_errors
 
@@ -58,10 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(verbs)
     _add_export(verbs)
     _add_reproduce(verbs)
-    _verb(
-        verbs, "sync", _sync, "send what the tracking store missed while it was away", store=False
-    )
+    help_text = "send what the tracking store missed while it was away"
+    _verb(verbs, "sync", actions.sync, help_text, store=False)
+    _add_doctor(verbs)
     _add_search(verbs)
+    _add_cross_validate(verbs)
+    _add_compare(verbs)
     _add_summary(verbs)
     _add_data(verbs)
     return parser
@@ -80,7 +82,7 @@ def _verb(verbs, name, action, help_text, *, run=False, store=True):  # type: ig
 
 
 def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
-    parser = _verb(verbs, "runs", _runs, "list, filter or delete runs")
+    parser = _verb(verbs, "runs", actions.runs, "list, filter or delete runs")
     names_help = f"`delete RUN …` deletes runs. {_RUN_HELP}"
     parser.add_argument("names", nargs="*", metavar="delete RUN", help=names_help)
     parser.add_argument("--filter", default="", help="MLflow's syntax: 'metrics.\"test/loss\" < 1'")
@@ -91,21 +93,21 @@ def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
 
 
 def _add_ui(verbs) -> None:  # type: ignore[no-untyped-def]
-    parser = _verb(verbs, "ui", _ui, "open the MLflow UI on the store that the runs went to")
+    parser = _verb(verbs, "ui", actions.ui, "open the MLflow UI on the store that the runs went to")
     parser.add_argument("--port", type=int, default=5000, help="default: 5000")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
 
 
 def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "make a full report of a run's model, also on other data"
-    parser = _verb(verbs, "evaluate", _evaluate, help_text, run=True)
+    parser = _verb(verbs, "evaluate", actions.evaluate, help_text, run=True)
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="data=… or data.KEY=…")
     parser.add_argument("--split", default="test", help="train, validation or test (default)")
     parser.add_argument("--out", help="write the report into this folder too")
 
 
 def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
-    parser = _verb(verbs, "predict", _predict, "ask a run's model", run=True)
+    parser = _verb(verbs, "predict", actions.predict, "ask a run's model", run=True)
     parser._negative_number_matcher = _NEGATIVE
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image files, texts, CSV rows or .csv files"
@@ -115,31 +117,53 @@ def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
 
 def _add_export(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "write a SavedModel on raw input, .keras and weights; reloaded and compared"
-    parser = _verb(verbs, "export", _export, help_text, run=True)
+    parser = _verb(verbs, "export", actions.export, help_text, run=True)
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it exists")
 
 
 def _add_reproduce(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "run a run again and compare every metric of every epoch"
-    _verb(verbs, "reproduce", _reproduce, help_text, run=True)
+    _verb(verbs, "reproduce", actions.reproduce, help_text, run=True)
+
+
+def _add_doctor(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "show what works here: backends, devices, strategies, launchers, the tracking store"
+    parser = _verb(verbs, "doctor", actions.doctor, help_text, store=False)
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP)
 
 
 def _add_search(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = verbs.add_parser("search", help="look at searches (tuner=…): kx search show STUDY")
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     help_text = "show the trials of a study, running or finished; without a name, list all"
-    shown = _verb(inner, "show", _search_show, help_text, store=False)
+    shown = _verb(inner, "show", actions.search_show, help_text, store=False)
     shown.add_argument("study", nargs="?", metavar="STUDY", help="its name (tuner.study)")
     help_text = "write the trials of a study as CSV"
-    exported = _verb(inner, "export", _search_export, help_text, store=False)
+    exported = _verb(inner, "export", actions.search_export, help_text, store=False)
     exported.add_argument("study", metavar="STUDY", help="its name (tuner.study)")
     exported.add_argument("--csv", metavar="FILE", help="the file; default: standard output")
 
 
+def _add_cross_validate(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "train once for each fold: mean, spread, out-of-fold predictions"
+    parser = _verb(verbs, "cross-validate", actions.cross_validate, help_text, store=False)
+    folds = "; folds=5 (default), repeats=1, stratify=true, launcher.workers=1"
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP + folds)
+
+
+def _add_compare(verbs) -> None:  # type: ignore[no-untyped-def]
+    help_text = "test whether runs differ from the first one, on the same test examples"
+    parser = _verb(verbs, "compare", actions.compare, help_text, run=True)
+    parser.add_argument("names", nargs="+", metavar="RUN", help="what is compared with it")
+    parser.add_argument("--split", default="test", help="test (default), validation or train")
+    parser.add_argument("--level", type=float, default=0.95, help="confidence; default: 0.95")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
 def _add_summary(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "show layers, parameters, operations and memory, without training"
-    parser = _verb(verbs, "summary", _summary, help_text, store=False)
+    parser = _verb(verbs, "summary", actions.summary, help_text, store=False)
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP)
 
 
@@ -147,119 +171,7 @@ def _add_data(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = verbs.add_parser("data", help="look at the data: kx data show data=… augment=…")
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     help_text = "show what the model will see, before and after augmentation"
-    show = _verb(inner, "show", _data_show, help_text, store=False)
+    show = _verb(inner, "show", actions.data_show, help_text, store=False)
     show.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES_HELP)
     show.add_argument("--out", default="data_show.png", help="the picture; default: data_show.png")
     show.add_argument("--num", type=int, default=10, help="examples; default: 10")
-
-
-# --- the commands
-
-
-def _load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
-    """Returns the run that RUN names, TensorFlow and Keras imported without their chatter."""
-    from kx.launch.here import import_quietly
-
-    import_quietly()
-    from kx.tracking.runs import load_run
-
-    return load_run(args.run, uri=args.uri, experiment=args.experiment)
-
-
-def _runs(args: argparse.Namespace) -> int:
-    from kx.commands import listing
-
-    if args.names and args.names[0] != "delete":
-        raise ConfigError(
-            f"kx runs lists runs, and `kx runs delete RUN …` deletes some. Received:"
-            f" {' '.join(args.names)}. To choose among them: --filter, --status, --experiment."
-        )
-    if args.names:
-        return listing.delete(args.names[1:], args.uri, args.experiment, ask=not args.yes)
-    return listing.show(
-        args.uri, args.experiment, text_filter=args.filter, status=args.status, limit=args.limit,
-        as_json=args.json,
-    )  # fmt: skip
-
-
-def _ui(args: argparse.Namespace) -> int:
-    from kx.commands.ui import open_ui
-
-    return open_ui(args.uri, host=args.host, port=args.port)
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    run = _load(args)
-    from kx.report.again import evaluate_run
-
-    evaluate_run(run, args.overrides, split=args.split, out=args.out)
-    return 0
-
-
-def _predict(args: argparse.Namespace) -> int:
-    run = _load(args)
-    from kx.commands.listing import show_answers
-
-    show_answers(run.predict(args.inputs), as_json=args.json)
-    return 0
-
-
-def _export(args: argparse.Namespace) -> int:
-    run = _load(args)
-    from pathlib import Path
-
-    from kx.export.export import export_run, show_exported
-
-    show_exported(export_run(run, Path(args.out), overwrite=args.overwrite))
-    return 0
-
-
-def _reproduce(args: argparse.Namespace) -> int:
-    run = _load(args)
-    from kx.commands.reproduce import reproduce
-
-    return reproduce(run)
-
-
-def _search_show(args: argparse.Namespace) -> int:
-    from kx.commands.search import show
-
-    return show(args.study)
-
-
-def _search_export(args: argparse.Namespace) -> int:
-    from kx.commands.search import export
-
-    return export(args.study, args.csv)
-
-
-def _sync(args: argparse.Namespace) -> int:
-    from kx.commands.sync import sync
-
-    return sync()
-
-
-def _summary(args: argparse.Namespace) -> int:
-    from kx.config import compose
-
-    job = compose(args.overrides)
-    from kx.launch.here import import_quietly
-
-    import_quietly()
-    from kx.fit.summary import show_summary
-
-    show_summary(job)
-    return 0
-
-
-def _data_show(args: argparse.Namespace) -> int:
-    from kx.config import compose
-
-    job = compose(args.overrides)
-    from kx.launch.here import import_quietly
-
-    import_quietly()
-    from kx.data.show import show
-
-    show(job, args.out, args.num)
-    return 0

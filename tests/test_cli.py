@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import FAMILIES, family_overrides
+from mlflow import MlflowClient
 
 import kx
 from kx.cli import main
 from kx.commands.reproduce import first_differences
 from kx.errors import ExportError, RunNotFoundError
+from kx.tracking.records import all_records, lock
 from kx.tracking.run_list import best_run, list_runs
 from kx.tracking.store import store_uri
 
@@ -124,6 +126,23 @@ def test_evaluate_finds_the_numbers_of_the_run(
     found = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
     for name, value in found.items():
         assert value == pytest.approx(run.metrics[f"test/{name}"], rel=1e-5, abs=1e-6)
+
+
+def test_a_run_whose_process_is_gone_is_listed_as_lost(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As kill -9 leaves it: running, by the store and by its folder."""
+    run = kx.train("data=wine", "epochs=1", "report=none", quiet=True)
+    MlflowClient(run.uri).update_run(run.id, status="RUNNING")
+    [record] = all_records()
+    record.status = "RUNNING"
+    record.write()
+    capsys.readouterr()
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "LOST"
+    with lock(record.folder):
+        assert main(["runs", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["status"] == "RUNNING"
 
 
 def test_evaluate_on_other_data_keeps_the_runs_vocabulary_and_classes(

@@ -8,9 +8,11 @@ import pkgutil
 import re
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 import kx
+from kx.config import compose
 
 MODULES = sorted(
     module.name
@@ -43,3 +45,18 @@ def test_the_room_sizes_stay_small() -> None:
     for path in (REPOSITORY / "kx").rglob("*.py"):
         lines = path.read_text(encoding="utf-8").count("\n")
         assert lines <= 310, f"{path}: {lines} lines: is it two rooms?"
+
+
+def test_the_manifests_run_what_kx_composes(project) -> None:  # type: ignore[no-untyped-def]
+    text = (REPOSITORY / "docs" / "scale.md").read_text(encoding="utf-8")
+    found = [
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+    ]
+    manifests = {block["kind"]: block for block in found if "kind" in block}
+    worker = manifests["TFJob"]["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
+    words = [worker["containers"][0]["command"], manifests["RayJob"]["spec"]["entrypoint"].split()]
+    for python, module, name, *overrides in words:
+        assert (python, module, name) == ("python", "-m", "kx.run")
+        assert compose(overrides).config.tracking.uri.startswith("http://")
+    [layout] = [block for block in found if "strategy" in block]
+    assert set(layout["strategy"]) <= set(compose(["strategy=model_parallel"]).config.strategy)

@@ -266,19 +266,67 @@ def test_a_server_that_is_killed_and_started_again_misses_nothing(
             pass
 
 
-def test_eight_writers_to_a_new_store_lose_nothing(project: Path) -> None:
-    """Eight jobs at once in one SQLite store, which did not exist before."""
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_eight_writers_to_a_new_store_lose_nothing(
+    project: Path, kind: str, tmp_path: Path
+) -> None:
+    """Eight jobs at once in one store, which did not exist before."""
+    stores = (
+        iter([f"sqlite:///{project}/mlflow.db"])
+        if kind == "sqlite"
+        else postgres(tmp_path / "store")
+    )
+    store = next(stores)
     words = ["-m", "seed=range(0,8)", "data=wine", "epochs=10", "report=none", "launcher.workers=8"]
-    done = subprocess.run(
-        [sys.executable, "-m", "kx.run", *words, "tracking.system_metrics=false"],
-        capture_output=True, text=True, check=False,
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "kx.run", *words, "tracking.system_metrics=false",
+             f"tracking.uri='{store}'"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        client = MlflowClient(store)
+        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        jobs = [run for run in runs if "kx.job" in run.data.tags]
+        assert len(jobs) == 8
+        for run in jobs:
+            points: list[Metric] = client.get_metric_history(run.info.run_id, "train/loss")
+            assert sorted(point.step for point in points) == list(range(1, 11))
+        assert not list(project.glob("runs/*/outbox"))
+    finally:
+        for _ in stores:
+            pass
+
+
+def test_a_server_that_is_away_in_mid_search_misses_nothing(project: Path, tmp_path: Path) -> None:
+    """A trial goes on without it; one that is to begin waits for it."""
+    server = Server(f"sqlite:///{tmp_path}/server.db", tmp_path)
+    server.start()
+    space = "tuner.space.optimizer.learning_rate={type: float, min: 1e-4, max: 1e-2, sampling: log}"
+    words = ["data=wine", "epochs=40", "callbacks=none", "report=none", "tuner=random", space]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "kx.run", *words, "tuner.max_trials=4", "tuner.study=s",
+         f"tracking.uri={server.uri}", "tracking.system_metrics=false"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    jobs = [run for run in runs if "kx.job" in run.data.tags]
-    assert len(jobs) == 8
-    for run in jobs:
-        points: list[Metric] = client.get_metric_history(run.info.run_id, "train/loss")
-        assert sorted(point.step for point in points) == list(range(1, 11))
-    assert not list(project.glob("runs/*/outbox"))
+    second = project / "studies" / "s" / "trials" / "0002" / "state"
+    try:
+        end = time.monotonic() + 120
+        while not (second / "epoch-000002.npz").is_file():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.05)
+        server.kill()
+        time.sleep(12)
+        server.start()
+        said, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+        client = MlflowClient(server.uri)
+        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        trials = [run for run in runs if run.data.tags.get("kx.kind") in ("trial", "winner")]
+        assert len(trials) == 4, said
+        for run in trials:
+            points = client.get_metric_history(run.info.run_id, "val/loss")
+            assert sorted(point.step for point in points) == list(range(1, 41))
+    finally:
+        process.kill()
+        server.kill()

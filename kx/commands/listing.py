@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kx.errors import ConfigError, did_you_mean
+from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
+LOST = "LOST"  # RUNNING in the store, and its process is gone: resume=auto goes on
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 
@@ -52,6 +54,12 @@ def show(
         raise ConfigError(f"--uri: there is no store {where}.")
     found = list_runs(where, experiment, text_filter)
     rows = [_row(run) for run in found[:limit]]
+    if any(row["status"] == "RUNNING" for row in rows):
+        begun = [record for record in all_records() if record.status == "RUNNING"]
+        lost = {record.run_id for record in begun if not is_locked(record.folder)}
+        for row in rows:
+            if row["status"] == "RUNNING" and row["id"] in lost:
+                row["status"] = LOST
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0

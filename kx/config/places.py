@@ -13,7 +13,13 @@ from kx.errors import did_you_mean
 
 Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
 # Mappings that take any key.
-FREE_MAPPINGS = ("tracking.tags", "tuner.space")
+FREE_MAPPINGS = (
+    "tracking.tags",
+    "tuner.space",
+    "strategy.layout",
+    "launcher.parameters",
+    "launcher.resources",
+)
 
 
 def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:

@@ -1,13 +1,17 @@
 """Choices that exist elsewhere and not here, each with its reason and with what works."""
 
-_STRATEGIES = "What works: default (one device), mirrored (all GPUs of this machine), one_device."
+_STRATEGIES = (
+    "What works: default (one device), mirrored (all GPUs of this machine), one_device,"
+    " multi_worker (several machines), model_parallel (with backend=jax)."
+)
 _OTHER_STRATEGIES = {
-    "multi_worker": "Keras 3 fails to train under MultiWorkerMirroredStrategy (keras issue 20585).",
-    "multi_worker_mirrored": "Keras 3 fails to train under it (keras issue 20585).",
+    "multi_worker_mirrored": "It is called multi_worker here.",
     "parameter_server": "Keras 3 fails to train under ParameterServerStrategy.",
     "central_storage": "Keras 3 fails to train under CentralStorageStrategy.",
-    "data_parallel": "On TensorFlow, keras.distribution is accepted and does nothing.",
-    "model_parallel": "On TensorFlow, keras.distribution is accepted and does nothing.",
+    "data_parallel": (
+        "On TensorFlow, keras.distribution is accepted and does nothing; on JAX it is"
+        " strategy=model_parallel strategy.model_devices=1."
+    ),
 }
 _HYDRA = {
     "hydra/launcher": (

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+BACKENDS = ("tensorflow", "jax")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 # Keys of `data` that any data option has: they are the pipeline's, not the function's.
 PIPELINE_KEYS = {"drop_remainder": True, "cache": "auto"}
@@ -45,14 +46,6 @@ class Tracking:
 
 
 @dataclass
-class Launcher:
-    """Describes `launcher`: how the jobs of a sweep run."""
-
-    workers: int = MISSING
-    timeout_minutes: float | None = MISSING
-
-
-@dataclass
 class Config:
     """Describes every top-level key. conf/run.yaml has the defaults and says what each is for."""
 
@@ -66,7 +59,7 @@ class Config:
     strategy: dict[str, Any] = MISSING
     report: Report = field(default_factory=Report)
     tracking: Tracking = field(default_factory=Tracking)
-    launcher: Launcher = field(default_factory=Launcher)
+    launcher: dict[str, Any] = MISSING
     tuner: dict[str, Any] = field(default_factory=dict)
     debug: dict[str, Any] = field(default_factory=dict)
     epochs: int = MISSING
@@ -80,6 +73,7 @@ class Config:
     seed: int = MISSING
     deterministic: bool = MISSING
     threads: Threads = field(default_factory=Threads)
+    backend: str = MISSING
     precision: str = MISSING
     jit_compile: Any = MISSING
     run_eagerly: bool = MISSING

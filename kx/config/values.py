@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kx.config.schema import PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
+from kx.config.places import FREE_MAPPINGS
+from kx.config.schema import BACKENDS, PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
 from kx.errors import Mistake, did_you_mean
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -60,6 +61,7 @@ _RULES: dict[str, _Rule] = {
     "confidence_level": _BETWEEN,
     "num_bootstrap_samples": (lambda v: v >= 10, "at least 10"),
     "gradient_accumulation_steps": (lambda v: v >= 2, "at least 2, or null"),
+    "backend": _one_of(*BACKENDS),
     "precision": _one_of(*PRECISIONS),
     "rematerialize": (
         lambda v: v in REMATERIALIZE,
@@ -149,7 +151,7 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
 
 def _is_ours(config: dict[str, Any], path: str) -> bool:
     """Says whether a key is the schema's, kx's or Keras's, and not one of a user's function."""
-    if path.startswith(("tracking.tags.", "tuner.space.")):
+    if path.startswith(tuple(f"{free}." for free in FREE_MAPPINGS)):
         return False
     node: Any = config
     target = "kx."

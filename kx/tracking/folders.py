@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +26,13 @@ class RunFolder:
         record: what the folder says of the run.
         resumed: whether the run was begun before.
         paused: whether it ends PAUSED, to be gone on with, and not FINISHED.
+        leads: whether it is kept; not that of a process which trains with others.
     """
 
     record: Record
     resumed: bool = False
     paused: bool = False
+    leads: bool = True
     _begun: bool = field(default=False, repr=False)
 
     @property
@@ -52,7 +55,8 @@ class RunFolder:
         self._begun = True
         self.record.run_id, self.record.uri = run_id, uri
         self.record.write()
-        point_to(self.path)
+        if self.leads:
+            point_to(self.path)
 
 
 def run_name(job: Composed) -> str:
@@ -108,6 +112,30 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
             _remove(folder.path, whole=not given)
 
 
+@contextmanager
+def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
+    """Opens a folder of its own for a process that trains with others, and keeps nothing.
+
+    It goes on where the process that leads does, from a copy of the run's state.
+    """
+    given = job.config.run_dir
+    with tempfile.TemporaryDirectory(prefix="kx-follower-") as name:
+        path = Path(name) / "run"
+        path.mkdir()
+        found = _resumed(job, quiet=True)
+        record = Record.of(job, path, path.name)
+        if found is not None and not found.record.epochs_done:  # or the leader's own, begun now
+            found = None
+        if found is not None:
+            shutil.copytree(found.record.states, record.states)
+            record.threads = found.record.threads
+        job.config.run_dir = str(path)
+        try:
+            yield RunFolder(record, resumed=found is not None, leads=False)
+        finally:
+            job.config.run_dir = given
+
+
 def _write_at_end(record: Record) -> None:
     try:
         record.write()
@@ -115,7 +143,7 @@ def _write_at_end(record: Record) -> None:
         print(f"{record.folder}: how the run ended could not be noted: {error}")
 
 
-def _resumed(job: Composed) -> RunFolder | None:
+def _resumed(job: Composed, *, quiet: bool = False) -> RunFolder | None:
     """Returns the folder of the run to go on with, or None where a new one is to be begun."""
     resume = job.config.resume
     if resume in ("auto", "never"):
@@ -123,7 +151,8 @@ def _resumed(job: Composed) -> RunFolder | None:
         if not unfinished:
             return None
         if resume == "never":
-            _hint(unfinished)
+            if not quiet:
+                _hint(unfinished)
             return None
         record = unfinished[0]
     else:

@@ -25,6 +25,7 @@ from kx.tracking.provenance import redact, redact_word
 FILE = "run.json"
 _LOCK = "lock"
 _POINTER = ".folder"
+_PLACES = ("runs/*", "studies/*/trials/*", "studies/*/winner-*")  # in the project
 _STATE = re.compile(r"epoch-(\d{6})\.npz")
 # They change neither the weights nor the order in which they are made.
 _OUTSIDE_IDENTITY = ("resume", "run_dir", "tracking", "report", "launcher")
@@ -135,9 +136,10 @@ def mark(run_id: str, status: str, error: str) -> None:
 
 def point_to(folder: Path) -> None:
     """Leaves word in `runs/` of a run's folder that is elsewhere, so that it is found."""
-    parent = project_dir() / "runs"
-    if folder.parent == parent:
+    project = project_dir()
+    if any(folder in project.glob(place) for place in _PLACES):
         return
+    parent = project / "runs"
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -162,11 +164,11 @@ def identity(job: Composed) -> str:
 def all_records() -> list[Record]:
     """Returns the records of the project's runs, the last one started first.
 
-    They are in `runs/`, and in the folders that `run_dir` chose elsewhere.
+    They are in `runs/`, in the folders of studies, and where `run_dir` chose.
     """
-    parent = project_dir() / "runs"
-    folders = [path.parent for path in parent.glob(f"*/{FILE}")]
-    for pointer in parent.glob(f"*{_POINTER}"):
+    project = project_dir()
+    folders = [path.parent for place in _PLACES for path in project.glob(f"{place}/{FILE}")]
+    for pointer in (project / "runs").glob(f"*{_POINTER}"):
         folders.append(Path(pointer.read_text(encoding="utf-8").strip()))
     found = [Record.read(folder) for folder in folders]
     return sorted((r for r in found if r), key=lambda record: record.started, reverse=True)

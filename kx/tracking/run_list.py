@@ -14,6 +14,8 @@ from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
 
 _ALL = 50_000  # MLflow's largest page
 
+GROUPS = ("sweep", "cross-validation", "search")  # what a run that groups others is, `kx.kind`
+
 
 def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
     """Returns MLflow's own run of a RUN; see `load_run`."""
@@ -45,7 +47,7 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
 def _is_ordinary(run: MlflowRun) -> bool:
     """Says whether a run is one to go on with: no check of another, and no group of runs."""
     kind = run.data.tags.get("kx.kind")
-    return "kx.reproduces" not in run.data.tags and kind not in ("sweep", "search", "trial")
+    return "kx.reproduces" not in run.data.tags and kind not in (*GROUPS, "trial")
 
 
 def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:

@@ -30,12 +30,14 @@ class SystemMonitor(SystemMetricsMonitor):
         self._log = log
 
     def monitor(self) -> None:
-        """Samples until `finish`."""
-        while True:
+        """Samples until `finish`; a run shorter than the interval has its first sample."""
+        ended = False
+        while not ended:
             for _ in range(self.samples_before_logging):
                 self.collect_metrics()
-                if self._shutdown_event.wait(self.sampling_interval):
-                    return
+                ended = self._shutdown_event.wait(self.sampling_interval)
+                if ended:
+                    break
             self.publish_metrics(self.aggregate_metrics())
 
     def publish_metrics(self, metrics: Mapping[str, float]) -> None:

@@ -1,0 +1,158 @@
+"""What the commands of `kx` do. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import argparse
+
+from kx.errors import ConfigError
+
+
+def load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """Returns the run that RUN names, TensorFlow and Keras imported without their chatter."""
+    from kx.launch.here import import_quietly
+
+    import_quietly()
+    from kx.tracking.runs import load_run
+
+    return load_run(args.run, uri=args.uri, experiment=args.experiment)
+
+
+def runs(args: argparse.Namespace) -> int:
+    """Lists, or deletes, runs."""
+    from kx.commands import listing
+
+    if args.names and args.names[0] != "delete":
+        raise ConfigError(
+            f"kx runs lists runs, and `kx runs delete RUN …` deletes some. Received:"
+            f" {' '.join(args.names)}. To choose among them: --filter, --status, --experiment."
+        )
+    if args.names:
+        return listing.delete(args.names[1:], args.uri, args.experiment, ask=not args.yes)
+    return listing.show(
+        args.uri, args.experiment, text_filter=args.filter, status=args.status, limit=args.limit,
+        as_json=args.json,
+    )  # fmt: skip
+
+
+def ui(args: argparse.Namespace) -> int:
+    """Opens the MLflow UI."""
+    from kx.commands.ui import open_ui
+
+    return open_ui(args.uri, host=args.host, port=args.port)
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Reports on a run's model."""
+    run = load(args)
+    from kx.report.again import evaluate_run
+
+    evaluate_run(run, args.overrides, split=args.split, out=args.out)
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Asks a run's model."""
+    run = load(args)
+    from kx.commands.listing import show_answers
+
+    show_answers(run.predict(args.inputs), as_json=args.json)
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Exports a run's model."""
+    run = load(args)
+    from pathlib import Path
+
+    from kx.export.export import export_run, show_exported
+
+    show_exported(export_run(run, Path(args.out), overwrite=args.overwrite))
+    return 0
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Runs a run again, and compares."""
+    run = load(args)
+    from kx.commands.reproduce import reproduce
+
+    return reproduce(run)
+
+
+def search_show(args: argparse.Namespace) -> int:
+    """Shows a study."""
+    from kx.commands.search import show
+
+    return show(args.study)
+
+
+def search_export(args: argparse.Namespace) -> int:
+    """Writes a study as CSV."""
+    from kx.commands.search import export
+
+    return export(args.study, args.csv)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Shows what works here."""
+    from kx.commands.doctor import doctor
+
+    return doctor(args.overrides)
+
+
+def cross_validate(args: argparse.Namespace) -> int:
+    """Trains once for each fold."""
+    from kx.launch.cross_validation import cross_validate
+
+    return cross_validate(args.overrides)
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Compares runs with the first."""
+    from kx.launch.here import import_quietly
+
+    import_quietly()
+    from kx.report.compare import compare_runs, show_comparison
+    from kx.tracking.runs import load_run
+
+    runs = [
+        load_run(name, uri=args.uri, experiment=args.experiment) for name in (args.run, *args.names)
+    ]
+    found = compare_runs(runs, split=args.split, confidence_level=args.level)
+    show_comparison(found, as_json=args.json)
+    return 0
+
+
+def sync(args: argparse.Namespace) -> int:
+    """Sends what the store lacks."""
+    from kx.commands.sync import sync
+
+    return sync()
+
+
+def summary(args: argparse.Namespace) -> int:
+    """Shows a model's layers and sizes."""
+    from kx.config import compose
+
+    job = compose(args.overrides)
+    from kx.launch.here import choose_backend, import_quietly
+
+    choose_backend(job.config.backend)
+    import_quietly()
+    from kx.fit.summary import show_summary
+
+    show_summary(job)
+    return 0
+
+
+def data_show(args: argparse.Namespace) -> int:
+    """Shows what a model will see."""
+    from kx.config import compose
+
+    job = compose(args.overrides)
+    from kx.launch.here import import_quietly
+
+    import_quietly()
+    from kx.data.show import show
+
+    show(job, args.out, args.num)
+    return 0

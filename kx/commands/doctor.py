@@ -1,0 +1,273 @@
+"""`kx doctor`: what works in this installation, and whether a config can run here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.table import Table
+from rich.text import Text
+
+import kx
+from kx.config import compose, project_dir
+from kx.errors import KxError, first_line
+from kx.launch.engines.local import visible_gpus
+from kx.launch.engines.processes import context
+from kx.launch.here import hidden_stderr, import_quietly
+from kx.launch.table import wide_console
+from kx.tracking.health import health
+from kx.tracking.provenance import redact
+from kx.tracking.store import store_uri
+
+_PACKAGES = (
+    "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core", "jax",
+    "ray", "submitit", "psycopg",
+)  # fmt: skip
+_LITTLE_GIB = 2.0
+_FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Holds one thing that was looked at.
+
+    Args:
+        area: `backend`, `strategy` …
+        name: of the thing.
+        works: whether it does.
+        text: what was seen, and what to do.
+        asked: whether the config asks for it.
+    """
+
+    area: str
+    name: str
+    works: bool
+    text: str
+    asked: bool = False
+
+
+def doctor(overrides: Sequence[str]) -> int:
+    """Prints what works here, and returns 1 if the config asks for what does not.
+
+    Args:
+        overrides: of the config that is to run.
+    """
+    config = compose(overrides).config
+    import_quietly()
+    findings = [finding for check in _CHECKS for finding in _checked(check, config)]
+    _show(findings)
+    broken = [finding for finding in findings if finding.asked and not finding.works]
+    for finding in broken:
+        print(f"\nkx: {finding.area}={finding.name} cannot work here: {finding.text}")
+    if not broken:
+        print("\nnothing that was looked at stands in the way of this config")
+    return 1 if broken else 0
+
+
+def _checked(check: Callable[[DictConfig], Iterator[Finding]], config: DictConfig) -> list[Finding]:
+    found = []
+    try:
+        for finding in check(config):
+            found.append(finding)
+    except KxError as error:  # a TF_CONFIG that cannot be read …
+        found.append(Finding(check.__name__.strip("_"), "config", False, str(error), True))
+    return found
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    print(f"kx {kx.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"project: {project_dir()}\n")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    before = ""
+    for finding in findings:
+        area = "" if finding.area == before else finding.area
+        before = finding.area
+        sign = "yes" if finding.works else "NO" if finding.asked else "no"
+        mark = " (asked)" if finding.asked else ""
+        table.add_row(area, finding.name + mark, sign, Text(finding.text))
+    wide_console().print(table)
+
+
+# --- packages and the machine
+
+
+def _packages(config: DictConfig) -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding("package", name, True, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("package", name, False, _install(name))
+
+
+def _install(package: str) -> str:
+    extra = {"jax": "jax", "ray": "ray", "submitit": "slurm", "psycopg": "postgres"}.get(package)
+    return f'pip install "kx[{extra}]"' if extra else f"pip install {package}"
+
+
+def _machine(config: DictConfig) -> Iterator[Finding]:
+    from kx.data.pipeline import available_bytes
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory, disk = available_bytes() / 2**30, shutil.disk_usage(project_dir()).free / 2**30
+    yield Finding("machine", "cores", True, str(cores))
+    yield Finding("machine", "memory", memory > _LITTLE_GIB, f"{memory:.1f} GiB free")
+    yield Finding("machine", "disk", disk > _LITTLE_GIB, f"{disk:.1f} GiB free in the project")
+    seen = visible_gpus()
+    from kx.strategy import devices
+
+    used = [name for name in devices() if name.startswith("GPU")]
+    if seen and not used:
+        text = f"{len(seen)}, and TensorFlow sees none: pip install tensorflow[and-cuda]"
+        yield Finding("machine", "GPUs", False, text)
+    else:
+        yield Finding("machine", "GPUs", bool(used), ", ".join(used) or "none")
+
+
+# --- what a config chooses
+
+
+def _backends(config: DictConfig) -> Iterator[Finding]:
+    asked = str(config.backend)
+    yield Finding("backend", "tensorflow", True, "the default", asked == "tensorflow")
+    if importlib.util.find_spec("jax") is None:
+        yield Finding("backend", "jax", False, _install("jax"), asked == "jax")
+        return
+    words = [sys.executable, "-c", "import jax; print(*jax.devices())"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    said = done.stdout.strip() or (done.stderr.strip().splitlines() or ["?"])[-1]
+    yield Finding("backend", "jax", done.returncode == 0, f"devices: {said}", asked == "jax")
+
+
+def _precisions(config: DictConfig) -> Iterator[Finding]:
+    import keras
+    import tensorflow as tf
+
+    asked = str(config.precision)
+    gpus = tf.config.list_physical_devices("GPU")
+    for name in ("float32", "mixed_bfloat16", "mixed_float16"):
+        try:
+            with hidden_stderr():
+                layer = keras.layers.Dense(2, dtype=name)
+                layer(tf.ones((2, 2)))
+            text = "" if name == "float32" else _how_fast(name, gpus)
+            yield Finding("precision", name, True, text, asked == name)
+        except Exception as error:  # whatever the device cannot do
+            yield Finding("precision", name, False, first_line(error), asked == name)
+
+
+def _how_fast(precision: str, gpus: Sequence[Any]) -> str:
+    import tensorflow as tf
+
+    if gpus:
+        found = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        least = (8, 0) if precision == "mixed_bfloat16" else (7, 0)
+        return "faster on this GPU" if found >= least else "no faster on this GPU"
+    if precision == "mixed_float16":
+        return "slower on a CPU"
+    return "faster on this CPU" if _FAST_BFLOAT16 & _cpu_flags() else "no faster on this CPU"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return set()
+    return set(line.split())
+
+
+def _strategies(config: DictConfig) -> Iterator[Finding]:
+    from kx.multi_worker import cluster_of_environment
+    from kx.strategy import devices
+
+    target = str(config.strategy.get("_target_"))
+    gpus = len([name for name in devices() if name.startswith("GPU")])
+    on_tensorflow = config.backend == "tensorflow"
+    yield Finding("strategy", "default", True, "one device", target.endswith("get_strategy"))
+    asked = target == "kx.strategy.mirrored"
+    text = f"{gpus} GPUs share each batch" if gpus > 1 else "works, and gains nothing: one device"
+    if asked and not on_tensorflow:
+        text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
+    yield Finding("strategy", "mirrored", on_tensorflow or not asked, text, asked)
+    asked = target == "kx.multi_worker.multi_worker"
+    cluster = cluster_of_environment()
+    ready = cluster is not None or bool(config.strategy.get("processes"))
+    text = (
+        "TensorFlow's: backend=tensorflow" if not on_tensorflow
+        else "TF_CONFIG or Slurm says who trains" if cluster
+        else "processes that kx starts" if ready
+        else "no TF_CONFIG, no step of Slurm: strategy.processes=N"
+    )  # fmt: skip
+    yield Finding("strategy", "multi_worker", on_tensorflow and ready, text, asked)
+    asked = target == "kx.parallel.model_parallel"
+    has_jax = importlib.util.find_spec("jax") is not None
+    works = has_jax and not (asked and on_tensorflow)
+    text = "with backend=jax" if has_jax else _install("jax")
+    yield Finding("strategy", "model_parallel", works, text, asked)
+
+
+def _launchers(config: DictConfig) -> Iterator[Finding]:
+    target = str(config.launcher.get("_target_"))
+    how = context(str(config.backend)).get_start_method()
+    yield Finding("launcher", "local", True, f"processes by {how}", target.endswith(".Local"))
+    asked = target == "kx.launch.engines.ray.Ray"
+    if importlib.util.find_spec("ray") is None:
+        yield Finding("launcher", "ray", False, _install("ray"), asked)
+    elif asked:
+        yield _tried("launcher", "ray", config)
+    else:
+        yield Finding("launcher", "ray", True, "installed; with launcher=ray it is tried")
+    asked = target == "kx.launch.engines.slurm.Slurm"
+    if importlib.util.find_spec("submitit") is None:
+        yield Finding("launcher", "slurm", False, _install("submitit"), asked)
+    elif shutil.which("sbatch") is None:
+        yield Finding("launcher", "slurm", False, "no `sbatch` on this machine", asked)
+    else:
+        try:
+            done = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
+        except OSError as error:
+            yield Finding("launcher", "slurm", False, first_line(error), asked)
+            return
+        said = (done.stdout or done.stderr).strip().splitlines()
+        text = said[0] if said else "no partition"
+        yield Finding("launcher", "slurm", done.returncode == 0 and bool(done.stdout), text, asked)
+
+
+def _tried(area: str, name: str, config: DictConfig) -> Finding:
+    """Opens the config's launcher, and closes it."""
+    from kx.launch.engines import make_engine
+
+    try:
+        engine = make_engine(config.launcher)
+        engine.open(str(config.backend))
+        engine.close()
+    except KxError as error:
+        return Finding(area, name, False, str(error), True)
+    where = config.launcher.get("address")
+    return Finding(
+        area, name, True, f"a cluster at {where}" if where else "one of this machine", True
+    )
+
+
+def _store(config: DictConfig) -> Iterator[Finding]:
+    uri = store_uri(config.tracking.uri)
+    works, text = health(uri)
+    yield Finding("tracking", str(redact(uri)), works, text, bool(config.tracking.enabled))
+
+
+_CHECKS: tuple[Callable[[DictConfig], Iterator[Finding]], ...] = (
+    _packages, _machine, _backends, _precisions, _strategies, _launchers, _store,
+)  # fmt: skip
