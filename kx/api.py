@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kx.config import add_project_to_path, compose
+from kx.config.words import word
 from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
@@ -102,27 +102,8 @@ def _words(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
         if isinstance(value, Mapping) and "_target_" not in value:
             words += _words(value, f"{prefix}{key}.")
         else:
-            words.append(f"{prefix}{key}={_literal(value)}")
+            words.append(word(f"{prefix}{key}", value))
     return words
-
-
-_RESERVED = ("null", "true", "false", "nan", "inf")  # words that Hydra reads as values
-
-
-def _literal(value: Any) -> str:
-    """Returns a value in Hydra's override syntax."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_literal, value)) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_literal(v)}" for k, v in value.items()) + "}"
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./+-]*", value, re.ASCII)
-    if isinstance(value, str) and (not plain or value.lower() in _RESERVED):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return str(value)
 
 
 def _fitting_task(data: Data, model: keras.Model | None) -> str:

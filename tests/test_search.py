@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 from conftest import family_overrides
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 import kx
 from kx.cli import main as kx_main
 from kx.config import CONF_DIR, compose, plain
+from kx.config.words import word
 from kx.errors import ConfigError
 from kx.run import main
 from kx.search.configs import Trials
@@ -30,7 +31,7 @@ from kx.search.pruner import goes_on
 from kx.search.run import study_name
 from kx.search.space import Parameter, read_space
 from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
-from kx.search.values import decode, encode, hyperparameters, starting_values, word
+from kx.search.values import decode, encode, hyperparameters, starting_values
 from kx.tracking.records import all_records, identity, is_locked
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
@@ -106,6 +107,9 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=60, deadline=None)
+@example("\\0")
+@example("it's \\")
+@example("inf")
 @given(VALUES)
 def test_a_value_comes_back_from_the_command_line(value: object) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from kx.config import Composed, hydra_session, plain
 from kx.config.check import Checker
+from kx.config.words import word
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.space import Parameter
-from kx.search.values import word
 
 # What a trial's command line tells of what it has besides its values: the numbers depend on it.
 _TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode", "data.fold")

@@ -90,7 +90,7 @@ def values_text(values: Mapping[str, Any]) -> str:
     >>> values_text({"optimizer.learning_rate": 0.00123456, "augment": ["flip", "zoom"]})
     'optimizer.learning_rate=0.00123 augment=[flip,zoom]'
     """
-    from kx.search.values import word
+    from kx.config.words import word
 
     return " ".join(
         f"{path}={value:.3g}" if isinstance(value, float) else word(path, value)

@@ -1,15 +1,12 @@
-"""The values of a space: as KerasTuner has them, and as words of the command line."""
+"""The values of a space, as KerasTuner has them."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kx.search.space import Parameter
-
-_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
 def hyperparameters(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> Any:
@@ -129,29 +126,3 @@ def _on_step(parameter: Parameter, value: float) -> float:
         steps = round((value - parameter.min) / parameter.step)
         value = float(f"{parameter.min + steps * parameter.step:.12g}")
     return min(max(value, parameter.min), parameter.max)
-
-
-def word(path: str, value: Any) -> str:
-    """Returns a value as a word of the command line, in Hydra's syntax.
-
-    Example:
-    >>> word("augment", ["flip", "mixup"]), word("tracking.run_name", "a b")
-    ('augment=[flip,mixup]', "tracking.run_name='a b'")
-    """
-    return f"{path}={_text(value)}"
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        plain = _BARE.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan")
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return value if plain else f"'{escaped}'"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ",".join(_text(item) for item in value) + "]"
-    return repr(value)
