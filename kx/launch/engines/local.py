@@ -14,6 +14,8 @@ from kx.launch.child import Order
 from kx.launch.engines.processes import JobProcess, start_server
 
 _LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
+# Where jobs share a GPU, none may take all of its memory at once: TensorFlow, JAX.
+_GROW = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 @dataclass
@@ -99,8 +101,7 @@ def gpu_for(slot: int, workers: int) -> dict[str, str]:
     gpus = visible_gpus()
     if workers == 1 or not gpus:
         return {}
-    # Where jobs share a GPU, none may take all of its memory at once.
-    shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(gpus) else {}
+    shared = _GROW if workers > len(gpus) else {}
     return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)], **shared}
 
 
