@@ -145,7 +145,8 @@ class _Team:
             for index, said in list(self._engine.listen(self._handles)):
                 member = self._members[index]
                 if said is None:
-                    lost = lost or self._ended(index, stopping)
+                    ending = self._ended(index, stopping)
+                    lost = lost or ending  # the first: the others follow from it
                     continue
                 member.hear(*said)
                 if index == 0:
