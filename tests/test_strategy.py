@@ -16,6 +16,7 @@ import pytest
 import kx
 from kx.config import compose
 from kx.errors import ConfigError
+from kx.launch.team import run_team
 from kx.multi_worker import cluster_of_environment
 from kx.tracking.records import all_records
 
@@ -102,6 +103,62 @@ def test_two_processes_train_to_the_weights_of_one_though_one_is_killed(project:
     assert_alike(one, two)
     folders = {path.name.partition("-")[0] for path in (project / "runs").iterdir()}
     assert folders == {"cnn", "team"}, "only the first process keeps a run"
+
+
+class TwoProcesses:
+    """An engine, in place of a real one: says what two processes would, in a given order."""
+
+    workers, limit_minutes, max_retries, queues = None, None, 0, False
+
+    def __init__(self, said: list[tuple[int, tuple[str, dict[str, object]] | None]]) -> None:
+        self.said, self.stopped = said, 0
+
+    def open(self, backend: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def places(self, count: int) -> list[str]:
+        return ["a:1", "b:1"][:count]
+
+    def start(self, orders: dict[int, object], workers: int) -> dict[int, TwoProcesses]:
+        return dict.fromkeys(orders, self)
+
+    def listen(self, handles: dict[int, object]) -> list[object]:
+        assert self.said, "it waits for ever"
+        slot, _ = self.said[0]
+        return [self.said.pop(0)] if slot in handles else []
+
+    def insist(self) -> None: ...
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def ending(self) -> str:
+        return "killed"
+
+
+END = ("end", {"state": "FINISHED", "metrics": {}})
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ([(1, None), (0, None)], 1),
+        ([(0, None), (1, None)], 1),
+        ([(0, END), (0, None), (1, None)], 0),
+        ([(1, END), (1, None), (0, END), (0, None)], 0),
+    ],
+    ids=["other first", "leader first", "leader is done", "all are done"],
+)
+def test_a_launcher_ends_in_whatever_order_its_processes_do(
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: list[object], code: int
+) -> None:
+    engine = TwoProcesses(said)  # type: ignore[arg-type]
+    monkeypatch.setattr("kx.launch.team.make_engine", lambda launcher: engine)
+    monkeypatch.setattr("kx.launch.team._GRACE_SECONDS", 0.0)
+    words = ["data=wine", "strategy=multi_worker", "strategy.processes=2", "tracking=none"]
+    assert run_team(compose(words)) == code
+    assert not engine.said
 
 
 def follower_of(launcher: int) -> int:

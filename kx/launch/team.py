@@ -109,7 +109,7 @@ class _Team:
         while True:
             self._start()
             lost = self._follow(stop)
-            if all(member.state in DONE for member in self._members):
+            if leader.state in DONE:  # it keeps the run; what becomes of the others is no matter
                 self._say(f"finished: {leader.run_name} ({leader.run_id[:8]}). kx runs; kx ui")
                 return 0
             if stop.asked:
@@ -153,8 +153,8 @@ class _Team:
                     self._tell(*said)
             for handle in self._handles.values():
                 handle.insist()
-            broken = any(m.state == FAILED for m in self._members)
-            if self._handles and not stopping and (broken or stop.asked):
+            over = 0 not in self._handles or any(m.state == FAILED for m in self._members)
+            if self._handles and not stopping and (over or stop.asked):
                 now = time.monotonic()
                 end_by = end_by or now + (0 if stop.asked or lost else _GRACE_SECONDS)
                 if now >= end_by:  # who waits for a lost one waits for long
