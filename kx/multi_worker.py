@@ -130,9 +130,9 @@ class MultiWorker(Strategy):
         Raises:
             KxError: in each of them.
         """
-        seen = self._inner.run(lambda: tf.constant([float(epoch), float(epoch) ** 2]))
-        total, squares = self._inner.reduce("SUM", seen, axis=None).numpy()
-        if squares * self.num_replicas_in_sync - total**2 > 0.5:
+        seen = self._inner.run(lambda: tf.constant([epoch, epoch**2], tf.int64))
+        total, squares = self._inner.reduce("SUM", seen, axis=None).numpy().tolist()
+        if squares * self.num_replicas_in_sync != total**2:
             raise KxError(
                 f"The processes that train together are not at the same epoch; this one is at"
                 f" {epoch}. All of them need the same project folder, to go on from."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -48,7 +49,7 @@ def model_parallel(
     if logical_devices:
         _make_logical_devices(logical_devices)
     devices = keras.distribution.list_devices()
-    if len(devices) % model_devices:
+    if model_devices < 1 or len(devices) % model_devices:
         raise ConfigError(
             f"strategy.model_devices={model_devices}: expected a divisor of the number of devices."
             f" Received: {len(devices)} devices ({', '.join(devices)})."
@@ -60,6 +61,9 @@ def model_parallel(
 def _make_logical_devices(count: int) -> None:
     import jax
 
+    # JAX's pool of threads has one for each device, or core: steps that wait for each other may
+    # take all of them, and none is left for the device for which they wait.
+    os.environ.setdefault("NPROC", str(4 * count))
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
@@ -139,9 +143,14 @@ class _ModelParallel(ModelParallel):
 
     def get_variable_layout(self, variable: Any) -> TensorLayout:
         """Returns how a weight is shared out."""
-        for pattern, words in self._given.items():
-            if re.fullmatch(pattern, variable.path):
-                self._check_axes(pattern, words, variable)
+        fitting = [pattern for pattern in self._given if re.fullmatch(pattern, variable.path)]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"strategy.layout: {variable.path} is matched by {' and '.join(fitting)}. Only one"
+                " key may say how a weight is parted."
+            )
+        for pattern in fitting:
+            self._check_axes(pattern, self._given[pattern], variable)
         if self._given or getattr(variable, "_layout", None) is not None:
             return super().get_variable_layout(variable)
         axes: list[str | None] = [None] * len(variable.shape)

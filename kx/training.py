@@ -53,9 +53,9 @@ def train(
         core: a model that gives scores, in place of the config's, if given.
         quiet: whether to show no progress.
         tags: further tags of the run.
-        watch: function `(kind, values)` that hears of the run: `"run"` with its
-            name, id, folder and history so far, `"epoch"` with its values. The training
-            stops after an epoch at which it says True.
+        watch: function `(kind, values)` that hears of the run: `"folder"` with its
+            folder, `"run"` with its name, id, folder and history so far, `"epoch"`
+            with its values. The training stops after an epoch at which it says True.
         stop_after: number of epochs after which to stop, before the config's.
         evaluate: whether to evaluate the test split, report, and save the model
             at the end. Without it the run is paused, and may go on.
@@ -74,6 +74,7 @@ def train(
     if not leads:  # the same training, of which another process keeps what comes of it
         config.tracking.enabled, quiet, evaluate = False, True, False
     with open_run_folder(job) if leads else open_followers_folder(job) as folder:
+        watch("folder", {"folder": str(folder.path)})
         prepare_process(config, folder.record.threads or threads)
         folder.record.threads = thread_counts()
         chosen = strategy(config)  # before TensorFlow's first operation

@@ -44,6 +44,27 @@ def fold_of(number: int, of: int, **more: object) -> dict[str, object]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 3), st.integers(0, 3), st.booleans())
+def test_each_example_tests_in_exactly_one_fold(
+    of: int, repeat: int, seed: int, stratify: bool
+) -> None:
+    """What validates is a part of the other folds: no example chooses the epoch and judges it."""
+    labels = np.arange(90) % 3
+    parts = [
+        split_indices(
+            labels, validation_fraction=0.2, test_fraction=0.1, split_seed=seed,
+            fold=fold_of(number, of, repeat=repeat, stratify=stratify, split="test"),
+        )
+        for number in range(1, of + 1)
+    ]  # fmt: skip
+    judged = np.concatenate([part["test"] for part in parts])
+    assert len(judged) == len(set(judged)) == 81, "but the data's own test split, left out"
+    for part in parts:
+        sets = [set(part[name].tolist()) for name in ("train", "validation", "test")]
+        assert set.union(*sets) == set(judged) and sum(map(len, sets)) == 81
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 3), st.integers(0, 3), st.booleans())
 def test_each_example_validates_in_exactly_one_fold(
     of: int, repeat: int, seed: int, stratify: bool
 ) -> None:
@@ -97,6 +118,7 @@ def test_each_repeat_divides_anew_and_the_same_words_divide_alike() -> None:
         ({"numbr": 1, "of": 2}, "Did you mean 'number'"),
         ({"number": 4, "of": 3}, "1 <= number <= of"),
         ({"number": 1, "of": 1}, "of >= 2"),
+        ({"number": 1, "of": 2, "split": "train"}, "validation, or test"),
     ],
 )
 def test_a_bad_fold_is_refused(given_fold: dict[str, object], match: str) -> None:
@@ -112,6 +134,8 @@ def test_too_few_examples_for_the_folds_are_refused() -> None:
             np.zeros(9, int), validation_fraction=0.1, stratify=False, fold=fold_of(1, 5),
             groups=np.arange(9) % 3,
         )  # fmt: skip
+    with pytest.raises(DataError, match="all of one group"):
+        split_indices(np.arange(9), validation_fraction=0.2, groups=np.zeros(9))
 
 
 def test_the_folds_of_every_data_option(project: Path, tfds_folder: Path, texts: Path) -> None:
@@ -129,6 +153,9 @@ def test_the_folds_of_every_data_option(project: Path, tfds_folder: Path, texts:
         assert not halves[0] & halves[1]
         assert halves[0] == set(found[1].positions["train"].tolist())
         assert found[0].fingerprint != found[1].fingerprint
+        fold = "data.fold={number: 1, of: 2, split: test}"
+        found.append(make_data(compose([*common, fold]).config))
+        assert set(found[2].positions["test"].tolist()) == halves[0]
         for data in found:
             for split, dataset in data.splits.items():
                 assert int(dataset.cardinality()) == len(data.positions[split])
@@ -191,10 +218,10 @@ def test_a_cross_validation_judges_each_example_once(validated: tuple[str, Path]
     group = runs["cross-validation"]
     assert len(jobs) == 3
     assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {group.info.run_id}
-    scores = [run.data.metrics["best/val_accuracy"] for run in jobs]
+    scores = [run.data.metrics["test/accuracy"] for run in jobs]
     kept = group.data.metrics
-    assert kept["val/accuracy_mean"] == pytest.approx(np.mean(scores))
-    assert kept["val/accuracy_spread"] == pytest.approx(np.std(scores, ddof=1))
+    assert kept["test/accuracy_mean"] == pytest.approx(np.mean(scores))
+    assert kept["test/accuracy_spread"] == pytest.approx(np.std(scores, ddof=1))
     assert kept["out_of_fold/accuracy"] == pytest.approx(right)
     names = {
         f.path for f in MlflowClient(uri).list_artifacts(group.info.run_id, "cross-validation")
@@ -202,7 +229,7 @@ def test_a_cross_validation_judges_each_example_once(validated: tuple[str, Path]
     assert {"cross-validation/out_of_fold.csv", "cross-validation/report.html"} <= names
 
     # The interval, from the formula itself: 1/3 for the folds, 1/2 for what they share.
-    [line] = [line for line in said.splitlines() if line.startswith("val/accuracy ")]
+    [line] = [line for line in said.splitlines() if line.startswith("test/accuracy ")]
     wide = stats.t.ppf(0.975, 2) * np.std(scores, ddof=1) * np.sqrt(1 / 3 + 1 / 2)
     assert [float(word) for word in line.split()[1:] if word != "…"] == pytest.approx(
         [np.mean(scores), np.std(scores, ddof=1), np.mean(scores) - wide, np.mean(scores) + wide],

@@ -48,6 +48,8 @@ def build(
         return functools.partial(bound, *args, **kwargs)
     try:
         return bound(*args, **kwargs)
+    except ConfigError:  # it says itself which key is wrong
+        raise
     except (ValueError, TypeError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

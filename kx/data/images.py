@@ -159,8 +159,8 @@ def digits(
         normalize: `"rescale"`, `"standardize"` or `"none"`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
-        fold: of a cross-validation, in place of `validation_fraction`:
-            `{number: 2, of: 5}`.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
 
     Returns:
         Raw examples are PNG bytes; prepared ones uint8 of shape `(8, 8, 1)`.

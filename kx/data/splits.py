@@ -16,13 +16,16 @@ _NEAR = 0.02  # of a fraction, that a fold may differ
 
 @dataclass(frozen=True)
 class Fold:
-    """Describes a fold of a cross-validation: which part of the examples validates.
+    """Describes a fold of a cross-validation: which part of the examples judges.
 
     Args:
         number: of the fold, from 1.
         of: how many folds there are, 2 or more.
         repeat: from 1; each repeat divides the examples anew.
         stratify: whether each class keeps its share, where there are classes.
+        split: `"validation"`: the fold validates, and so chooses the epoch that
+            is kept; or `"test"`: it is looked at once, at the end, and a part of
+            the other folds validates. The data's own test split is then left out.
 
     Raises:
         ConfigError: for numbers that make no fold.
@@ -32,12 +35,17 @@ class Fold:
     of: int
     repeat: int = 1
     stratify: bool = True
+    split: str = "validation"
 
     def __post_init__(self) -> None:
         if self.of < 2 or not 1 <= self.number <= self.of or self.repeat < 1:
             raise ConfigError(
                 "data.fold: expected of >= 2, 1 <= number <= of, and repeat >= 1. Received:"
                 f" number={self.number}, of={self.of}, repeat={self.repeat}."
+            )
+        if self.split not in ("validation", "test"):
+            raise ConfigError(
+                f"data.fold: expected split: validation, or test. Received: {self.split!r}."
             )
 
     @classmethod
@@ -86,8 +94,8 @@ def split_indices(
             included) and of the test part, balanced over the classes.
         split_seed: which examples go where.
         stratify: whether each class keeps its share.
-        fold: in place of `validation_fraction`: the fold of a cross-validation
-            that validates, as `Fold` has it.
+        fold: of a cross-validation, as `Fold` has it: the examples that validate,
+            or those that test.
         groups: one value for each example; those of one value stay together.
 
     Returns:
@@ -100,13 +108,16 @@ def split_indices(
     train, test = _divide(everything, labels, test_fraction, split_seed, stratify, groups)
     train = limited(train, labels, limit, split_seed, stratify)
     test = limited(test, labels, limit, split_seed, stratify)
-    if fold is None:
+    chosen = Fold.read(fold) if fold is not None else None
+    if chosen is not None:
+        train, part = _fold(train, labels, chosen, split_seed, stratify, groups)
+    if chosen is not None and chosen.split == "validation":
+        validation = part
+    else:
+        test = test if chosen is None else part
         train, validation = _divide(
             train, labels, validation_fraction, split_seed, stratify, groups
         )
-    else:
-        chosen = Fold.read(fold)
-        train, validation = _fold(train, labels, chosen, split_seed, stratify, groups)
     parts = {"train": train, "validation": validation, "test": test}
     if not len(train):
         raise DataError(f"No example is left to train on, of {len(labels)}.")
@@ -127,6 +138,11 @@ def _divide(
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     if groups is not None:
+        if len(np.unique(groups[indices])) < 2:
+            raise DataError(
+                "The examples are all of one group: no other is left to judge by. Choose another"
+                " data.group, or none."
+            )
         folds = max(2, round(1 / fraction))
         if stratify and abs(1 / folds - fraction) < _NEAR:  # one of as many folds
             return _fold(indices, labels, Fold(1, folds), seed, stratify, groups)

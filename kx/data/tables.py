@@ -149,8 +149,8 @@ def wine(
         test_fraction: part of all.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
-        fold: of a cross-validation, in place of `validation_fraction`:
-            `{number: 2, of: 5}`.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
 
     Source: Aeberhard & Forina, "Wine", UCI 1991.
     """
@@ -187,8 +187,8 @@ def diabetes(
         test_fraction: part of all.
         limit: at most this many examples of each split.
         split_seed: which examples go where.
-        fold: of a cross-validation, in place of `validation_fraction`:
-            `{number: 2, of: 5}`.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
 
     Source: Efron et al., "Least Angle Regression", Annals of Statistics 2004.
     """

@@ -51,8 +51,8 @@ def text_csv(
         split: `"whitespace"`, or `"character"` (Chinese).
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
-        fold: of a cross-validation, in place of `validation_fraction`:
-            `{number: 2, of: 5}`.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
         group: a column; rows of one value (an author, a patient) stay together
             in one split.
 
@@ -85,7 +85,7 @@ def text_csv(
         fold=fold,
         groups=frame[group].to_numpy()[:num_own] if group else None,
     )
-    if test_path is not None:
+    if test_path is not None and "test" not in parts:  # else a fold is to test
         own_test = np.arange(num_own, len(targets))
         parts["test"] = np.sort(limited(own_test, labels, limit, split_seed, one_label))
 

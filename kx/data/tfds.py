@@ -50,8 +50,8 @@ def tfds_images(
         normalize: `"rescale"`, `"standardize"` or `"none"`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
-        fold: of a cross-validation, in place of a validation split, which joins
-            train: `{number: 2, of: 5}`.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests. A validation split joins train.
 
     Returns:
         Raw examples are the encoded bytes that TFDS stores.
@@ -80,7 +80,7 @@ def tfds_images(
     )
     splits = {part: stored["train"].only(chosen) for part, chosen in parts.items()}
     for part in ("validation", "test"):
-        if part in stored:
+        if part in stored and part not in parts:  # else a fold is to test
             labels = stored[part].labels
             chosen = np.sort(limited(np.arange(len(labels)), labels, limit, split_seed))
             splits[part], parts[part] = stored[part].only(chosen), chosen

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -22,7 +23,7 @@ from omegaconf import OmegaConf
 from kx.config import Composed, add_project_to_path
 from kx.errors import KxError
 from kx.signals import stoppable
-from kx.tracking.records import Record
+from kx.tracking.records import Record, identity
 
 _GRACE_SECONDS = 15.0
 
@@ -84,7 +85,7 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
 
     def say(kind: str, values: Mapping[str, Any]) -> bool:
         """Says a thing, and returns whether the training is to stop."""
-        if kind == "run" and order.leads:
+        if kind == "folder" and order.leads:
             order.begun.write_text(str(values["folder"]), encoding="utf-8")
         try:
             events.send((kind, dict(values)))
@@ -123,7 +124,7 @@ def _prepare(order: Order) -> None:
     else:  # another machine, with a folder of its own
         own = Path.cwd() / "runs"
         own.mkdir(exist_ok=True)
-        order.log, order.begun = own / order.log.name, own / f"{os.getpid()}.folder"
+        order.log, order.begun = own / order.log.name, own / f"{uuid.uuid4().hex}.folder"
         if order.config.get("run_dir"):
             order.config["run_dir"] = str(own / Path(order.config["run_dir"]).name)
     if order.cores and hasattr(os, "sched_setaffinity"):
@@ -146,10 +147,11 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
     if order.begun.exists():  # run again, after its process was lost
         folder = Path(order.begun.read_text(encoding="utf-8"))
         record = Record.read(folder)
-        if record is not None and record.status == "FINISHED":  # and nobody had heard of it
-            begun = {"name": record.name, "id": record.run_id or "", "folder": str(folder)}
+        ours = record if record and record.identity == identity(job) else None
+        if ours and ours.status == "FINISHED":  # and nobody had heard of it
+            begun = {"name": ours.name, "id": ours.run_id or "", "folder": str(folder)}
             say("run", {**begun, "history": {}})
-            return record.metrics
+            return ours.metrics
         job.config.run_dir = str(folder)
         job.config.resume = "auto"
     from kx.launch.here import choose_backend, import_quietly

@@ -24,6 +24,9 @@ _OWN = {"folds": 5, "repeats": 1, "stratify": True}  # words that are no keys of
 def cross_validate(words: Sequence[str]) -> int:
     """Trains and evaluates a config once for each fold, and returns the exit code.
 
+    A fold is the test split of its training, and a part of the other folds
+    validates: the epoch that is kept is chosen without the fold that judges it.
+
     Args:
         words: overrides, and `folds=`, `repeats=` and `stratify=`.
 
@@ -33,9 +36,8 @@ def cross_validate(words: Sequence[str]) -> int:
     settings, overrides = _settings(words)
     base = compose(overrides)
     _refuse_without_folds(base)
-    asked = any(word.startswith("report.splits") for word in overrides)
-    splits = [split for split in base.config.report.splits if asked and split != "validation"]
-    overrides.append(f"report.splits=[{','.join([*splits, 'validation'])}]")
+    splits = [split for split in base.config.report.splits if split != "test"]
+    overrides.append(f"report.splits=[{','.join([*splits, 'test'])}]")
     jobs = [
         compose([*overrides, _fold_word(fold, repeat, settings)])
         for repeat in range(1, settings["repeats"] + 1)
@@ -66,7 +68,7 @@ def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _fold_word(fold: int, repeat: int, settings: Mapping[str, Any]) -> str:
-    words = [f"number: {fold}", f"of: {settings['folds']}"]
+    words = [f"number: {fold}", f"of: {settings['folds']}", "split: test"]
     words += [f"repeat: {repeat}"] * (settings["repeats"] > 1)
     words += ["stratify: false"] * (not settings["stratify"])
     return f"data.fold={{{', '.join(words)}}}"
@@ -128,13 +130,9 @@ def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[s
     from scipy import stats
 
     folds = int(jobs[0].composed.config.data.fold["of"])
-    # The report of the fold says what the curve's kept epoch says, and more.
-    public = {n: n.replace("best/val_", "val/") for n in jobs[0].metrics if "val_" in n}
-    public |= {n: n for n in jobs[0].metrics if n.startswith("test/")}
-    reported = [n for n in jobs[0].metrics if n.startswith("report_validation/")]
-    public |= {n: n.replace("report_validation/", "val/") for n in reported}
+    names = sorted(name for name in jobs[0].metrics if name.startswith("test/"))
     rows = []
-    for shown, name in sorted({shown: name for name, shown in public.items()}.items()):
+    for name in names:
         values = np.array([job.metrics[name] for job in jobs if name in job.metrics])
         if len(values) < len(jobs):
             continue  # a curve with one class in it: not in each fold
@@ -144,7 +142,7 @@ def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[s
         mean = float(values.mean())
         rows.append(
             {
-                "metric": shown,
+                "metric": name,
                 "mean": mean,
                 "spread": spread,
                 "low": mean - wide,

@@ -92,6 +92,7 @@ class Job:
             queued: whether it waits.
         """
         self.state, self._begun = QUEUED if queued else RUNNING, time.monotonic()
+        self.error = ""
 
     def hear(self, kind: str, values: Mapping[str, Any]) -> None:
         """Notes what its process says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,10 +11,13 @@ from kx.config import plain
 from kx.errors import KxError
 from kx.launch.child import Order
 from kx.launch.engines import Engine, Handle
-from kx.launch.jobs import FAILED, KILLED, RUNNING, UNDERWAY, WAITING, Job
+from kx.launch.jobs import FAILED, KILLED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
 from kx.launch.table import Progress
 from kx.signals import Stop
 from kx.tracking.records import mark
+
+_TRIES = 3  # to start jobs: a busy scheduler may refuse once, or a machine that is short of memory
+_BACK_OFF_SECONDS = 1.0  # twice as long after each
 
 
 class Source(Protocol):
@@ -61,26 +65,37 @@ class Pool:
         engine: that runs them, open.
         workers: jobs at a time.
         progress: what is shown.
+
+    Attributes:
+        gave_up: why no job is run any more, if the engine cannot run any.
     """
 
     def __init__(self, engine: Engine, workers: int, progress: Progress) -> None:
+        self.gave_up = ""
         self._engine, self._workers, self._progress = engine, workers, progress
         self._running: dict[int, tuple[Job, Handle]] = {}  # by the worker's slot
-        self._again: list[Job] = []  # whose process was lost
+        self._again: list[Job] = []  # whose process was lost, or could not be started
+        self._refused = 0  # times in a row
+        self._not_before = 0.0
         self._stopping = False
 
     def run(self, source: Source, stop: Stop) -> None:
         """Runs jobs until the source has no more and none runs, or a stop is asked for."""
         with self._progress:
-            while not stop.asked:
+            while not stop.asked and not self.gave_up:
                 self._fill(source)
-                if not self._running:
+                if self._running:
+                    self._listen(source)
+                elif not self._again:
                     return
-                self._listen(source)
+                else:
+                    time.sleep(_BACK_OFF_SECONDS / 4)
             self._stop_all(source)
 
     def _fill(self, source: Source) -> None:
         """Starts as many jobs as there are free workers."""
+        if time.monotonic() < self._not_before:
+            return
         free = [slot for slot in range(self._workers) if slot not in self._running]
         chosen: dict[int, Job] = {}
         for slot in free:
@@ -98,13 +113,24 @@ class Pool:
             handles = self._engine.start(orders, self._workers)
         except KxError as error:
             handles = dict.fromkeys(chosen, error)
+        refused = {
+            slot: job for slot, job in chosen.items() if isinstance(handles[slot], Exception)
+        }
         for slot, job in chosen.items():
-            if isinstance(handles[slot], Exception):
-                job.end(FAILED, f"its process cannot be started: {handles[slot]}")
-                self._progress.ended(job)
-                source.ended(job)
-            else:
+            if slot not in refused:
                 self._running[slot] = (job, handles[slot])
+        self._refused = self._refused + 1 if refused else 0
+        if refused:
+            self._put_back(list(refused.values()), str(handles[next(iter(refused))]))
+
+    def _put_back(self, jobs: Sequence[Job], error: str) -> None:
+        """Lets jobs wait whose processes could not be started, for a while or for good."""
+        for job in jobs:
+            job.state, job.error = QUEUED, f"its process cannot be started: {error}"
+        self._again = [*jobs, *self._again]
+        self._not_before = time.monotonic() + _BACK_OFF_SECONDS * 2 ** (self._refused - 1)
+        if self._refused >= _TRIES:
+            self.gave_up = f"no process can be started: {error}"
 
     def _listen(self, source: Source) -> None:
         """Hears what the jobs say, for a moment."""
@@ -112,11 +138,10 @@ class Pool:
         try:
             heard = list(self._engine.listen(handles))
         except KxError as error:  # all of them are lost
-            for job, _ in self._running.values():
-                job.end(FAILED, str(error))
-                self._progress.ended(job)
-                source.ended(job)
-            self._running = {}
+            self._again += [job for job, _ in self._running.values()]
+            for job in self._again:
+                job.error = job.error or str(error)
+            self._running, self.gave_up = {}, str(error)
             return
         for slot, said in heard:
             job, handle = self._running[slot]
@@ -161,13 +186,14 @@ class Pool:
         """Stops the jobs that run, and waits for them."""
         self._stopping = True
         for job in self._again:
-            job.end(KILLED, "stopped")
+            job.end(KILLED, (job.error if self.gave_up else "") or "stopped")
             self._progress.ended(job)
             source.ended(job)
         self._again = []
-        self._progress.console.print(
-            f"stopping {len(self._running)} jobs; once more to stop at once"
-        )
+        if self._running:
+            self._progress.console.print(
+                f"stopping {len(self._running)} jobs; once more to stop at once"
+            )
         for _, handle in self._running.values():
             handle.stop()
         while self._running:

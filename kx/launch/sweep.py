@@ -62,11 +62,15 @@ def run_sweep(
         for job in jobs:
             job.tags = group.tags if group else {}
         stop = opened.enter_context(noting_stop())
-        Pool(engine, workers, Progress(jobs, workers)).run(Listed(jobs), stop)
+        pool = Pool(engine, workers, Progress(jobs, workers))
+        pool.run(Listed(jobs), stop)
     for job in jobs:
         if job.state == WAITING:
             job.end(KILLED, "not begun")
-    return _end(name, folder, jobs, group, stop, summarize)
+    code = _end(name, folder, jobs, group, stop, summarize)
+    if pool.gave_up:
+        print(f"{pool.gave_up}\nthe same command with resume=auto goes on")
+    return code
 
 
 def _end(

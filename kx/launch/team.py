@@ -16,7 +16,7 @@ from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import Engine, make_engine
 from kx.launch.here import quiet_log_level
-from kx.launch.jobs import DONE, FAILED, KILLED, UNDERWAY, Job
+from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, UNDERWAY, Job
 from kx.launch.pool import order_of
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import finished_record, mark
@@ -24,6 +24,7 @@ from kx.tracking.records import finished_record, mark
 # What says that this process trains with others, and what it is where it does not.
 _TOGETHER = {"TF_CONFIG": "", "SLURM_STEP_NUM_TASKS": "1"}
 _GRACE_SECONDS = 60.0  # of the others, once one has ended
+_UNREACHED = ("UnavailableError", "DeadlineExceededError", "AbortedError")  # of TensorFlow
 
 
 def is_team(job: Composed) -> bool:
@@ -137,6 +138,12 @@ class _Team:
             own = {**order.environment, "TF_CONFIG": cluster}
             orders[index] = replace(order, environment=own, begun=begun, leads=index == 0)
         self._handles = dict(self._engine.start(orders, count))
+        wrong = [handle for handle in self._handles.values() if isinstance(handle, Exception)]
+        if wrong:
+            self._handles = {k: v for k, v in self._handles.items() if v not in wrong}
+            for handle in self._handles.values():
+                handle.stop()
+            raise KxError(f"a process cannot be started: {wrong[0]}") from wrong[0]
 
     def _follow(self, stop: Stop) -> str:
         """Hears the processes to their end; returns which was lost first, if one was."""
@@ -153,6 +160,7 @@ class _Team:
                     self._tell(*said)
             for handle in self._handles.values():
                 handle.insist()
+            self._end_hanging()
             over = 0 not in self._handles or any(m.state == FAILED for m in self._members)
             if self._handles and not stopping and (over or stop.asked):
                 now = time.monotonic()
@@ -161,7 +169,19 @@ class _Team:
                     stopping = True
                     for handle in self._handles.values():
                         handle.stop()
-        return lost
+        return lost or self._lost_each_other()
+
+    def _end_hanging(self) -> None:
+        limit, leader = self._engine.limit_minutes, self._members[0]
+        if limit and leader.state == RUNNING and leader.seconds > limit * 60:
+            leader.end(FAILED, f"stopped after {limit:g} minutes (launcher.timeout_minutes)")
+
+    def _lost_each_other(self) -> str:
+        """Says so if no process failed by itself: a network that was down, not a mistake."""
+        failed = [member for member in self._members if member.state == FAILED]
+        if failed and all(member.error.startswith(_UNREACHED) for member in failed):
+            return f"the processes lost each other: {failed[0].error.splitlines()[0][:200]}"
+        return ""
 
     def _ended(self, index: int, stopping: bool) -> str:
         """Notes that a process has ended; returns how, if it was lost."""

@@ -182,6 +182,8 @@ def _differences(
     tail = (1 - confidence_level) / 2 * 100
     found = []
     for metric, values in draws.items():
+        if np.isnan(values).all():  # r2 of targets that are all the same
+            continue
         low, high = (float(value) for value in np.nanpercentile(values, [tail, 100 - tail]))
         p_value, test = _sign_p(np.array(values)), "bootstrap"
         if metric in _RIGHT_OR_WRONG and base.correct is not None and other.correct is not None:

@@ -69,7 +69,7 @@ def fold_predictions(job: Job) -> dict[str, np.ndarray]:
     Args:
         job: finished.
     """
-    path = f"report/validation/{PREDICTIONS}"
+    path = f"report/test/{PREDICTIONS}"
     if job.composed.config.tracking.enabled:
         file = load_run(job.run_id, uri=job.composed.config.tracking.uri).artifact(path)
     else:
@@ -101,9 +101,9 @@ def _describe(
     positions: np.ndarray,
 ) -> None:
     """Adds tables of the folds and of the worst answers."""
-    shown = [name for name in jobs[0].metrics if name.startswith("best/val_")]
+    shown = [name for name in jobs[0].metrics if name.startswith("test/")]
     folds = [
-        {"fold": job.label.removeprefix("data.fold="), **{n: job.metrics[n] for n in shown}}
+        {"fold": job.label.removeprefix("data.fold="), **{n: job.metrics.get(n) for n in shown}}
         for job in jobs
     ]
     worst = [

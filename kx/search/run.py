@@ -148,7 +148,7 @@ def _search(
         search.stop = stop
         pool.run(search, stop)
         best = study.best()
-        study.finished = search.finished(stop) and best is not None
+        study.finished = search.finished(stop) and not pool.gave_up and best is not None
         if study.finished and best and settings["winner"] != "none":
             winner = finish_winner(base, settings, study, trials, best, group)
             if winner.state not in DONE:
@@ -159,7 +159,7 @@ def _search(
     study.winner = best.number if study.finished and best else None
     study.winner_is = settings["winner"] if study.finished else ""
     study.save()
-    return _end(base, study, trials, search, group, stopped=stop.asked)
+    return _end(base, study, trials, search, group, stopped=stop.asked, gave_up=pool.gave_up)
 
 
 def _open_group(base: Composed, study: Study, *, again: bool) -> Group | None:
@@ -178,6 +178,7 @@ def _end(
     group: Group | None,
     *,
     stopped: bool,
+    gave_up: str,
 ) -> int:
     """Shows and keeps what came of a search, and returns the exit code."""
     from kx.search.figures import write_figures
@@ -197,7 +198,7 @@ def _end(
         except (KxError, HydraException, OSError) as error:
             print(f"the best config could not be written as an experiment: {error}")
     if group:
-        status = "FINISHED" if study.finished else "KILLED" if stopped else "FAILED"
+        status = "FINISHED" if study.finished else "KILLED" if stopped or gave_up else "FAILED"
         group.close(search.jobs, status, lambda folder: _fill(study, folder))
         winner = search.jobs[-1] if search.jobs else None
         if winner and winner.state == FINISHED and winner.tags.get("kx.kind") == "winner":
@@ -206,6 +207,9 @@ def _end(
     if stopped:
         print("stopped; the same command goes on (without tuner.overwrite)")
         return 130
+    if gave_up:
+        print(f"{gave_up}\nthe same command goes on (without tuner.overwrite)")
+        return 1
     errors = [trial.error for trial in study.trials if trial.error]
     if not study.scored():
         why = f", the last one with: {errors[-1]}" if errors else ""

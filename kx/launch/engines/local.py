@@ -50,7 +50,10 @@ class Local:
         return {slot: _start(order, slot, workers) for slot, order in orders.items()}
 
     def places(self, count: int) -> list[str]:
-        """Returns where processes that train together may listen: on loopback alone."""
+        """Returns where processes that train together may listen.
+
+        They find each other on loopback; but TensorFlow's server listens on all addresses.
+        """
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
         places = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in held]
         for listener in held:
@@ -61,9 +64,11 @@ class Local:
         self, handles: Mapping[int, JobProcess]
     ) -> Iterator[tuple[int, tuple[str, dict[str, Any]] | None]]:
         """Waits a moment for what jobs say."""
-        by_pipe = {process.events: slot for slot, process in handles.items()}
-        for pipe in wait(list(by_pipe), timeout=_LOOK_SECONDS):
-            slot = by_pipe[pipe]  # type: ignore[index]
+        sources: dict[Any, int] = {}
+        for slot, process in handles.items():
+            sources |= {process.events: slot, process.sentinel: slot}
+        ready = wait(list(sources), timeout=_LOOK_SECONDS)
+        for slot in sorted({sources[source] for source in ready}):
             yield slot, handles[slot].read()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from kx.launch.child import Order
 from kx.launch.engines.relay import Relay
 
 _COMMAND_SECONDS = 0.5  # between questions of a job that waits for no answer
+_AWAY_SECONDS = 120.0  # for which a network may be down; Ray says sooner that an actor is dead
+_RETRY_SECONDS = 2.0
 
 
 class Mailbox:
@@ -72,25 +75,31 @@ class Mail:
 
     def say(self, kind: str, values: dict[str, Any]) -> None:
         """Says a thing to the launcher."""
-        self._get(self._mailbox.say.remote(self._key, kind, values))
+        self._get(lambda: self._mailbox.say.remote(self._key, kind, values))
 
     def commands(self) -> list[Any]:
         """Returns what the launcher has said since."""
         if time.monotonic() - self._asked < self._wait:
             return []
         self._asked = time.monotonic()
-        return self._get(self._mailbox.commands.remote(self._key)) or []
+        return self._get(lambda: self._mailbox.commands.remote(self._key)) or []
 
     def gone(self) -> bool:
         """Says whether the launcher is gone: then its mailbox is, too."""
         return self._gone
 
-    def _get(self, reference: Any) -> Any:
-        try:
-            return self._ray.get(reference)
-        except self._ray.exceptions.RayError:
-            self._gone = True
-            return None
+    def _get(self, ask: Callable[[], Any]) -> Any:
+        """Returns an answer of the mailbox; one that is only away is asked again for a while."""
+        end = time.monotonic() + _AWAY_SECONDS
+        while not self._gone:
+            try:
+                return self._ray.get(ask())
+            except self._ray.exceptions.ActorUnavailableError:
+                self._gone = time.monotonic() > end
+                time.sleep(_RETRY_SECONDS)
+            except self._ray.exceptions.RayError:
+                self._gone = True
+        return None
 
 
 def free_place() -> str:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -84,13 +85,16 @@ class JobProcess:
         self._process: Any = method.Process(target=main, args=(order, told, alive))  # type: ignore[attr-defined]
         self._process.start()
         self.pid = self._process.pid
+        # Ready once the process has ended; its pipe may be held open by what it has forked.
+        self.sentinel: int = self._process.sentinel
         told.close()  # ours: the end of the job's is the end of the pipe
         alive.close()
 
     def read(self) -> tuple[str, dict[str, Any]] | None:
         """Returns the next thing that the job says, or None if its process has ended."""
         try:
-            return self.events.recv()
+            wait([self.events, self.sentinel])
+            return self.events.recv() if self.events.poll() else None
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import kx
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
 from kx.launch.child import Order
@@ -22,6 +23,7 @@ from kx.launch.engines.relay import STOP
 _LISTEN_SECONDS = 0.5
 _GRACE_SECONDS = 30.0
 _KNOCK_SECONDS = 10.0
+_TOKEN = secrets.token_hex(32)  # of clusters on this machine: Ray reads it once in a process
 _PLACES_SECONDS = 300.0
 # Of a project's folder, what does not travel: results, and what is fetched anew.
 _RESULTS = ("runs", "studies", "mlartifacts", "mlruns", "mlflow.db*", "exports")
@@ -70,6 +72,7 @@ class Ray:
             MissingExtraError: if Ray is not installed.
             KxError: if the cluster cannot be reached.
         """
+        self._marker: Path | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="kx-ray-")
         self._before = self._set_environment()
         ray: Any
@@ -96,6 +99,7 @@ class Ray:
                 " (launcher.address=host:6379), or leave that out; what is not to travel goes into"
                 " .rayignore."
             ) from error
+        self._warn_of_what_no_node_has()
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )
@@ -112,6 +116,25 @@ class Ray:
         self._marker.touch()
         self._group: Any = None  # of processes that train together
 
+    def _needs(self) -> dict[str, float]:
+        """Returns what a job reserves, as Ray names it."""
+        memory = (self.memory_gb or 0) * 2**30
+        needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": memory}
+        return {**{k: v for k, v in needs.items() if v}, **(self.resources or {})}
+
+    def _warn_of_what_no_node_has(self) -> None:
+        """Refuses jobs that would wait for ever; a cluster may grow, so that there it warns."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        needs = self._needs()
+        if any(all(node.get(k, 0) >= v for k, v in needs.items()) for node in nodes):
+            return
+        has = [{k: v for k, v in node.items() if k in needs} for node in nodes]
+        text = f"no node has what a job needs: {needs}. The nodes have: {has}."
+        if self.address is None:
+            self.close()
+            raise KxError(f"launcher=ray: {text} Ask for less: launcher.cpus, launcher.gpus …")
+        print(f"launcher=ray: {text} The jobs wait for one that does.")
+
     def _set_environment(self) -> dict[str, str | None]:
         """Sets what Ray reads when it is imported, and returns what was there before."""
         wanted = {"RAY_task_oom_retries": "0"}  # else for ever: the retries are ours
@@ -120,7 +143,7 @@ class Ray:
             if "RAY_AUTH_MODE" not in os.environ:
                 token = Path(self._temporary.name) / "token"
                 token.touch(mode=0o600)
-                token.write_text(secrets.token_hex(32), encoding="utf-8")
+                token.write_text(_TOKEN, encoding="utf-8")
                 wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         before = {key: os.environ.get(key) for key in wanted}
         os.environ.update(wanted)
@@ -136,7 +159,7 @@ class Ray:
         """Returns what a job needs on a machine that does not share the project's folder."""
         if self.address is None:
             return {}
-        package = str(Path(__file__).resolve().parents[1])
+        package = str(Path(kx.__file__).resolve().parent)
         return {"working_dir": str(project_dir()), "excludes": _STAYS, "py_modules": [package]}
 
     def start(self, orders: Mapping[int, Order], workers: int) -> dict[int, RayJob]:
@@ -159,8 +182,7 @@ class Ray:
         ray = self._ray
         if self._group is not None:  # of an earlier attempt; a node of it may be lost
             ray.util.remove_placement_group(self._group)
-        needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": (self.memory_gb or 0) * 2**30}
-        needs = {**{k: v for k, v in needs.items() if v}, **(self.resources or {})}
+        needs = self._needs()
         self._group = ray.util.placement_group([needs] * count, strategy="SPREAD")
         try:
             ray.get(self._group.ready(), timeout=_PLACES_SECONDS)
@@ -171,7 +193,7 @@ class Ray:
             ) from error
         ask = ray.remote(num_cpus=0)(free_place)
         asked = [ask.options(scheduling_strategy=self._bundle(i)).remote() for i in range(count)]
-        return ray.get(asked)
+        return ray.get(asked, timeout=_PLACES_SECONDS)
 
     def _bundle(self, slot: int) -> Any:
         return self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
@@ -206,7 +228,8 @@ class Ray:
     def close(self) -> None:
         """Leaves the cluster; one of this machine ends."""
         self._ray.shutdown()
-        self._marker.unlink(missing_ok=True)
+        if self._marker is not None:
+            self._marker.unlink(missing_ok=True)
         self._leave()
 
     def _leave(self) -> None:

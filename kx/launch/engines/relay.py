@@ -45,11 +45,14 @@ class Relay:
         order: the job.
         channel: to its launcher.
         has_turns: whether a job that somebody else stops has another turn.
+
+    Attributes:
+        lost: whether somebody else has stopped it.
     """
 
     def __init__(self, order: Order, channel: Channel, *, has_turns: bool = False) -> None:
         self._channel, self._has_turns = channel, has_turns
-        self._lost = False
+        self.lost = False
         self._process = JobProcess(order)
         self._stopping = False
 
@@ -66,16 +69,14 @@ class Relay:
             self._process.insist()
         ending = self._process.ending()
         self._process.close()
-        if self._lost and self._has_turns:
+        if self.lost and self._has_turns:
             self._channel.say("queued", {})
         else:
-            self._channel.say(
-                "exit", {"ending": "stopped by its machine" if self._lost else ending}
-            )
+            self._channel.say("exit", {"ending": "stopped by its machine" if self.lost else ending})
 
     def _hear(self) -> bool:
         """Passes on what the job says for a moment; returns False once it has ended."""
-        if not wait([self._process.events], timeout=_LOOK_SECONDS):
+        if not wait([self._process.events, self._process.sentinel], timeout=_LOOK_SECONDS):
             return True
         said = self._process.read()
         if said is None:
@@ -84,7 +85,7 @@ class Relay:
         if kind == "process":
             values = {**values, "place": platform.node()}
         if kind == "end" and values["state"] == "KILLED" and not self._stopping:
-            self._lost = True  # a scheduler, or a machine that goes down: not the launcher
+            self.lost = True  # a scheduler, or a machine that goes down: not the launcher
             return True
         self._channel.say(kind, values)
         return True

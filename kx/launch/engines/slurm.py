@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from kx.launch.engines.relay import COMMANDS, EVENTS, STOP, Beat, Folder, Lines,
 _LOOK_SECONDS = 0.5
 _ASK_SECONDS = 10.0  # between questions to Slurm, which many users ask
 _GRACE_SECONDS = 30.0
+_NEAR_SECONDS = 60.0  # to the limit, at which a job that must leave has reached it
+_ANY_NUMBER = 1_000_000  # of turns, for submitit: its count takes preemption for a time-out
 
 
 @dataclass
@@ -91,9 +94,12 @@ class Slurm:
         executor = self._executor(workers)
         folders = {slot: Path(tempfile.mkdtemp(prefix="job-", dir=self._folder)) for slot in orders}
         turns = [
-            Turn(replace(order, threads=self.cpus), self._beat.path, folders[slot])
+            Turn(
+                replace(order, threads=self.cpus), self._beat.path, folders[slot], self.max_turns,
+                self.timeout_minutes * 60 - self.signal_seconds - _NEAR_SECONDS,
+            )
             for slot, order in orders.items()
-        ]
+        ]  # fmt: skip
         try:
             jobs = executor.map_array(TakeTurn(), turns)
         except Exception as error:  # what sbatch says, in submitit's words
@@ -112,7 +118,7 @@ class Slurm:
         }
         executor = submitit.AutoExecutor(
             folder=self._folder / "submitit", cluster="slurm", slurm_python=sys.executable,
-            slurm_max_num_timeout=self.max_turns - 1,
+            slurm_max_num_timeout=_ANY_NUMBER,
         )  # fmt: skip
         executor.update_parameters(
             name="kx",
@@ -130,12 +136,13 @@ class Slurm:
         ask = time.monotonic() - self._asked > _ASK_SECONDS
         if ask:
             self._asked = time.monotonic()
+            next(iter(handles.values())).ask()  # of all jobs at once
         for slot, handle in handles.items():
             for said in handle.read():
                 yield slot, said
             if not handle.ended and ask and handle.is_lost():
                 yield from ((slot, said) for said in handle.read())  # its last words
-                handle.ended = True
+                handle.cancel()  # Slurm may run again what it counts as lost; kx does
             if handle.ended:
                 yield slot, None
 
@@ -170,9 +177,18 @@ class SlurmJob:
             self._running = kind != "queued"
             yield kind, values
 
+    def ask(self) -> None:
+        """Asks Slurm how all jobs are, which submitit does ever more rarely."""
+        self._job.done(force_check=True)
+
     def is_lost(self) -> bool:
-        """Asks Slurm whether the job is over, which has not said so."""
+        """Says whether the job is over, by Slurm's last word, and has not said so."""
         return self._job.done()
+
+    def cancel(self) -> None:
+        """Takes the job from Slurm."""
+        self._job.cancel(check=False)
+        self.ended = True
 
     def answer(self, goes_on: bool) -> None:
         """Tells a job that asks whether it is to go on."""
@@ -184,14 +200,12 @@ class SlurmJob:
         if self._running:
             self._commands.write(STOP)
         else:
-            self._job.cancel()
-            self.ended = True
+            self.cancel()
 
     def insist(self) -> None:
         """Cancels a job that was asked to end and has not."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
-            self._job.cancel()
-            self.ended = True
+            self.cancel()
 
     def ending(self) -> str:
         """Returns how the job ended."""
@@ -213,11 +227,15 @@ class Turn:
         order: the job.
         beat: file in which the launcher beats.
         folder: for words to and from the job.
+        turns_left: that the time limit may end, this one included.
+        limit_seconds: after which a job that must leave has reached the limit.
     """
 
     order: Order
     beat: Path
     folder: Path
+    turns_left: int
+    limit_seconds: float
 
 
 class TakeTurn:
@@ -226,6 +244,7 @@ class TakeTurn:
     def __init__(self) -> None:
         self._relay: Relay | None = None
         self._channel: Folder | None = None
+        self._begun = 0.0
 
     def __call__(self, turn: Turn) -> None:
         """Runs the job to its end.
@@ -236,6 +255,7 @@ class TakeTurn:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from submitit.core.utils import UncompletedJobError
 
+        self._begun = time.monotonic()
         self._channel = Folder(turn.folder, turn.beat)
         if not self._channel.awaits_beat():  # it waited longer than its launcher lived
             return
@@ -245,19 +265,35 @@ class TakeTurn:
         self._relay = Relay(turn.order, self._channel, has_turns=True)
         try:
             self._relay.run()
-        except UncompletedJobError as error:
-            self._channel.say("end", {"state": "FAILED", "error": f"launcher.max_turns: {error}"})
-            self._channel.say("exit", {"ending": str(error)})
+        except UncompletedJobError:  # `checkpoint` has asked for no other turn
+            error = "its time was up once more than launcher.max_turns allows"
+            self._channel.say("end", {"state": "FAILED", "error": error})
+            self._channel.say("exit", {"ending": error})
+            return
+        if self._relay.lost:  # by a SIGTERM, where Slurm sends preempted jobs no other signal
+            _requeue()
 
     def checkpoint(self, turn: Turn) -> Any:
-        """Ends the job, whose last epoch is kept, and asks for another turn.
+        """Ends the job, whose last epoch is kept, and asks for another turn if it may have one.
 
         Args:
             turn: as it was called with.
         """
         from submitit.helpers import DelayedSubmission
 
+        if time.monotonic() - self._begun >= turn.limit_seconds:  # else it is preempted
+            turn = replace(turn, turns_left=turn.turns_left - 1)
         if self._relay is not None and self._channel is not None:
             self._relay.interrupt()
-            self._channel.say("queued", {})
-        return DelayedSubmission(TakeTurn(), turn)
+            if turn.turns_left:
+                self._channel.say("queued", {})
+        return DelayedSubmission(TakeTurn(), turn) if turn.turns_left else None
+
+
+def _requeue() -> None:
+    """Asks Slurm for another turn of this job, and ends this one without a result."""
+    variables = ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+    job = "_".join(os.environ[name] for name in variables)
+    done = subprocess.run(["scontrol", "requeue", job], timeout=60, check=False)
+    if done.returncode == 0:
+        sys.exit(-1)  # as submitit ends a preempted job
