@@ -16,7 +16,6 @@ from kx.config import build
 from kx.errors import ConfigError
 
 _MULTI_WORKER = "kx.multi_worker.multi_worker"
-_DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 
 
 def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None) -> None:
@@ -36,9 +35,6 @@ def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None
     _set_threads(wanted)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-        # JAX reads it when it starts: before its first array.
-        flags = os.environ.get("XLA_FLAGS", "").split()
-        os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, _DETERMINISTIC_XLA]))
     else:  # an earlier run of this process may have switched it on; there is no public way back
         disable_op_determinism()
     seed_everything(config.seed)

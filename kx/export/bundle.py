@@ -30,7 +30,7 @@ from kx.tracking.provenance import package_versions
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
-_PIP_PACKAGES = ("tensorflow", "keras")
+_PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # whichever are installed
 
 
 class Preparation(tf.Module):
@@ -173,4 +173,4 @@ def _signature(prepared: tf.Tensor, scores: np.ndarray) -> Any:
 def _pip_requirements() -> list[str]:
     # Named: MLflow's own search imports the model in a new process (20-35 s).
     versions = package_versions()
-    return [f"{name}=={versions[name]}" for name in _PIP_PACKAGES]
+    return [f"{name}=={versions[name]}" for name in _PIP_PACKAGES if name in versions]
