@@ -15,6 +15,7 @@ from conftest import family_overrides
 import kx
 from kx.config import compose
 from kx.errors import ConfigError
+from kx.fit.fit import compile_options
 from kx.run import main
 
 pytestmark = pytest.mark.skipif(
@@ -197,6 +198,14 @@ def test_what_does_not_fit_several_devices_is_refused(project: Path) -> None:
 def test_a_sweep_over_backends(project: Path) -> None:
     words = ["data=wine", "model=linear", "epochs=2", "report=none", "tracking=none"]
     assert main(["-m", *words, "backend=tensorflow,jax"]) == 0
+
+
+def test_jax_compiles_the_step_whatever_tensorflow_does() -> None:
+    assert compile_options(compose(["backend=jax"]).config)["jit_compile"] is True
+    eager = compose(["backend=jax", "run_eagerly=true"])
+    assert compile_options(eager.config)["jit_compile"] is False
+    assert compile_options(compose([]).config)["jit_compile"] is False
+    compose(["backend=jax", "jit_compile=true", "deterministic=true"])  # refused on TensorFlow
 
 
 def test_a_backend_that_cannot_be_is_refused_with_the_reason(project: Path) -> None:

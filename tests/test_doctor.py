@@ -12,9 +12,15 @@ import pytest
 from kx.cli import main
 
 
-def lines(text: str) -> dict[str, str]:
-    """Name of a thing to its line."""
-    return {name: line for line in text.splitlines() for name in line.split()[:2]}
+def verdicts(text: str) -> dict[str, str]:
+    """Name of a thing to what is said of it: `yes`, `no` or `NO`."""
+    found = {}
+    for line in text.splitlines():
+        words = line.replace(" (asked)", "").split()
+        for at, word in enumerate(words[1:3], 1):
+            if word in ("yes", "no", "NO"):
+                found[words[at - 1]] = word
+    return found
 
 
 def test_what_a_plain_config_asks_for_works(
@@ -23,15 +29,10 @@ def test_what_a_plain_config_asks_for_works(
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "nothing that was looked at stands in the way" in said
-    for name in (
-        "tensorflow",
-        "keras-tuner",
-        "mixed_bfloat16",
-        "mirrored",
-        "local",
-        "multi_worker",
-    ):
-        assert name in said
+    found = verdicts(said)
+    for name in ("tensorflow", "keras-tuner", "cores", "float32", "default", "local"):
+        assert found[name] == "yes", said
+    assert found["multi_worker"] == "no", "nobody says who trains together"
     assert "will be made with the first run" in said and not (project / "mlflow.db").exists()
 
 
@@ -51,6 +52,8 @@ def test_a_store_is_read_and_written_and_left_as_it_was(
     [
         (["strategy=multi_worker"], "strategy=multi_worker cannot work here"),
         (["strategy=model_parallel"], "with backend=jax"),
+        (["strategy=mirrored", "strategy.logical_devices=3"], "a multiple of 3"),
+        (["strategy=multi_worker", "strategy.processes=2", "launcher=slurm"], "cannot start them"),
         (["launcher=slurm"], "launcher=slurm cannot work here"),
         (["tracking.uri=http://127.0.0.1:1"], "tracking=http://127.0.0.1:1 cannot work here"),
     ],

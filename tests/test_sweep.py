@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,10 +23,11 @@ import kx
 from kx.config import compose, plain
 from kx.errors import KxError
 from kx.launch import child
-from kx.launch.engines.local import cores_for
+from kx.launch.engines.local import Local, cores_for
 from kx.launch.jobs import Job
 from kx.launch.table import clock, ranked, seconds_left
 from kx.run import main
+from kx.search.study import find_study
 from kx.tracking.records import all_records
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
@@ -348,3 +350,80 @@ def test_a_machine_that_shares_no_folder_refuses_a_store_in_a_file(
     child._refuse_lost_store(order, job)
     (project / "not there").touch()
     assert order.shared
+
+
+# --- an engine that cannot start jobs
+
+
+class Refusing:
+    """Runs jobs as a local engine does, but refuses some of the starts."""
+
+    def __init__(self, inner: Local, refused: set[int]) -> None:
+        self._inner, self._refused, self.starts = inner, refused, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def start(self, orders: Any, workers: int) -> Any:
+        self.starts += 1
+        if self.starts in self._refused:
+            raise KxError("Slurm refuses the job: Socket timed out")
+        return self._inner.start(orders, workers)
+
+
+@pytest.mark.parametrize(
+    ("refused", "code", "states"),
+    [
+        ({2, 3}, 0, ["FINISHED"] * 3),
+        (set(range(2, 99)), 1, ["FINISHED"]),
+    ],
+    ids=["for a moment", "for good"],
+)
+def test_a_job_that_cannot_be_started_is_tried_again_and_the_others_wait(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    refused: set[int], code: int, states: list[str],
+) -> None:  # fmt: skip
+    engine = Refusing(Local(), refused)
+    monkeypatch.setattr("kx.launch.sweep.make_engine", lambda launcher: engine)
+    monkeypatch.setattr("kx.launch.pool._BACK_OFF_SECONDS", 0.1)
+    words = ["data=wine", "model=linear", "epochs=1", "report=none", "tracking=none"]
+    assert main(["-m", *words, "seed=0,1,2"]) == code
+    said = capsys.readouterr().out
+    assert [record.status for record in all_records()] == states
+    if code:
+        assert engine.starts == 4 and "resume=auto goes on" in said and "Socket timed out" in said
+
+
+def test_a_search_whose_trials_cannot_be_started_is_not_finished(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Refusing(Local(), set(range(2, 99)))
+    words = ["data=wine", "model=linear", "epochs=1", "report=none", "tracking=none",
+             "tuner=random", "tuner.max_trials=3", "tuner.study=s", "tuner.winner=none",
+             "tuner.space.batch_size={type: choice, values: [16, 32, 48, 64]}"]  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr("kx.search.run.make_engine", lambda launcher: engine)
+        patched.setattr("kx.launch.pool._BACK_OFF_SECONDS", 0.1)
+        assert main(words) == 1
+    assert "the same command goes on" in capsys.readouterr().out
+    assert [trial.state for trial in find_study("s").trials] == ["COMPLETED", "RUNNING"]
+    assert main(words) == 0
+    assert [trial.state for trial in find_study("s").trials] == ["COMPLETED"] * 3
+
+
+def test_a_job_ends_though_what_it_has_forked_lives_on(project: Path) -> None:
+    """The pipe by which it is heard is still open in a process that it has left behind."""
+    (project / "mine.py").write_text(
+        "import multiprocessing, time\nimport kx.data.tables as tables\n\n"
+        "def load():\n"
+        "    method = multiprocessing.get_context('fork')\n"
+        "    method.Process(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "    return tables.wine()\n",
+        encoding="utf-8",
+    )
+    (project / "conf" / "data").mkdir(parents=True)
+    (project / "conf" / "data" / "mine.yaml").write_text("_target_: mine.load\n")
+    begun = time.monotonic()
+    words = ["data=mine", "model=linear", "epochs=1", "report=none", "tracking=none"]
+    assert main(["-m", *words, "seed=0"]) == 0
+    assert time.monotonic() - begun < 50

@@ -20,6 +20,7 @@ from rich.text import Text
 import kx
 from kx.config import compose, project_dir
 from kx.errors import KxError, first_line
+from kx.launch.engines import make_engine
 from kx.launch.engines.local import visible_gpus
 from kx.launch.engines.processes import context
 from kx.launch.here import hidden_stderr, import_quietly
@@ -33,6 +34,7 @@ _PACKAGES = (
     "ray", "submitit", "psycopg",
 )  # fmt: skip
 _LITTLE_GIB = 2.0
+_BUILD_SECONDS = 300
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
 
 
@@ -201,22 +203,60 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
     text = f"{gpus} GPUs share each batch" if gpus > 1 else "works, and gains nothing: one device"
     if asked and not on_tensorflow:
         text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
-    yield Finding("strategy", "mirrored", on_tensorflow or not asked, text, asked)
+    yield (
+        _built("mirrored", text, config) if asked and on_tensorflow
+        else Finding("strategy", "mirrored", not asked, text, asked)
+    )  # fmt: skip
     asked = target == "kx.multi_worker.multi_worker"
     cluster = cluster_of_environment()
     ready = cluster is not None or bool(config.strategy.get("processes"))
+    can_start = hasattr(make_engine(config.launcher), "places")
     text = (
         "TensorFlow's: backend=tensorflow" if not on_tensorflow
         else "TF_CONFIG or Slurm says who trains" if cluster
-        else "processes that kx starts" if ready
+        else "processes that kx starts" if ready and can_start
+        else "this launcher cannot start them: srun -n 2 …" if ready
         else "no TF_CONFIG, no step of Slurm: strategy.processes=N"
     )  # fmt: skip
-    yield Finding("strategy", "multi_worker", on_tensorflow and ready, text, asked)
+    works = on_tensorflow and (cluster is not None or ready and can_start)
+    yield Finding("strategy", "multi_worker", works, text, asked)
     asked = target == "kx.parallel.model_parallel"
     has_jax = importlib.util.find_spec("jax") is not None
     works = has_jax and not (asked and on_tensorflow)
     text = "with backend=jax" if has_jax else _install("jax")
-    yield Finding("strategy", "model_parallel", works, text, asked)
+    yield (
+        _built("model_parallel", text, config) if asked and works
+        else Finding("strategy", "model_parallel", works, text, asked)
+    )  # fmt: skip
+
+
+_BUILD = """
+import sys
+from omegaconf import OmegaConf
+from kx.errors import KxError
+from kx.strategy import prepare_process, strategy
+config = OmegaConf.create(sys.stdin.read())
+try:
+    prepare_process(config)
+    print(strategy(config).num_replicas_in_sync)
+except KxError as error:
+    sys.exit(str(error))
+"""
+
+
+def _built(name: str, text: str, config: DictConfig) -> Finding:
+    """Builds the strategy in a process of its own, as a training would."""
+    from omegaconf import OmegaConf
+
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD], input=OmegaConf.to_yaml(config), text=True, check=False,
+        capture_output=True, timeout=_BUILD_SECONDS,
+        env={**os.environ, "KERAS_BACKEND": str(config.backend), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    if done.returncode:
+        said = (done.stderr.strip() or "its process died").splitlines()[-1]
+        return Finding("strategy", name, False, said, True)
+    return Finding("strategy", name, True, f"{text}; {done.stdout.split()[-1]} replicas", True)
 
 
 def _launchers(config: DictConfig) -> Iterator[Finding]:
@@ -248,8 +288,6 @@ def _launchers(config: DictConfig) -> Iterator[Finding]:
 
 def _tried(area: str, name: str, config: DictConfig) -> Finding:
     """Opens the config's launcher, and closes it."""
-    from kx.launch.engines import make_engine
-
     try:
         engine = make_engine(config.launcher)
         engine.open(str(config.backend))

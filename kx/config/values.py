@@ -141,7 +141,8 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
         for item in value if isinstance(value, list) else [value]:
             if rule and item is not None and not _holds(rule, item):
                 mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
-    if config.get("jit_compile") is True and config.get("deterministic") is True:
+    on_tensorflow = config.get("backend") == "tensorflow"
+    if config.get("jit_compile") is True and config.get("deterministic") is True and on_tensorflow:
         mistakes.append(
             Mistake(
                 "jit_compile",

@@ -31,8 +31,10 @@ Listener = Callable[[Mapping[str, float], int], bool | None]
 
 def compile_options(config: DictConfig) -> dict[str, Any]:
     """Returns what `keras.Model.compile` takes besides optimizer, loss and metrics."""
+    # Without it Keras runs JAX one operation at a time, as no user of JAX would.
+    compiled = config.backend == "jax" and not config.run_eagerly
     return {
-        "jit_compile": config.jit_compile,
+        "jit_compile": compiled or config.jit_compile,
         "run_eagerly": config.run_eagerly,
         "steps_per_execution": config.steps_per_execution,
     }

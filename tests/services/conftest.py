@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from services.helpers import BEGUN
+
 HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    """Kills the launchers that a test has begun and, failing, not ended."""
+    yield
+    while BEGUN:
+        process = BEGUN.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,16 @@ import kx
 from kx.callbacks import TIMINGS
 from kx.tracking.records import Record, all_records
 
+BEGUN: list[subprocess.Popen[str]] = []  # what a test that fails leaves behind is killed
+
 
 def launched(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-u", "-m", "kx.run", *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    BEGUN.append(process)
+    return process
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
@@ -27,7 +31,8 @@ def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 def asked(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout
 
 
 def queue() -> list[str]:
@@ -44,7 +49,7 @@ def alone(*words: str) -> kx.Run:
     """Trains a run in a fresh process, which has the threads that it is told."""
     done = subprocess.run(
         [sys.executable, "-m", "kx.run", *words, "tracking.run_name=alone"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = [one for one in all_records() if one.name == "alone"]

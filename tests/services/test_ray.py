@@ -15,7 +15,7 @@ import pytest
 import kx
 from kx.run import main
 from kx.search.study import PRUNED, find_study
-from kx.tracking.records import Record, all_records
+from kx.tracking.records import all_records
 from kx.tracking.run_list import list_runs
 from kx.tracking.store import store_uri
 from services.helpers import alone, launched, underway, wait_for, without_times
@@ -49,7 +49,8 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own(
     """Also a user's own module, of the project's folder."""
     own_option(
         project, "model", "small", "small",
-        "import keras\n\ndef small(inputs, outputs, *, units=4):\n"
+        "import keras, kx\n\ndef small(inputs, outputs, *, units=4):\n"
+        "    open('kx_is_at', 'w').write(kx.__file__)\n"
         "    given = keras.Input(inputs.shape)\n"
         "    hidden = keras.layers.Dense(units)(given)\n"
         "    return keras.Model(given, keras.layers.Dense(outputs.units)(hidden))\n",
@@ -58,6 +59,7 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own(
     assert main(["-m", *words, "seed=0,1"]) == 0
     said = capsys.readouterr().out
     assert "job 1 of 2 is queued" in said and "job 2 of 2 began on " in said
+    assert "runtime_resources" in (project / "kx_is_at").read_text(), "kx travels, too"
     jobs = [run for run in list_runs(store_uri()) if "kx.job" in run.data.tags]
     own = [word for word in words if not word.startswith("launcher")]
     for seed in (0, 1):
@@ -197,6 +199,28 @@ def test_a_ray_of_this_machine_listens_on_loopback_alone(project: Path) -> None:
     wait_for(lambda: not any(map(_runs, ours)), 60)
 
 
+def test_a_search_after_another_and_what_no_node_has(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clusters of this machine, one after the other, from one process."""
+    pytest.importorskip("ray", reason="needs the extra kx[ray]")
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    script = (
+        "import sys; from kx.run import main\n"
+        "words = sys.argv[1:]\n"
+        "codes = [main(['-m', *words, f'seed={seed}']) for seed in (0, 1)]\n"
+        "codes.append(main(['-m', *words, 'launcher.cpus=64']))\n"
+        "print(codes)"
+    )
+    words = ["data=wine", "model=linear", "epochs=1", "tracking=none", *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300
+    )
+    assert "[0, 0, 1]" in done.stdout, done.stdout + done.stderr
+    assert "no node has what a job needs" in done.stderr
+
+
 def test_what_is_missing_is_said(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,4 +241,4 @@ def test_a_cluster_that_is_not_there_is_said_soon(project: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1 and "there is no cluster at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr and time.monotonic() - begun < 60
-    assert Record.read(project / "runs") is None and not (project / "mlflow.db").exists()
+    assert not all_records() and not (project / "mlflow.db").exists()

@@ -49,7 +49,9 @@ def test_a_sweep_is_one_array_and_tells_of_the_failed(
     assert "ArrayTaskId=0" in numbers and "ArrayTaskId=1" in numbers
 
 
-@pytest.mark.parametrize("why", ["preempted", pytest.param("time is up", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "why", ["preempted", "told to end", pytest.param("time is up", marks=pytest.mark.slow)]
+)
 def test_a_job_that_must_leave_goes_on_with_its_next_turn(
     slurm: Path, project: Path, why: str
 ) -> None:
@@ -59,6 +61,8 @@ def test_a_job_that_must_leave_goes_on_with_its_next_turn(
     if why == "preempted":
         high = ["sbatch", "-p", "high", "-c", "2", "-o", "/dev/null", "--wrap", "sleep 1"]
         asked(*high)
+    elif why == "told to end":  # as preempted jobs are, where Slurm sends them no other signal
+        asked("scancel", "--signal=TERM", line.split()[0])
     else:
         asked("scancel", "--signal=USR2", line.split()[0])  # as Slurm does before the limit
     said, _ = process.communicate(timeout=200)
@@ -104,7 +108,7 @@ def test_a_trial_whose_process_is_killed_goes_on_and_a_stop_empties_the_queue(
 
 def test_the_tasks_of_a_step_train_together(slurm: Path, project: Path) -> None:
     words = ["data=wine", "model=mlp", "epochs=3", "report=none", "tracking.system_metrics=false"]
-    step = ["srun", "-n", "2", "-c", "1", "--overcommit", sys.executable, "-m", "kx.run"]
+    step = ["srun", "-K", "-n", "2", "-c", "1", "--overcommit", sys.executable, "-m", "kx.run"]
     said = asked(*step, *words, "strategy=multi_worker")
     assert said.count("in mlflow.db") == 1, "one of them keeps the run"
     [record] = all_records()
