@@ -62,15 +62,19 @@ def run(words: list[str], place: Path, tfds_folder: Path) -> str:
     return done.stdout
 
 
-def test_every_command_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
+def steps() -> list[str]:
+    """The README's commands, in its order: they follow from each other."""
     own = ["python -m kx.run model=tiny epochs=2", "python -m kx.run --help"]
     lines = [line for line in commands() if line not in ELSEWHERE]
     assert len(lines) > 10
     # `latest` of the README is a run on digits: the default run comes right before.
-    digits = "python -m kx.run epochs=3"
     at = lines.index("kx runs")
-    for line in [*lines[:at], digits, *lines[at:], *own]:
-        run(command_words(line), place, tfds_folder)
+    return [*lines[:at], "python -m kx.run epochs=3", *lines[at:], *own]
+
+
+@pytest.mark.parametrize("line", steps())
+def test_every_command_of_the_readme_runs(line: str, place: Path, tfds_folder: Path) -> None:
+    run(command_words(line), place, tfds_folder)
 
 
 def test_the_python_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
