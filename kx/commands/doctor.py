@@ -230,27 +230,13 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-_BUILD = """
-import sys
-from omegaconf import OmegaConf
-from kx.errors import KxError
-from kx.strategy import prepare_process, strategy
-config = OmegaConf.create(sys.stdin.read())
-try:
-    prepare_process(config)
-    print(strategy(config).num_replicas_in_sync)
-except KxError as error:
-    sys.exit(str(error))
-"""
-
-
 def _built(name: str, text: str, config: DictConfig) -> Finding:
     """Builds the strategy in a process of its own, as a training would."""
     from omegaconf import OmegaConf
 
     done = subprocess.run(
-        [sys.executable, "-c", _BUILD], input=OmegaConf.to_yaml(config), text=True, check=False,
-        capture_output=True, timeout=_BUILD_SECONDS,
+        [sys.executable, "-m", "kx.commands.doctor_child"], input=OmegaConf.to_yaml(config),
+        capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False,
         env={**os.environ, "KERAS_BACKEND": str(config.backend), "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     if done.returncode:
