@@ -66,10 +66,11 @@ class Local:
         """Waits a moment for what jobs say."""
         sources: dict[Any, int] = {}
         for slot, process in handles.items():
-            sources |= {process.events: slot, process.sentinel: slot}
+            sources |= dict.fromkeys(process.sources(), slot)
         ready = wait(list(sources), timeout=_LOOK_SECONDS)
         for slot in sorted({sources[source] for source in ready}):
-            yield slot, handles[slot].read()
+            if not handles[slot].is_silent():
+                yield slot, handles[slot].read()
 
     def close(self) -> None:
         """Does nothing: the fork server ends with this process."""

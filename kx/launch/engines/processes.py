@@ -11,9 +11,10 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
+
+import psutil
 
 from kx.launch.child import Order, main
 
@@ -85,15 +86,31 @@ class JobProcess:
         self._process: Any = method.Process(target=main, args=(order, told, alive))  # type: ignore[attr-defined]
         self._process.start()
         self.pid = self._process.pid
-        # Ready once the process has ended; its pipe may be held open by what it has forked.
-        self.sentinel: int = self._process.sentinel
+        self._sentinel: int = self._process.sentinel
+        self._server_is_gone = False
         told.close()  # ours: the end of the job's is the end of the pipe
         alive.close()
+
+    def sources(self) -> list[Any]:
+        """Returns what is ready once the job has said a thing, or its process has ended.
+
+        The pipe alone does not tell the end: what the job has forked may hold it open.
+        """
+        return [self.events] if self._server_is_gone else [self.events, self._sentinel]
+
+    def is_silent(self) -> bool:
+        """Says whether the job runs on and has said nothing, though a source is ready.
+
+        It is so once, if the fork server has died, which is to tell of ends.
+        """
+        if self.events.poll():
+            return False
+        self._server_is_gone = _runs(self.pid)
+        return self._server_is_gone
 
     def read(self) -> tuple[str, dict[str, Any]] | None:
         """Returns the next thing that the job says, or None if its process has ended."""
         try:
-            wait([self.events, self.sentinel])
             return self.events.recv() if self.events.poll() else None
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
@@ -144,6 +161,13 @@ class JobProcess:
                 os.kill(self.pid, number)
             except OSError:
                 pass
+
+
+def _runs(pid: int | None) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def how_it_ended(code: int | None) -> str:

@@ -76,7 +76,8 @@ class Relay:
 
     def _hear(self) -> bool:
         """Passes on what the job says for a moment; returns False once it has ended."""
-        if not wait([self._process.events, self._process.sentinel], timeout=_LOOK_SECONDS):
+        ready = wait(self._process.sources(), timeout=_LOOK_SECONDS)
+        if not ready or self._process.is_silent():
             return True
         said = self._process.read()
         if said is None:
