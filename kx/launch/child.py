@@ -26,6 +26,7 @@ from kx.signals import stoppable
 from kx.tracking.records import Record, identity
 
 _GRACE_SECONDS = 15.0
+_STORE_SECONDS = 600.0  # for which a tracking server may be away when a job begins
 
 
 @dataclass
@@ -166,10 +167,12 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
 
 
 def _refuse_lost_store(order: Order, job: Composed) -> None:
-    """Refuses to track into a file of a machine where nobody would find it."""
-    from kx.tracking.store import store_uri
+    """Refuses to track into a file of a machine where nobody would find it; awaits a server."""
+    from kx.tracking.store import await_server, store_uri
 
     uri = store_uri(job.config.tracking.uri)
+    if job.config.tracking.enabled:  # the launcher has seen it: it is away, and not wrong
+        await_server(uri, _STORE_SECONDS)
     in_a_file = uri.startswith(("sqlite:", "file:"))
     if in_a_file and job.config.tracking.enabled and not order.shared:
         raise KxError(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError
 from kx.tracking.provenance import redact
+
+_ANSWER_SECONDS = 5.0
 
 
 def store_uri(uri: str | None = None) -> str:
@@ -51,6 +56,24 @@ def unusable(uri: str, error: Exception) -> KxError:
             ' pip install "kx[postgres]"'
         )
     return KxError(f"The tracking store {redact(uri)} cannot be used: {error}\n{advice}")
+
+
+def await_server(uri: str, seconds: float) -> None:
+    """Waits for a tracking server that is away for a while; of other stores, for nothing.
+
+    Args:
+        uri: of the store.
+        seconds: to wait at most.
+    """
+    end = time.monotonic() + seconds
+    while uri.startswith(("http://", "https://")) and time.monotonic() < end:
+        try:
+            with urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS):
+                return
+        except HTTPError:  # it answers, in its own way
+            return
+        except OSError:
+            time.sleep(1.0)
 
 
 @contextmanager
