@@ -25,12 +25,15 @@ def watch() -> None:
         time.sleep(0.2)
 
 
-thread = threading.Thread(target=watch, daemon=True)
-thread.start()
-code = main(sys.argv[1:])
-done.set()
-thread.join()
-assert code == 0
-last = max(seen)
-early = [memory for count, memory in seen.items() if count <= max(1, last // 10)]
-print_result(early=max(early), late=seen[last])
+if __name__ == "__main__":  # the processes of the trials import this file, too
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    code = main(sys.argv[1:])
+    done.set()
+    thread.join()
+    assert code == 0
+    last = (
+        max(seen) - 1
+    )  # with the last trial the search ends: its figures import Plotly and Optuna
+    early = [memory for count, memory in seen.items() if count <= max(1, last // 10)]
+    print_result(early=max(early), late=seen[last])
