@@ -298,7 +298,10 @@ def test_eight_writers_to_a_new_store_lose_nothing(
             pass
 
 
-def test_a_server_that_is_away_in_mid_search_misses_nothing(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_server_that_is_away_in_mid_search_misses_nothing(
+    project: Path, tmp_path: Path, seconds: int
+) -> None:
     """A trial goes on without it; one that is to begin waits for it; the rest is for kx sync."""
     server = Server(f"sqlite:///{tmp_path}/server.db", tmp_path)
     server.start()
@@ -316,7 +319,7 @@ def test_a_server_that_is_away_in_mid_search_misses_nothing(project: Path, tmp_p
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.05)
         server.kill()
-        time.sleep(12)
+        time.sleep(seconds)
         server.start()
         said, _ = process.communicate(timeout=240)
         assert process.returncode == 0, said

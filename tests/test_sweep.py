@@ -427,3 +427,21 @@ def test_a_job_ends_though_what_it_has_forked_lives_on(project: Path) -> None:
     words = ["data=mine", "model=linear", "epochs=1", "report=none", "tracking=none"]
     assert main(["-m", *words, "seed=0"]) == 0
     assert time.monotonic() - begun < 50
+
+
+def test_a_job_that_is_killed_before_its_training_goes_on_in_its_folder(project: Path) -> None:
+    (project / "mine.py").write_text(
+        "import os, pathlib, signal\nimport kx.data.tables as tables\n\n"
+        "def load():\n"
+        "    if not pathlib.Path('tried').exists():\n"
+        "        pathlib.Path('tried').touch()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return tables.wine()\n",
+        encoding="utf-8",
+    )
+    (project / "conf" / "data").mkdir(parents=True)
+    (project / "conf" / "data" / "mine.yaml").write_text("_target_: mine.load\n")
+    words = ["data=mine", "model=linear", "epochs=1", "report=none", "tracking=none"]
+    assert main(["-m", *words, "run_dir=here", "seed=0", "launcher.max_retries=1"]) == 0
+    [record] = all_records()
+    assert record.status == "FINISHED" and record.folder == project / "here"

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 import kx
 from kx.callbacks import TIMINGS
 from kx.errors import ConfigError, DataError, TrainingError
+from kx.export.bundle import _pip_requirements
 from kx.run import main
 
 QUICK = ["report=none", "tracking=none"]
@@ -313,6 +314,14 @@ def test_checkpoints_are_in_the_runs_folder(project: Path) -> None:
     run = kx.train("data=wine", "epochs=2", *QUICK, quiet=True)
     folder = project / "runs" / run.name / "checkpoints"
     assert {path.name for path in folder.iterdir()} == {"best.weights.h5"}
+
+
+def test_the_model_asks_for_the_tensorflow_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = {"tensorflow-cpu": "2.21.0", "keras": "3.15.1"}
+    monkeypatch.setattr("kx.export.bundle.package_versions", lambda: installed)
+    assert _pip_requirements() == ["tensorflow-cpu==2.21.0", "keras==3.15.1"]
 
 
 def test_one_batch_is_learnt_by_heart(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

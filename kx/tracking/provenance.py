@@ -24,7 +24,8 @@ _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
 _SECRET_ENTRY = re.compile(rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)[^,}}\s]+", re.IGNORECASE)
 _SECRET_IN_URI = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _PACKAGES = (
-    "kx", "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core",
+    "kx", "tensorflow", "tensorflow-cpu", "jax", "keras", "keras-tuner", "tensorflow-datasets",
+    "mlflow", "hydra-core",
     "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
 )  # fmt: skip
 _OWN_OUTPUTS = ("mlflow.db*", "mlartifacts/**", "runs/**", "__pycache__/**")
