@@ -12,6 +12,7 @@ import tensorflow as tf
 from omegaconf import DictConfig
 from tensorflow.python.framework.config import disable_op_determinism
 
+from kx.cluster import cluster_of_environment
 from kx.config import build
 from kx.errors import ConfigError
 
@@ -160,8 +161,6 @@ def follows(config: DictConfig) -> bool:
     """
     if str(config.strategy.get("_target_")) != _MULTI_WORKER:
         return False
-    from kx.multi_worker import cluster_of_environment
-
     cluster = cluster_of_environment()
     return cluster is not None and cluster["task"]["index"] > 0
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 import kx
+from kx.cluster import cluster_of_environment
 from kx.config import compose
 from kx.errors import ConfigError
 from kx.launch.team import run_team
-from kx.multi_worker import cluster_of_environment
 from kx.tracking.records import all_records
 
 WORDS = [
@@ -216,7 +216,7 @@ def test_a_step_of_slurm_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     for name, value in step.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("kx.multi_worker._hosts", lambda: ["n1", "n2", "n3"])
+    monkeypatch.setattr("kx.cluster._hosts", lambda: ["n1", "n2", "n3"])
     found = cluster_of_environment(port=100)
     assert found == {
         "cluster": {"worker": ["n1:100", "n1:101", "n2:100", "n2:101", "n3:100"]},

@@ -192,7 +192,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _strategies(config: DictConfig) -> Iterator[Finding]:
-    from kx.multi_worker import cluster_of_environment
+    from kx.cluster import cluster_of_environment
     from kx.strategy import devices
 
     target = str(config.strategy.get("_target_"))
