@@ -51,7 +51,7 @@ def test_a_store_is_read_and_written_and_left_as_it_was(
     ("words", "said"),
     [
         (["strategy=multi_worker"], "strategy=multi_worker cannot work here"),
-        (["strategy=model_parallel"], "with backend=jax"),
+        (["strategy=model_parallel"], "needs backend=jax"),
         (["strategy=mirrored", "strategy.logical_devices=3"], "a multiple of 3"),
         (["strategy=multi_worker", "strategy.processes=2", "launcher=slurm"], "cannot start them"),
         (["launcher=slurm"], "launcher=slurm cannot work here"),

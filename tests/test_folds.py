@@ -24,7 +24,7 @@ from kx.launch.cross_validation import cross_validate
 from kx.report.compare import compare_runs, mcnemar
 from kx.run import main as run_main
 from kx.search.study import find_study
-from kx.tracking.run_list import list_runs
+from kx.tracking.run_list import GROUPS, list_runs
 from kx.tracking.store import store_uri
 
 QUICK = [
@@ -243,6 +243,9 @@ def test_a_cross_validation_goes_on(
     words = [*QUICK, "folds=3", "data.test_fraction=0", "model=linear", "resume=auto"]
     assert main(["cross-validate", *words]) == 0
     assert "0 of 3 jobs to run" in capsys.readouterr().out
+    [group] = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.kind") in GROUPS]
+    assert main(["evaluate", group.info.run_id]) == 1
+    assert "is a cross-validation, a group of runs" in capsys.readouterr().err
 
 
 def test_numbers_of_folds_are_compared_in_their_own_unit(
@@ -271,6 +274,8 @@ def test_numbers_of_folds_are_compared_in_their_own_unit(
         (["folds=3", "data.fold={number: 1, of: 2}"], "Leave it out"),
         (["folds=3", "tuner=random"], "tuner.folds=5"),
         (["folds=3", "modl=cnn"], "Did you mean 'model'"),
+        (["fold=3"], "Did you mean 'folds'"),
+        (["folds=3", "resume=latest"], "Expected never, or auto"),
     ],
 )
 def test_what_cannot_be_cross_validated_is_refused(

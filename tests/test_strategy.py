@@ -168,6 +168,24 @@ def follower_of(launcher: int) -> int:
     return next(pid for pid, names in logs.items() if "process-2.log" in names)
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("strategy.processes=two", "a whole number, at least 1"),
+        ("strategy.processes=0", "a whole number, at least 1"),
+        ("batch_size=33", "Expected a multiple of 2"),
+        ("backend=jax", "is TensorFlow's"),
+    ],
+)
+def test_processes_that_cannot_train_together_are_not_started(
+    project: Path, word: str, said: str
+) -> None:
+    words = ["data=wine", "strategy=multi_worker", "strategy.processes=2", word]
+    with pytest.raises(ConfigError, match=said):
+        run_team(compose(words))
+    assert not (project / "runs").exists()
+
+
 def test_processes_that_kx_starts_are_for_one_run(project: Path) -> None:
     words = ["-m", "data=wine", "strategy=multi_worker", "strategy.processes=2", "seed=0,1"]
     done = command(*words)

@@ -215,7 +215,7 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
         "TensorFlow's: backend=tensorflow" if not on_tensorflow
         else "TF_CONFIG or Slurm says who trains" if cluster
         else "processes that kx starts" if ready and can_start
-        else "this launcher cannot start them: srun -n 2 …" if ready
+        else "this launcher cannot start them; take srun -n 2 …" if ready
         else "no TF_CONFIG, no step of Slurm: strategy.processes=N"
     )  # fmt: skip
     works = on_tensorflow and (cluster is not None or ready and can_start)
@@ -223,7 +223,7 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
     asked = target == "kx.parallel.model_parallel"
     has_jax = importlib.util.find_spec("jax") is not None
     works = has_jax and not (asked and on_tensorflow)
-    text = "with backend=jax" if has_jax else _install("jax")
+    text = "needs backend=jax" if has_jax and on_tensorflow else "" if has_jax else _install("jax")
     yield (
         _built("model_parallel", text, config) if asked and works
         else Finding("strategy", "model_parallel", works, text, asked)

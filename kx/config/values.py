@@ -22,6 +22,7 @@ _POSITIVE: _Rule = (lambda v: v > 0, "a number greater than 0")
 _AT_LEAST_0: _Rule = (lambda v: v >= 0, "0 or more")
 _AT_LEAST_1: _Rule = (lambda v: v >= 1, "at least 1")
 _BELOW_1: _Rule = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
+_COUNT: _Rule = (lambda v: type(v) is int and v >= 1, "a whole number, at least 1")
 _UNIT: _Rule = (lambda v: 0 <= v <= 1, "between 0 and 1")
 _BETWEEN: _Rule = (lambda v: 0 < v < 1, "between 0 and 1, neither included")
 
@@ -68,11 +69,11 @@ _RULES: dict[str, _Rule] = {
         "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     ),
     "jit_compile": _one_of(True, False, "auto"),
-    **dict.fromkeys(["workers", "logical_devices", "max_trials", "max_epochs"], _AT_LEAST_1),
+    **dict.fromkeys(["workers", "max_trials", "max_epochs"], _AT_LEAST_1),
     **dict.fromkeys(["iterations", "executions_per_trial", "num_initial_points"], _AT_LEAST_1),
     **dict.fromkeys(["max_retries_per_trial", "beta"], _AT_LEAST_0),
     **dict.fromkeys(["max_hours", "alpha", "max_consecutive_failed_trials"], _POSITIVE),
-    **dict.fromkeys(["processes", "model_devices", "max_turns"], _AT_LEAST_1),
+    **dict.fromkeys(["processes", "logical_devices", "model_devices", "max_turns"], _COUNT),
     **dict.fromkeys(["max_retries", "gpus", "signal_seconds"], _AT_LEAST_0),
     **dict.fromkeys(["cpus", "memory_gb"], _POSITIVE),
     "objective_mode": _one_of("min", "max"),

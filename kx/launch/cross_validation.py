@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 from rich.table import Table
 
 from kx.config import Composed, compose
@@ -19,6 +22,7 @@ from kx.launch.sweep import run_sweep
 from kx.launch.table import number, wide_console
 
 _OWN = {"folds": 5, "repeats": 1, "stratify": True}  # words that are no keys of a config
+_NEAR = {"fold": "folds", "repeat": "repeats", "stratified": "stratify"}
 
 
 def cross_validate(words: Sequence[str]) -> int:
@@ -38,8 +42,9 @@ def cross_validate(words: Sequence[str]) -> int:
     _refuse_without_folds(base)
     splits = [split for split in base.config.report.splits if split != "test"]
     overrides.append(f"report.splits=[{','.join([*splits, 'test'])}]")
+    first = compose([*overrides, _fold_word(1, 1, settings)])
     jobs = [
-        compose([*overrides, _fold_word(fold, repeat, settings)])
+        _with_fold(first, _fold_word(fold, repeat, settings))
         for repeat in range(1, settings["repeats"] + 1)
         for fold in range(1, settings["folds"] + 1)
     ]
@@ -51,6 +56,10 @@ def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     settings, others, mistakes = dict(_OWN), [], []
     for word in words:
         key, _, text = word.partition("=")
+        if key in _NEAR:
+            hint = f"Did you mean {_NEAR[key]!r}? kx cross-validate also takes {', '.join(_OWN)}."
+            mistakes.append(Mistake(f"command line: {word}", f"There is no key {key!r}. {hint}"))
+            continue
         if key not in _OWN:
             others.append(word)
             continue
@@ -74,6 +83,13 @@ def _fold_word(fold: int, repeat: int, settings: Mapping[str, Any]) -> str:
     return f"data.fold={{{', '.join(words)}}}"
 
 
+def _with_fold(first: Composed, word: str) -> Composed:
+    """Returns a config with another fold: a copy, since composing takes its time."""
+    config = copy.deepcopy(first.config)
+    config.data.fold = OmegaConf.create(word.partition("=")[2])
+    return replace(first, config=config, overrides=[*first.overrides[:-1], word])
+
+
 def _refuse_without_folds(base: Composed) -> None:
     if "tuner" in base.choices and "_target_" in base.config.tuner:
         raise ConfigError("A search judges its trials by folds itself: tuner.folds=5, with kx run.")
@@ -82,6 +98,11 @@ def _refuse_without_folds(base: Composed) -> None:
             f"data={base.choices['data']} has no folds. Give its function an argument `fold=None`"
             " that it hands to kx.data.splits.split_indices(…, fold=fold), what this returns to"
             " Data(positions=…), and its YAML a line `fold: null`."
+        )
+    if base.config.resume not in ("never", "auto"):
+        raise ConfigError(
+            f"resume={base.config.resume}: each fold is a run of its own. Expected never, or auto,"
+            " which goes on with a cross-validation."
         )
     if base.config.data.fold is not None:
         raise ConfigError("data.fold is what cross-validation sets. Leave it out: folds=5.")
@@ -105,6 +126,12 @@ def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
 
     metrics = {f"{row['metric']}_{kind}": row[kind] for row in rows for kind in ("mean", "spread")}
     metrics |= write_fold_report(jobs, rows, folder / "report")
+    left_out = jobs[0].composed.config.data.get("test_fraction")
+    if left_out:
+        print(
+            f"\nin no fold: the data's own test split, {left_out:g} of the examples"
+            " (data.test_fraction=0 divides all of them)"
+        )
     print(f"\nreport: {display(folder / 'report' / 'report.html')}")
     print(f"out-of-fold predictions: {display(folder / 'report' / 'out_of_fold.csv')}")
     return metrics

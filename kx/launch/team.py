@@ -65,6 +65,7 @@ def run_team(job: Composed) -> int:
         job: the composed config, with `strategy.processes`.
 
     Raises:
+        ConfigError: if the processes cannot train together.
         KxError: if the launcher cannot start processes that find each other.
     """
     done = finished_record(job)
@@ -74,6 +75,13 @@ def run_team(job: Composed) -> int:
         show_finished(done)
         return 0
     count = int(job.config.strategy.processes)
+    if job.config.backend != "tensorflow":
+        raise ConfigError("strategy=multi_worker is TensorFlow's: backend=tensorflow.")
+    if job.config.batch_size % count:
+        raise ConfigError(
+            f"batch_size={job.config.batch_size}: {count} processes share each batch evenly."
+            f" Expected a multiple of {count}."
+        )
     engine = make_engine(job.config.launcher)
     if not hasattr(engine, "places"):
         raise KxError(
@@ -118,7 +126,12 @@ class _Team:
                 return 130
             if not lost or leader.retries >= self._engine.max_retries:
                 failed = next((m for m in self._members if m.state == FAILED), leader)
-                self._say(f"{failed.label} FAILED: {failed.error}")
+                self._say(lost or f"{failed.label} FAILED: {failed.error}")
+                if lost:
+                    self._say(
+                        "the same command with resume=auto goes on; launcher.max_retries=3 does so"
+                        " by itself"
+                    )
                 return 1
             for member in self._members:
                 member.retries += 1

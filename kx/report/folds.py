@@ -51,6 +51,9 @@ def write_fold_report(
     hidden = ("data.fold=", "report.splits=")
     words = [word for word in jobs[0].composed.overrides if not word.startswith(hidden)]
     words.append(f"folds={config.data.fold['of']}")
+    repeats = max(job.composed.config.data.fold.get("repeat", 1) for job in jobs)
+    words += [f"repeats={repeats}"] * (repeats > 1)
+    words += ["stratify=false"] * (not config.data.fold.get("stratify", True))
     write_report(
         findings,
         folder,

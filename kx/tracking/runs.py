@@ -245,9 +245,16 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
             to that of the latest run.
 
     Raises:
-        RunNotFoundError: if there is no such run, or more than one.
+        RunNotFoundError: if there is no such run, or more than one, or if it is a
+            group of runs.
     """
-    from kx.tracking.run_list import find_run
+    from kx.tracking.run_list import GROUPS, find_run
 
     where = store_uri(uri)
-    return Run.from_store(find_run(name, where, experiment), where)
+    found = find_run(name, where, experiment)
+    kind = found.data.tags.get("kx.kind")
+    if kind in GROUPS:
+        raise RunNotFoundError(
+            f"{found.info.run_name} is a {kind}, a group of runs. Name one of them: kx runs."
+        )
+    return Run.from_store(found, where)
