@@ -152,7 +152,9 @@ def wait_until(condition, seconds: float = 90.0) -> None:  # type: ignore[no-unt
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_no_job_outlives_its_launcher(project: Path, how: int) -> None:
     process = sweep("seed=0,1,2", *LONG, "launcher.workers=2")
     wait_until(lambda: len([n for n in epochs_of_all() if n > 1]) == 2)
@@ -347,6 +349,7 @@ def test_a_machine_that_shares_no_folder_refuses_a_store_in_a_file(
     with pytest.raises(KxError, match="does not share the folder"):
         child._refuse_lost_store(order, job)
     job.config.tracking.uri = "http://127.0.0.1:1"
+    monkeypatch.setattr(child, "_STORE_SECONDS", 0.0)
     child._refuse_lost_store(order, job)
     (project / "not there").touch()
     assert order.shared
