@@ -31,6 +31,8 @@ def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None
     }
     if keras.backend.backend() == "jax":
         keras.distribution.set_distribution(None)  # of an earlier run of this process
+        if config.deterministic:
+            _make_jax_deterministic()
     elif config.strategy.get("logical_devices"):
         make_logical_devices(config.strategy.logical_devices)
     _set_threads(wanted)
@@ -42,6 +44,17 @@ def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None
     # After the seeds: clearing Keras's session also resets the policy.
     keras.config.set_floatx("float64" if config.precision == "float64" else "float32")
     keras.config.set_dtype_policy(config.precision)
+
+
+def _make_jax_deterministic() -> None:
+    """Asks XLA for deterministic kernels, which counts before JAX's first operation.
+
+    Without, two runs on one GPU differ from their first epoch: convolutions add their
+    gradients in any order. Measured on an H100: a ResNet trained 6 % slower with it.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_deterministic_ops" not in flags:  # else somebody chose it
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def seed_everything(seed: int) -> None:

@@ -37,7 +37,7 @@ def in_jax(script: str, *arguments: Any) -> Any:
 
 
 FAMILIES_SCRIPT = """
-import json, sys
+import json, os, sys
 import keras, kx
 assert keras.backend.backend() == "jax"
 [families] = json.loads(sys.argv[1])
@@ -46,6 +46,7 @@ for name, words in families.items():
     run = kx.train(*words, "tracking.system_metrics=false", "backend=jax", quiet=True)
     loss = run.history["train/loss"]
     found[name] = [run.id, loss[0], loss[-1], sorted(run.metrics)]
+assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]  # as deterministic=true asks
 print(json.dumps(found))
 """
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -11,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.table import Table
@@ -34,6 +35,8 @@ _PACKAGES = (
     "ray", "submitit", "psycopg",
 )  # fmt: skip
 _LITTLE_GIB = 2.0
+_ONE_DEVICE = "works, and gains nothing: one device"
+_TENSORFLOW_CUDA = "tensorflow[and-cuda]"
 _BUILD_SECONDS = 300
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
 
@@ -128,14 +131,63 @@ def _machine(config: DictConfig) -> Iterator[Finding]:
     yield Finding("machine", "memory", memory > _LITTLE_GIB, f"{memory:.1f} GiB free")
     yield Finding("machine", "disk", disk > _LITTLE_GIB, f"{disk:.1f} GiB free in the project")
     seen = visible_gpus()
-    from kx.strategy import devices
-
-    used = [name for name in devices() if name.startswith("GPU")]
+    on_jax = config.backend == "jax"
+    used = _gpus(on_jax)
     if seen and not used:
-        text = f"{len(seen)}, and TensorFlow sees none: pip install tensorflow[and-cuda]"
+        library, package = ("JAX", "jax[cuda12]") if on_jax else ("TensorFlow", _TENSORFLOW_CUDA)
+        text = f"{len(seen)}, and {library} sees none: pip install {package}"
         yield Finding("machine", "GPUs", False, text)
     else:
         yield Finding("machine", "GPUs", bool(used), ", ".join(used) or "none")
+
+
+def _gpus(on_jax: bool) -> list[str]:
+    if on_jax:
+        return [device.name for device in _jax_devices().devices if device.kind == "gpu"]
+    from kx.strategy import devices
+
+    return [name for name in devices() if name.startswith("GPU")]
+
+
+@dataclass(frozen=True)
+class _Device:
+    """Holds a device: `kind` is `cpu`, `gpu` or `tpu`, `capability` that of an NVIDIA GPU."""
+
+    name: str
+    kind: str
+    capability: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    works: bool
+    text: str
+    devices: tuple[_Device, ...] = ()
+
+
+def _jax_devices() -> _Answer:
+    if importlib.util.find_spec("jax") is None:
+        return _Answer(False, _install("jax"))
+    return _ask_jax()
+
+
+@functools.cache
+def _ask_jax() -> _Answer:
+    """Asks in a process of its own: JAX takes a GPU's memory, and starts only once."""
+    script = (
+        "import jax, json; print(json.dumps([(str(d), d.platform,"
+        " str(getattr(d, 'compute_capability', ''))) for d in jax.devices()]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if done.returncode:
+        return _Answer(False, (done.stderr.strip().splitlines() or ["?"])[-1])
+    devices = tuple(
+        _Device(
+            name, kind, tuple(int(part) for part in str(capability).split(".") if part.isdigit())
+        )
+        for name, kind, capability in json.loads(done.stdout.splitlines()[-1])
+    )
+    return _Answer(True, f"devices: {' '.join(device.name for device in devices)}", devices)
 
 
 # --- what a config chooses
@@ -144,13 +196,8 @@ def _machine(config: DictConfig) -> Iterator[Finding]:
 def _backends(config: DictConfig) -> Iterator[Finding]:
     asked = str(config.backend)
     yield Finding("backend", "tensorflow", True, "the default", asked == "tensorflow")
-    if importlib.util.find_spec("jax") is None:
-        yield Finding("backend", "jax", False, _install("jax"), asked == "jax")
-        return
-    words = [sys.executable, "-c", "import jax; print(*jax.devices())"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    said = done.stdout.strip() or (done.stderr.strip().splitlines() or ["?"])[-1]
-    yield Finding("backend", "jax", done.returncode == 0, f"devices: {said}", asked == "jax")
+    answer = _jax_devices()
+    yield Finding("backend", "jax", answer.works, answer.text, asked == "jax")
 
 
 def _precisions(config: DictConfig) -> Iterator[Finding]:
@@ -158,28 +205,40 @@ def _precisions(config: DictConfig) -> Iterator[Finding]:
     import tensorflow as tf
 
     asked = str(config.precision)
-    gpus = tf.config.list_physical_devices("GPU")
+    device = _first_device(on_jax=config.backend == "jax")
     for name in ("float32", "mixed_bfloat16", "mixed_float16"):
         try:
             with hidden_stderr():
                 layer = keras.layers.Dense(2, dtype=name)
                 layer(tf.ones((2, 2)))
-            text = "" if name == "float32" else _how_fast(name, gpus)
+            text = "" if name == "float32" else _how_fast(name, device)
             yield Finding("precision", name, True, text, asked == name)
         except Exception as error:  # whatever the device cannot do
             yield Finding("precision", name, False, first_line(error), asked == name)
 
 
-def _how_fast(precision: str, gpus: Sequence[Any]) -> str:
+def _first_device(on_jax: bool) -> _Device:
+    if on_jax:
+        return next(iter(_jax_devices().devices), _Device("", "cpu"))
     import tensorflow as tf
 
-    if gpus:
-        found = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        least = (8, 0) if precision == "mixed_bfloat16" else (7, 0)
-        return "faster on this GPU" if found >= least else "no faster on this GPU"
-    if precision == "mixed_float16":
+    for gpu in tf.config.list_physical_devices("GPU"):
+        found = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        return _Device(gpu.name, "gpu", found)
+    return _Device("", "cpu")
+
+
+def _how_fast(precision: str, device: _Device) -> str:
+    half = precision == "mixed_float16"
+    if device.kind == "gpu":
+        faster = device.capability >= ((7, 0) if half else (8, 0))
+    elif device.kind == "tpu":
+        faster = not half
+    elif half:
         return "slower on a CPU"
-    return "faster on this CPU" if _FAST_BFLOAT16 & _cpu_flags() else "no faster on this CPU"
+    else:
+        faster = bool(_FAST_BFLOAT16 & _cpu_flags())
+    return f"{'faster' if faster else 'no faster'} on this {device.kind.upper()}"
 
 
 def _cpu_flags() -> set[str]:
@@ -193,20 +252,21 @@ def _cpu_flags() -> set[str]:
 
 def _strategies(config: DictConfig) -> Iterator[Finding]:
     from kx.cluster import cluster_of_environment
-    from kx.strategy import devices
 
     target = str(config.strategy.get("_target_"))
-    gpus = len([name for name in devices() if name.startswith("GPU")])
     on_tensorflow = config.backend == "tensorflow"
     yield Finding("strategy", "default", True, "one device", target.endswith("get_strategy"))
     asked = target == "kx.strategy.mirrored"
-    text = f"{gpus} GPUs share each batch" if gpus > 1 else "works, and gains nothing: one device"
-    if asked and not on_tensorflow:
+    if not on_tensorflow:
         text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
-    yield (
-        _built("mirrored", text, config) if asked and on_tensorflow
-        else Finding("strategy", "mirrored", not asked, text, asked)
-    )  # fmt: skip
+        yield Finding("strategy", "mirrored", False, text, asked)
+    else:
+        gpus = len(_gpus(on_jax=False))
+        text = f"{gpus} GPUs share each batch" if gpus > 1 else _ONE_DEVICE
+        yield (
+            _built("mirrored", text, config) if asked
+            else Finding("strategy", "mirrored", True, text)
+        )  # fmt: skip
     asked = target == "kx.multi_worker.multi_worker"
     cluster = cluster_of_environment()
     ready = cluster is not None or bool(config.strategy.get("processes"))
