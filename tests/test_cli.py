@@ -72,13 +72,13 @@ def test_a_run_that_is_not_there_is_an_error_with_the_latest(
 
 
 def test_no_run_at_all_says_how_to_start_one(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    new_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["runs"]) == 0
     assert "python -m kx.run" in capsys.readouterr().out
     assert main(["predict", "latest", "x"]) == 1
     assert "There is no run" in capsys.readouterr().err
-    assert not (project / "mlflow.db").exists()
+    assert not (new_project / "mlflow.db").exists()
 
 
 def test_runs_lists_filters_and_deletes(
@@ -391,15 +391,15 @@ def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
 
 
 def test_reproduce_takes_a_clean_commit_from_a_worktree(
-    project: Path, needs_git: None, capfd: pytest.CaptureFixture[str]
+    new_project: Path, needs_git: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Clean though kx's own outputs lie there and no .gitignore names them."""
-    write_model(project, "relu")
+    write_model(new_project, "relu")
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], check=True)
     train_tiny()
-    write_model(project, "tanh")
+    write_model(new_project, "tanh")
     subprocess.run(["git", *identity, "commit", "-qam", "second"], check=True)
     assert main(["reproduce", "latest"]) == 0
     assert "temporary worktree" in capfd.readouterr().out
@@ -423,14 +423,14 @@ def test_the_first_difference_is_found() -> None:
 
 @pytest.mark.parametrize("family", ["image", "row", "text"])
 def test_summary_shows_the_model_without_training(
-    project: Path, texts: Path, family: str, capsys: pytest.CaptureFixture[str]
+    new_project: Path, texts: Path, family: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [w for w in family_overrides(family, texts) if "bootstrap" not in w]
     assert main(["summary", *words]) == 0
     printed = capsys.readouterr().out
     for word in ("Total params", "FLOPs", "activations", "prepared input", "train examples"):
         assert word in printed
-    assert not (project / "runs").exists() and not (project / "mlflow.db").exists()
+    assert not (new_project / "runs").exists() and not (new_project / "mlflow.db").exists()
 
 
 def test_summary_counts_the_operations_of_a_dense_net() -> None:

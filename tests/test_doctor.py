@@ -24,7 +24,7 @@ def verdicts(text: str) -> dict[str, str]:
 
 
 def test_what_a_plain_config_asks_for_works(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    new_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -33,7 +33,7 @@ def test_what_a_plain_config_asks_for_works(
     for name in ("tensorflow", "keras-tuner", "cores", "float32", "default", "local"):
         assert found[name] == "yes", said
     assert found["multi_worker"] == "no", "nobody says who trains together"
-    assert "will be made with the first run" in said and not (project / "mlflow.db").exists()
+    assert "will be made with the first run" in said and not (new_project / "mlflow.db").exists()
 
 
 def test_a_store_is_read_and_written_and_left_as_it_was(
@@ -67,8 +67,8 @@ def test_what_cannot_work_ends_with_an_error(
     assert said in capsys.readouterr().out
 
 
-def test_a_damaged_store_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "mlflow.db").write_bytes(b"no database" * 100)
+def test_a_damaged_store_is_told(new_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (new_project / "mlflow.db").write_bytes(b"no database" * 100)
     assert main(["doctor"]) == 1
     assert "mlflow.db cannot work here" in capsys.readouterr().out
     assert main(["doctor", "tracking=none"]) == 0

@@ -190,9 +190,9 @@ def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(project: Path) -> 
     rows = results(project)
     assert sorted(row["state"] for row in rows) == ["FINISHED", "FINISHED", "KEPT"], text
     assert set(before) < {row["run_name"] for row in rows} and len(all_records()) == 3
-    for row in rows:
-        alone = kx.train(*words[1:], f"seed={row['seed']}", quiet=True)
-        assert kx.load_run(row["run_id"]).history["val/loss"] == alone.history["val/loss"]
+    [cut] = [row for row in rows if 0 < before.get(row["run_name"], 0) < 15]
+    alone = kx.train(*words[1:], f"seed={cut['seed']}", quiet=True)
+    assert kx.load_run(cut["run_id"]).history["val/loss"] == alone.history["val/loss"]
     parents = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.kind") == "sweep"]
     assert [run.info.status for run in parents] == ["FINISHED"]
 

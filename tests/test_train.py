@@ -360,12 +360,12 @@ def test_a_loss_that_is_nan_fails_the_run_and_says_what_to_do(project: Path) -> 
     ids=lambda value: str(value)[:30],
 )
 def test_what_does_not_fit_is_refused_before_the_training(
-    project: Path, words: list[str], said: str
+    new_project: Path, words: list[str], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         kx.train(*SMALL if "data=wine" not in words else [], *words, quiet=True)
-    assert not (project / "runs").exists() or not list((project / "runs").iterdir())
-    assert not (project / "mlflow.db").exists()
+    assert not (new_project / "runs").exists() or not list((new_project / "runs").iterdir())
+    assert not (new_project / "mlflow.db").exists()
 
 
 def test_a_users_own_model_and_data_in_a_notebook(project: Path) -> None:

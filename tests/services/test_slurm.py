@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,31 +50,42 @@ def test_a_sweep_is_one_array_and_tells_of_the_failed(
     assert "ArrayTaskId=0" in numbers and "ArrayTaskId=1" in numbers
 
 
+def preempt(job: str) -> None:
+    asked("sbatch", "-p", "high", "-c", "2", "-o", "/dev/null", "--wrap", "sleep 1")
+
+
+def tell_to_end(job: str) -> None:  # as preempted jobs are, where Slurm sends no other signal
+    asked("scancel", "--signal=TERM", job)
+
+
+def say_that_time_is_up(job: str) -> None:  # as Slurm does before the limit
+    asked("scancel", "--signal=USR2", job)
+
+
 @pytest.mark.parametrize(
-    "why", ["preempted", "told to end", pytest.param("time is up", marks=pytest.mark.slow)]
+    "reasons",
+    [(preempt, tell_to_end), pytest.param((say_that_time_is_up,), marks=pytest.mark.slow)],
 )
 def test_a_job_that_must_leave_goes_on_with_its_next_turn(
-    slurm: Path, project: Path, why: str
+    slurm: Path, project: Path, reasons: tuple[Callable[[str], None], ...]
 ) -> None:
     process = launched("-m", *LONG, "launcher.cpus=2")
-    wait_for(underway)
-    [line] = queue()
-    if why == "preempted":
-        high = ["sbatch", "-p", "high", "-c", "2", "-o", "/dev/null", "--wrap", "sleep 1"]
-        asked(*high)
-    elif why == "told to end":  # as preempted jobs are, where Slurm sends them no other signal
-        asked("scancel", "--signal=TERM", line.split()[0])
-    else:
-        asked("scancel", "--signal=USR2", line.split()[0])  # as Slurm does before the limit
+    pids: set[int] = set()
+    for leave in reasons:
+        wait_for(lambda: (record := underway()) is not None and record.pid not in pids)
+        pids.update(record.pid for record in all_records())
+        [line] = [line for line in queue() if not line.endswith("high")]
+        leave(line.split()[0])
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert said.count("job 1 began on") + said.count("job 1 of 1 began on") == 2, said
+    turns = len(reasons) + 1
+    assert said.count("job 1 began on") + said.count("job 1 of 1 began on") == turns, said
     [record] = all_records()
     assert record.status == "FINISHED"
     kept = kx.load_run(record.run_id or "")
     assert kept.status == "FINISHED" and len(kept.history["train/loss"]) == 60
     log = next((project / "runs").glob("sweep-*/job-001.log")).read_text(encoding="utf-8")
-    assert "goes on after epoch" in log
+    assert log.count("goes on after epoch") == len(reasons)
     # Threads change the numbers: two, as that job had.
     words = [word for word in LONG if word != "launcher=slurm"]
     whole = alone(*words, "threads.intra_op=2", "threads.inter_op=2")
@@ -118,7 +130,7 @@ def test_the_tasks_of_a_step_train_together(slurm: Path, project: Path) -> None:
 
 
 def test_what_is_missing_is_said(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("submitit", reason="needs the extra kx[slurm]: submitit")
     monkeypatch.setenv("PATH", "/nowhere")
@@ -127,7 +139,7 @@ def test_what_is_missing_is_said(
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert main(["-m", "data=wine", "launcher=slurm"]) == 1
     assert 'pip install "kx[slurm]"' in capsys.readouterr().err
-    assert not (project / "runs").exists() and not (project / "mlflow.db").exists()
+    assert not (new_project / "runs").exists() and not (new_project / "mlflow.db").exists()
 
 
 def test_a_parameter_that_slurm_refuses_is_told_in_its_words(
