@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import kx
 from kx.commands import actions
 from kx.config import add_project_to_path
+from kx.errors import did_you_mean
 from kx.run import main as run_main
 from kx.run import report_errors
 
@@ -28,7 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] == "run":
         return run_main(words[1:])
-    parser = _parser()
+    parser, verbs = _parser()
+    if words and not words[0].startswith("-") and words[0] not in verbs:
+        print(f"kx: there is no command {words[0]!r}. {did_you_mean(words[0], verbs)}",
+              file=sys.stderr)  # fmt: skip
+        return 2
     args, rest = parser.parse_known_args(words)
     if rest:  # argparse takes positional words in one piece only: KEY=VALUE may come after --split
         where = "overrides" if hasattr(args, "overrides") else "names"
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return report_errors(lambda: args.action(args))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     parser = argparse.ArgumentParser(
         prog="kx",
         description="A Keras experiment toolkit: one config line in; a trained, tracked, explained,"
@@ -66,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(verbs)
     _add_summary(verbs)
     _add_data(verbs)
-    return parser
+    return parser, list(verbs.choices)
 
 
 def _verb(verbs, name, action, help_text, *, run=False, store=True):  # type: ignore[no-untyped-def]

@@ -469,3 +469,12 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert kx.__version__ in capsys.readouterr().out
+
+
+def test_mistyped_commands_and_words_ask_what_was_meant(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["docter"]) == 2
+    assert "Did you mean 'doctor'?" in capsys.readouterr().err
+    assert main(["run", "resume=atuo"]) == 1
+    assert "Did you mean 'auto'?" in capsys.readouterr().err

@@ -74,7 +74,8 @@ def find_record(name: str) -> Record:
     if found:
         listed = ", ".join(f"{str(record.run_id)[:12]} ({record.name})" for record in found[:5])
         raise RunNotFoundError(f"{name!r} names {len(found)} runs: {listed}. Use a run id.")
-    hint = did_you_mean(name, [record.name for record in records[:10]], "Latest runs")
+    names = [record.name for record in records[:10]]
+    hint = did_you_mean(name, [*names, *_WORDS, "latest", "best"], "Available")
     raise RunNotFoundError(
         f"There is no run {name!r} whose folder is in this project (runs/): only such a run can go"
         f" on. {hint}"

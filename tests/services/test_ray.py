@@ -15,7 +15,7 @@ import pytest
 import kx
 from kx.run import main
 from kx.search.study import PRUNED, find_study
-from kx.tracking.records import all_records
+from kx.tracking.records import Record, all_records
 from services.helpers import alone, launched, underway, wait_for, without_times
 
 QUICK = ["report=none", "tracking.system_metrics=false", "launcher=ray"]
@@ -66,12 +66,20 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own_though_one_is
         node = next(n for n in ray_nodes.worker_nodes if _raylet_pid(n) == lost)
         ray_nodes.remove_node(node, allow_graceful=False)
     worker.kill()
+    if what == "worker":  # twice
+        before = record.pid
+        wait_for(lambda: (now := Record.read(record.folder)) and now.pid != before and now)
+        again = Record.read(record.folder)
+        assert again is not None
+        wait_for(lambda: Record.read(record.folder).epochs_done > again.epochs_done + 1)  # type: ignore[union-attr]
+        _ancestor(again.pid, "ray::").kill()
     said, _ = process.communicate(timeout=200)
     if what == "node":
         ray_nodes.add_node(num_cpus=1)
     assert process.returncode == 0, said
     assert "job 1 of 2 is queued" in said and "job 2 of 2 began on " in said
     assert said.count("is run again (1 of 2)") == 1 and "Ray lost it" in said
+    assert said.count("is run again (2 of 2)") == (what == "worker")
     assert "runtime_resources" in (project / "kx_is_at").read_text(), "kx travels, too"
     own = [word for word in words if word != "launcher=ray"]
     jobs = [kx.load_run(record.run_id or "") for record in all_records()]
