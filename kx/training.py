@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from kx.config import Composed, build
 from kx.data.augment import chain
+from kx.data.findings import findings_csv
 from kx.data.specs import Data
 from kx.export.bundle import save_bundle
 from kx.fit.assemble import assemble, load_weights, make_callbacks, make_optimizer
@@ -91,11 +92,13 @@ def train(
             load_weights(model, config.init_from, config.tracking.uri)
         callbacks = make_callbacks(config, task, batches)
         announce(job, data, model, quiet=quiet)
-        with open_run(job, folder, data, run_tags(config, batches, tags)) as tracker:
+        with open_run(job, folder, data, run_tags(config, data, batches, tags)) as tracker:
             history = past(state)
             begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
             watch("run", {**begun, "history": history})
             tracker.text(summary_text(model), "model_summary.txt")
+            if data.findings:
+                tracker.text(findings_csv(data.findings), "data/findings.csv")
             history = fit(
                 config, model, batches, callbacks, tracker, folder, state=state,
                 fingerprint=data.fingerprint, stop_after=stop_after, quiet=quiet,

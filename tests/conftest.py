@@ -39,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What kx keeps for all projects goes to a folder of the tests."""
+    os.environ["KX_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder, made the current one."""
@@ -100,6 +106,24 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "reviews.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes of twenty pictures of many sizes: red, green and blue blots."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(["red", "green", "blue"]):
+        (folder / name).mkdir()
+        for number in range(20):
+            height, width = generator.integers(16, 48, 2)
+            pixels = generator.integers(0, 120, (height, width, 3))
+            pixels[..., channel] += 120
+            file = folder / name / f"{number}.{'jpg' if number % 2 else 'png'}"
+            Image.fromarray(pixels.astype("uint8")).save(file)
+    return folder
 
 
 FAMILIES = {

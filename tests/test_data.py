@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +23,34 @@ from kx.fit.batches import make_data
 
 OPTIONS = [
     "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds",
-    "text_csv",
+    "text_csv", "image_folder",
 ]  # fmt: skip
 
 
-def make(option: str, tfds_folder: Path, texts: Path, *words: str) -> Data:
+Make = Callable[..., Data]
+
+
+@pytest.fixture
+def make(project: Path, tfds_folder: Path, texts: Path, pictures: Path) -> Make:
+    """A function from an option, and more words, to its data."""
+    sets = ("cifar10", "cifar100", "mnist", "fashion_mnist")
     extra = {
         "tfds": ["data.name=mnist", f"data.data_dir={tfds_folder}"],
         "text_csv": [f"data.path={texts}", "data.text=review", "data.label=mood"],
-    }.get(option, [])
-    if option in ("cifar10", "cifar100", "mnist", "fashion_mnist"):
-        extra = [f"data.data_dir={tfds_folder}"]
-    return make_data(compose([f"data={option}", *extra, *words]).config)
+        "image_folder": [f"data.root={pictures}", "data.image_size=[16,16]"],
+        **{name: [f"data.data_dir={tfds_folder}"] for name in sets},
+    }
+
+    def made(option: str, *words: str) -> Data:
+        return make_data(compose([f"data={option}", *extra.get(option, []), *words]).config)
+
+    return made
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_data_option_keeps_the_contract(
-    project: Path, option: str, tfds_folder: Path, texts: Path
-) -> None:
+def test_a_data_option_keeps_the_contract(make: Make, option: str) -> None:
     """The harness: splits of known size, examples as the specs say, a stable fingerprint."""
-    data = make(option, tfds_folder, texts)
+    data = make(option)
     assert {"train", "validation", "test"} <= set(data.splits)
     for split in data.splits.values():
         assert int(split.cardinality()) > 0
@@ -51,9 +60,9 @@ def test_a_data_option_keeps_the_contract(
         assert prepared.dtype.name == data.inputs.dtype
         assert tuple(target.shape) == data.targets.shape and target.dtype.name == data.targets.dtype
     assert data.kind in ("image", "row", "text") and data.name and data.source
-    again = make(option, tfds_folder, texts)
+    again = make(option)
     assert data.fingerprint == again.fingerprint != ""
-    other = make(option, tfds_folder, texts, "data.split_seed=1")
+    other = make(option, "data.split_seed=1")
     assert data.fingerprint != other.fingerprint
     for split in data.splits:
         first = [y.tobytes() for _, y in data.splits[split].as_numpy_iterator()]
@@ -62,10 +71,8 @@ def test_a_data_option_keeps_the_contract(
 
 
 @pytest.mark.parametrize("option", ["digits", "cifar10", "wine"])
-def test_limit_takes_a_fixed_balanced_part(
-    project: Path, option: str, tfds_folder: Path, texts: Path
-) -> None:
-    data = make(option, tfds_folder, texts, "data.limit=60", "data.validation_fraction=0.5")
+def test_limit_takes_a_fixed_balanced_part(make: Make, option: str) -> None:
+    data = make(option, "data.limit=60", "data.validation_fraction=0.5")
     labels = [int(y) for part in ("train", "validation") for _, y in data.splits[part]]
     counts = np.bincount(labels)
     assert len(labels) == 60 and counts.max() - counts.min() <= 1

@@ -81,7 +81,7 @@ _RULES: dict[str, _Rule] = {
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
-    "normalize": _one_of("rescale", "standardize", "none"),
+    "normalize": _one_of("unit", "symmetric", "standardize", "mnist", "imagenet", "none"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,10 +12,12 @@ import tensorflow as tf
 
 from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, split_indices
-from kx.errors import ConfigError
+from kx.errors import ConfigError, did_you_mean
 
 
-def decode_image(shape: tuple[int, int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
+def decode_image(
+    shape: tuple[int, int, int], *, resize: str = "stretch", crop_fraction: float = 1.0
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the preparation of images: encoded bytes to uint8 pixels of one shape.
 
     JPEG, PNG, GIF (its first frame), BMP and WebP of any size are decoded;
@@ -22,16 +25,36 @@ def decode_image(shape: tuple[int, int, int]) -> Callable[[tf.Tensor], tf.Tensor
 
     Args:
         shape: `(height, width, channels)`, 1 or 3 channels.
+        resize: what becomes of the other aspect ratio: `"stretch"`; `"crop"`: the largest
+            centred part of the right aspect ratio is resized; `"pad"`: the whole image
+            is, between black bars.
+        crop_fraction: with `"crop"`, the part of that which is kept, by its side. ImageNet
+            models are evaluated with 0.875: 256 pixels, of which the middle 224.
 
     Returns:
         A function from a scalar string to a uint8 tensor of `shape`.
+
+    Raises:
+        ConfigError: for another word, or fraction.
     """
     height, width, channels = shape
+    ways: dict[str, Callable[..., tf.Tensor]] = {
+        "stretch": _resize,
+        "pad": _pad,
+        "crop": partial(_crop, fraction=crop_fraction),
+    }
+    if resize not in ways:
+        raise ConfigError(f"data.resize: {did_you_mean(resize, ways)} Received: {resize!r}.")
+    if not 0 < crop_fraction <= 1:
+        raise ConfigError(
+            f"data.crop_fraction: expected more than 0, at most 1. Received: {crop_fraction}."
+        )
+    whole = resize != "crop" or crop_fraction == 1
 
     def prepare(encoded: tf.Tensor) -> tf.Tensor:
         image = _decode(encoded, channels)
-        same = tf.reduce_all(tf.shape(image)[:2] == (height, width))
-        image = tf.cond(same, lambda: image, lambda: _resize(image, height, width))
+        same = tf.reduce_all(tf.shape(image)[:2] == (height, width)) & whole
+        image = tf.cond(same, lambda: image, lambda: ways[resize](image, height, width))
         return tf.ensure_shape(image, shape)
 
     return prepare
@@ -75,23 +98,62 @@ def _resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 
+def _crop(image: tf.Tensor, height: int, width: int, fraction: float) -> tf.Tensor:
+    """Resizes the middle of an image. Cropped first: the same pixels, and fewer to resize."""
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = tf.reduce_min(size / (height, width)) * fraction
+    part = tf.maximum(1, tf.cast(tf.round((height * scale, width * scale)), tf.int32))
+    part = tf.minimum(part, tf.shape(image)[:2])
+    first = (tf.shape(image)[:2] - part) // 2
+    middle = image[first[0] : first[0] + part[0], first[1] : first[1] + part[1]]
+    return _resize(middle, height, width)
+
+
+def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    scale = tf.reduce_min((height, width) / size)
+    inner = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
+    resized = tf.image.resize(image, inner, antialias=True)
+    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    first = ((height, width) - inner) // 2
+    return tf.image.pad_to_bounding_box(resized, first[0], first[1], height, width)
+
+
+# Mean and standard deviation of the channels, of pixels from 0 to 1.
+_STATISTICS = {
+    "mnist": ((0.1307,), (0.3081,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+NORMALIZATIONS = ("unit", "symmetric", "standardize", *_STATISTICS, "none")
+
+
 def normalization(kind: str) -> keras.layers.Layer | None:
     """Returns the first layer of a model on images.
 
     Args:
-        kind: `"rescale"` to [0, 1]; `"standardize"` each channel by the mean and
-            variance of the training split; `"none"`.
+        kind: `"unit"`: to [0, 1]; `"symmetric"`: to [-1, 1]; `"standardize"`: each channel
+            by the mean and variance of the training split; `"mnist"`, `"imagenet"`: each
+            channel by the mean and standard deviation of that set; `"none"`: 0 to 255, as
+            models expect that normalize by themselves.
 
     Raises:
         ConfigError: for any other word.
     """
-    if kind == "rescale":
+    if kind == "unit":
         return keras.layers.Rescaling(1.0 / 255, name="normalize")
+    if kind == "symmetric":
+        return keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name="normalize")
     if kind == "standardize":
         return keras.layers.Normalization(axis=-1, name="normalize", dtype=keras.config.floatx())
+    if kind in _STATISTICS:
+        mean, deviation = (np.array(values, "float64") for values in _STATISTICS[kind])
+        scale, offset = 1 / (255 * deviation), -mean / deviation
+        if len(mean) == 1:
+            return keras.layers.Rescaling(float(scale[0]), float(offset[0]), name="normalize")
+        return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="normalize")
     if kind == "none":
         return None
-    raise ConfigError(f"data.normalize: expected rescale, standardize or none. Received: {kind!r}.")
+    raise ConfigError(f"data.normalize: {did_you_mean(kind, NORMALIZATIONS)} Received: {kind!r}.")
 
 
 def image_data(
@@ -139,6 +201,10 @@ def image_data(
         source=source,
         fingerprint=fingerprint(encoded, labels, *[v for _, v in sorted(parts.items())]),
         positions=parts,
+        class_counts={
+            part: tuple(np.bincount(labels[chosen], minlength=len(class_names)).tolist())
+            for part, chosen in parts.items()
+        },
     )
 
 
@@ -146,7 +212,7 @@ def digits(
     *,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
-    normalize: str = "rescale",
+    normalize: str = "unit",
     limit: int | None = None,
     split_seed: int = 0,
     fold: Mapping[str, Any] | None = None,
@@ -156,7 +222,7 @@ def digits(
     Args:
         validation_fraction: part of what is not test.
         test_fraction: part of all.
-        normalize: `"rescale"`, `"standardize"` or `"none"`.
+        normalize: as in `normalization`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with

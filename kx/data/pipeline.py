@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from kx.errors import ConfigError, DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREFETCH_BATCHES = 4
+_CHECKED = 1024  # examples at a time
 _SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
 _MEMORY_SHARE = 0.4  # of the available memory, that a split may take
 
@@ -89,9 +91,23 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         _check_classes(targets.numpy(), data, split)
         return Stored(num_examples, inputs, targets)
     cache_dir.mkdir(parents=True, exist_ok=True)
-    for _, targets in prepared.batch(4096).as_numpy_iterator():
-        _check_classes(targets, data, split)
+    position = 0
+    try:
+        for _, targets in prepared.batch(_CHECKED).as_numpy_iterator():
+            _check_classes(targets, data, split)
+            position += len(targets)
+    except tf.errors.OpError as error:
+        raise _unprepared(error, data, split, position) from error
     return Stored(num_examples, dataset=prepared.cache(str(cache_dir / split)))
+
+
+def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
+    """Returns the error of an example that cannot be read or prepared, with TensorFlow's reason."""
+    reason = re.sub(r"^.*Iterator::\S+: ", "", str(error.message).splitlines()[0])
+    return DataError(
+        f"The {split} split of {data.name}: an example after number {position} cannot be prepared:"
+        f" {reason}"
+    )
 
 
 def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:
@@ -154,16 +170,12 @@ def _in_memory(
     )
     position = 0
     try:
-        for batch, answers in prepared.batch(1024).as_numpy_iterator():
+        for batch, answers in prepared.batch(_CHECKED).as_numpy_iterator():
             inputs[position : position + len(batch)] = batch
             targets[position : position + len(batch)] = answers
             position += len(batch)
-    except tf.errors.InvalidArgumentError as error:
-        first = str(error.message).splitlines()[0]
-        raise DataError(
-            f"The {split} split of {data.name}: an example after number {position} cannot be"
-            f" prepared: {first}"
-        ) from error
+    except tf.errors.OpError as error:
+        raise _unprepared(error, data, split, position) from error
     if position != num_examples:
         raise DataError(
             f"The {split} split of {data.name} promised {num_examples} examples and gave"

@@ -11,11 +11,14 @@ from rich.table import Table
 
 from kx.config import Composed
 from kx.data.augment import chain
+from kx.data.findings import print_findings
 from kx.data.random import example_seeds
 from kx.data.specs import Data
 from kx.fit.batches import make_data
 from kx.report.evaluate import as_pictures, as_text
 from kx.report.figures import picture_grid
+
+_MAX_CLASSES = 30
 
 
 def show(job: Composed, out: str, num: int) -> None:
@@ -29,6 +32,7 @@ def show(job: Composed, out: str, num: int) -> None:
         num: how many examples.
     """
     data = make_data(job.config)
+    print_findings(data)
     for name, split in data.splits.items():
         print(f"{name:<12}{int(split.cardinality()):>9,} examples")
     print(f"{'inputs':<12}{data.inputs.dtype} {data.inputs.shape}")
@@ -38,6 +42,7 @@ def show(job: Composed, out: str, num: int) -> None:
         print(
             f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
         )
+    _print_counts(data)
     examples = list(data.train.take(num).as_numpy_iterator())
     raw = [inputs for inputs, _ in examples]
     labels = [_label(target, data) for _, target in examples]
@@ -51,6 +56,20 @@ def show(job: Composed, out: str, num: int) -> None:
     figure = picture_grid(shown, captions[: len(shown)], f"{data.name}: training examples")
     figure.savefig(out)
     print(f"\nwritten: {Path(out).absolute()}")
+
+
+def _print_counts(data: Data) -> None:
+    """Prints how many examples of each class each split has, of not too many classes."""
+    names = data.targets.class_names or ()
+    if not data.class_counts or len(names) > _MAX_CLASSES:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class")
+    for split in data.class_counts:
+        table.add_column(split, justify="right")
+    for place, name in enumerate(names):
+        table.add_row(name, *(f"{counts[place]:,}" for counts in data.class_counts.values()))
+    Console().print(table)
 
 
 def _augmented(job: Composed, pictures: list[np.ndarray], targets: list) -> list[np.ndarray]:

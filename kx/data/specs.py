@@ -70,6 +70,21 @@ class Outputs:
     class_names: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Holds what was found of one file, or class, of a data set.
+
+    Args:
+        file: its name, within the set.
+        what: what was done: `"left out"`, `"converted"`, `"copy"`, `"kept"`.
+        reason: in words.
+    """
+
+    file: str
+    what: str
+    reason: str
+
+
 def identity(example: Any) -> Any:
     """Returns what it is given: the preparation of data that needs none."""
     return example
@@ -98,6 +113,8 @@ class Data:
         assets: trackable objects that `prepare` needs.
         positions: split name to the places of its examples in the whole set, in
             the split's order, where they are known.
+        findings: what was found of single files: told, and kept with the run.
+        class_counts: split name to the number of examples of each class, where known.
     """
 
     train: tf.data.Dataset
@@ -113,6 +130,8 @@ class Data:
     fingerprint: str = ""
     assets: list[Any] = field(default_factory=list)
     positions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:

@@ -144,7 +144,8 @@ def _divide(
                 " data.group, or none."
             )
         folds = max(2, round(1 / fraction))
-        if stratify and abs(1 / folds - fraction) < _NEAR:  # one of as many folds
+        enough = np.unique(labels[indices], return_counts=True)[1].min() >= folds
+        if stratify and enough and abs(1 / folds - fraction) < _NEAR:  # one of as many folds
             return _fold(indices, labels, Fold(1, folds), seed, stratify, groups)
         way = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
         [(rest, part)] = way.split(indices, groups=groups[indices])

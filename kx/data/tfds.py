@@ -30,7 +30,7 @@ def tfds_images(
     test_split: str | None = None,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
-    normalize: str = "rescale",
+    normalize: str = "unit",
     limit: int | None = None,
     split_seed: int = 0,
     fold: Mapping[str, Any] | None = None,
@@ -47,7 +47,7 @@ def tfds_images(
         test_split: None is the set's own `test`, else a part of train.
         validation_fraction: of train, stratified, where there is no validation split.
         test_fraction: of train, stratified, where there is no test split.
-        normalize: `"rescale"`, `"standardize"` or `"none"`.
+        normalize: as in `kx.data.images.normalization`.
         limit: at most this many examples of each split, balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kx.data.image_files import readable
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.tasks.task import Task
@@ -131,8 +132,9 @@ class Predictor:
 
 def _read_image(item: Any) -> list[tuple[Any, Any]]:
     if isinstance(item, bytes):
-        return [(f"{len(item)} bytes", item)]
-    return [(str(item), _existing(item, "image files").read_bytes())]
+        name = f"{len(item)} bytes"
+        return [(name, readable(item, name))]
+    return [(str(item), readable(_existing(item, "image files").read_bytes(), str(item)))]
 
 
 def _read_text(item: Any) -> list[tuple[Any, Any]]:

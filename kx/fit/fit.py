@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from kx import callbacks as own_callbacks
 from kx.config import Composed
+from kx.data.findings import class_line, findings_tags, print_findings
 from kx.data.specs import Data
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
@@ -46,18 +47,22 @@ def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> N
         return
     sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
     name = job.choices.get("model", model.name)
+    print_findings(data)
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
+    if uneven := class_line(data):
+        print(uneven)
 
 
 def run_tags(
-    config: DictConfig, batches: Batches, extra: Mapping[str, str] | None
+    config: DictConfig, data: Data, batches: Batches, extra: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Returns the tags that are known once TensorFlow has started."""
     in_file = any(part.dataset is not None for part in batches.stored.values())
     shortened = config.overfit_batches or config.steps_per_epoch or config.evaluation_steps
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
-    return {**threads, "devices": ", ".join(devices()), **about, **(extra or {})}
+    about |= {"devices": ", ".join(devices()), **findings_tags(data)}
+    return {**threads, **about, **(extra or {})}
 
 
 def fit(

@@ -1,0 +1,59 @@
+"""What was found of a data set's files and classes, as it is told and kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kx.data.specs import Data, Finding
+
+_SHOWN = 20
+_UNEVEN = 3.0  # times as many examples of the largest class as of the smallest
+
+
+def print_findings(data: Data) -> None:
+    """Prints the table of what was found, if anything was; the first lines of a long one."""
+    if not data.findings:
+        return
+    order = {"left out": 0, "copy": 1, "converted": 2, "kept": 3}
+    rows = sorted(data.findings, key=lambda item: order.get(item.what, len(order)))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("file", "", "why"):
+        table.add_column(column, overflow="fold")
+    for item in rows[:_SHOWN]:
+        table.add_row(Text(item.file), item.what, Text(item.reason))
+    Console().print(table)
+    counts = Counter(item.what for item in data.findings)
+    told = ", ".join(f"{count} {what}" for what, count in counts.items())
+    print(f"{told}{f' (the first {_SHOWN} are shown)' if len(rows) > _SHOWN else ''}")
+
+
+def findings_csv(findings: Sequence[Finding]) -> str:
+    """Returns what was found as CSV: `file,what,reason`."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", "what", "reason"])
+    writer.writerows([item.file, item.what, item.reason] for item in findings)
+    return out.getvalue()
+
+
+def findings_tags(data: Data) -> dict[str, str]:
+    """Returns the counts of what was found, as tags of a run: `kx.data.left_out`."""
+    counts = Counter(item.what for item in data.findings)
+    return {f"kx.data.{what.replace(' ', '_')}": str(count) for what, count in counts.items()}
+
+
+def class_line(data: Data) -> str:
+    """Returns a line on the classes of the training split, if they are very uneven."""
+    counts, names = data.class_counts.get("train"), data.targets.class_names
+    if not counts or not names or max(counts) < _UNEVEN * max(1, min(counts)):
+        return ""
+    by_count = sorted(zip(counts, names, strict=True))
+    (few, least), (many, most) = by_count[0], by_count[-1]
+    return f"uneven classes: {many:,} of {most}, {few:,} of {least}"
