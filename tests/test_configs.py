@@ -15,7 +15,8 @@ GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
 FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
 OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts of others
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
-            "image_folder": ["data.root=x"]}  # fmt: skip
+            "image_folder": ["data.root=x"], "idx": ["data.root=x"],
+            "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"]}  # fmt: skip
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch", "epochs", "name",

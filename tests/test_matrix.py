@@ -21,7 +21,9 @@ def options(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
-@pytest.mark.parametrize("model", ["linear", "mlp", "cnn", "mnist_cnn", "resnet"])
+@pytest.mark.parametrize(
+    "model", ["linear", "mlp", "cnn", "mnist_cnn", "resnet", "wide_resnet", "vit"]
+)
 @pytest.mark.parametrize("augment", options("augment"))
 def test_images(project: Path, tfds_folder: Path, data: str, model: str, augment: str) -> None:
     words = [f"data={data}", f"model={model}", f"augment={augment}"]

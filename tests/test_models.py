@@ -15,12 +15,15 @@ from kx.models.convolutional import cnn, mnist_cnn
 from kx.models.dense import linear, mlp
 from kx.models.recurrent import lstm
 from kx.models.residual import resnet
+from kx.models.vision_transformer import vit
+from kx.models.wide_residual import wide_resnet
 
 IMAGE = Spec((32, 32, 3), "float32")
 ROW = Spec((13,), "float32")
 TEXT = Spec((12,), "int32", vocabulary_size=50)
 INPUTS = {
-    "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "linear": ROW, "mlp": ROW, "lstm": TEXT,
+    "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
+    "linear": ROW, "mlp": ROW, "lstm": TEXT,
 }  # fmt: skip
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
@@ -50,7 +53,8 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(
     before = [w.copy() for w in model.get_weights()]
     model.fit(example(inputs, 8), np.arange(8) % 4, epochs=1, verbose=0)
     changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
-    assert all(changed) or name == "resnet"  # a fresh BatchNorm's unused shift may stay
+    # A fresh BatchNorm's unused shift may stay, and the bias of attention's keys has no effect.
+    assert all(changed) or name in ("resnet", "wide_resnet", "vit")
 
     expected = model(example(inputs), training=False)
     model.save(tmp_path / "model.keras")
@@ -71,6 +75,30 @@ def test_resnet_has_the_papers_parameters(depth: int, millions: float) -> None:
     """He et al. 2015, table 6."""
     weights = resnet(IMAGE, Outputs(10), depth=depth).trainable_variables
     assert round(sum(int(np.prod(w.shape)) for w in weights) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "millions"), [(40, 1, 0.6), (16, 8, 11.0), (28, 10, 36.5)]
+)
+def test_wide_resnet_has_the_papers_parameters(depth: int, width: int, millions: float) -> None:
+    """Zagoruyko & Komodakis 2016, tables 4 and 5."""
+    weights = wide_resnet(IMAGE, Outputs(10), depth=depth, width=width).trainable_variables
+    assert round(sum(int(np.prod(w.shape)) for w in weights) / 1e6, 1) == millions
+
+
+def test_vit_sees_where_a_patch_is_and_that_it_is_whole() -> None:
+    model = vit(IMAGE, Outputs(4), num_layers=1)
+    image = example(IMAGE, 1)
+    moved = np.roll(image, 4, axis=1)  # by one patch: the same patches at other places
+    assert not np.allclose(model(image), model(moved), atol=1e-6)
+    patches = keras.Model(model.inputs, model.get_layer("patches").input)(image)
+    np.testing.assert_array_equal(patches[0, 9], image[0, 4:8, 4:8].ravel())
+    with pytest.raises(ConfigError, match="divisor of 30 and 32"):
+        vit(Spec((30, 32, 3), "float32"), Outputs(4))
+    with pytest.raises(ConfigError, match="divisor of model.units=128"):
+        vit(IMAGE, Outputs(4), num_heads=3)
+    with pytest.raises(ConfigError, match="6n \\+ 4"):
+        wide_resnet(IMAGE, Outputs(4), depth=20)
 
 
 def test_what_people_tune_is_an_argument() -> None:

@@ -1,0 +1,413 @@
+"""Data that lies in arrays: NumPy's files, MNIST's idx files, CIFAR-10's binary batches."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.data.images import image_data, normalization
+from kx.data.specs import Data, Spec
+from kx.data.splits import fingerprint, limited, split_indices
+from kx.data.tables import number_spec
+from kx.errors import ConfigError, DataError, did_you_mean, first_line
+
+_CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+_CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue
+_IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_IDX_FILES = {
+    "train": ("train-images", "train-labels"),
+    "test": ("t10k-images", "t10k-labels"),
+}
+
+
+def arrays(
+    path: str,
+    *,
+    inputs: str = "x_train",
+    targets: str = "y_train",
+    test_inputs: str = "x_test",
+    test_targets: str = "y_test",
+    class_names: Sequence[str] | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    normalize: str = "standardize",
+    limit: int | None = None,
+    split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Data:
+    """Loads NumPy arrays: an `.npz` file, as Keras's own data sets are, or a folder of `.npy`.
+
+    Args:
+        path: the `.npz` file, or the folder.
+        inputs: name of the array of inputs, its first axis the examples: in the file, or of
+            the `.npy` in the folder. Images are uint8 `(n, height, width[, 1 or 3])`.
+        targets: name of the array of targets: whole numbers are classes, others are
+            numbers to predict.
+        test_inputs: likewise, of a test split of its own, if the name is there.
+        test_targets: likewise.
+        class_names: one for each class. None is the numbers themselves.
+        validation_fraction: part of what is not test.
+        test_fraction: part of all, where there is no test split.
+        normalize: as in `kx.data.images.normalization`; of floats `"standardize"` or
+            `"none"`.
+        limit: at most this many examples of each split, balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
+
+    Returns:
+        Of uint8 images, raw examples are PNG bytes; of other arrays, rows of the array.
+
+    Raises:
+        DataError: if a file or array is not there, or holds NaN, or labels out of range.
+    """
+    where = Path(path).expanduser().absolute()
+    found = _read_arrays(where)
+    for name in (inputs, targets):
+        if name not in found:
+            raise DataError(f"{where}: no array {name!r}. {did_you_mean(name, found, 'Arrays')}")
+    pairs = [(inputs, targets)]
+    if test_inputs in found and test_targets in found:
+        pairs.append((test_inputs, test_targets))
+    for x, y in pairs:
+        if len(found[x]) != len(found[y]):
+            raise DataError(f"{where}: {x} has {len(found[x])} examples, and {y} {len(found[y])}.")
+        for name in (x, y):
+            _refuse_nan(found[name], f"{where}: {name}")
+    if len(pairs) == 2 and found[inputs].shape[1:] != found[test_inputs].shape[1:]:
+        raise DataError(
+            f"{where}: {inputs} has examples of shape {found[inputs].shape[1:]}, and {test_inputs}"
+            f" of {found[test_inputs].shape[1:]}."
+        )
+    return _array_data(
+        np.concatenate([found[x] for x, _ in pairs]),
+        np.concatenate([_one_column(found[y]) for _, y in pairs]),
+        num_own=len(found[inputs]),
+        class_names=class_names,
+        normalize=normalize,
+        name=where.stem,
+        source=str(where),
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        limit=limit,
+        split_seed=split_seed,
+        fold=fold,
+    )
+
+
+def idx(
+    root: str,
+    *,
+    class_names: Sequence[str] | None = None,
+    validation_fraction: float = 0.1,
+    normalize: str = "unit",
+    limit: int | None = None,
+    split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Data:
+    """Loads MNIST's own files: images and labels as idx, each as it is or gzipped.
+
+    Args:
+        root: the folder with `train-images…`, `train-labels…`, `t10k-images…` and
+            `t10k-labels…`: MNIST, Fashion-MNIST, KMNIST.
+        class_names: one for each class. None is the numbers themselves.
+        validation_fraction: of train, stratified.
+        normalize: as in `kx.data.images.normalization`.
+        limit: at most this many examples of each split, balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
+
+    Raises:
+        DataError: if a file is not there, or is no idx file, or is cut.
+
+    Source: LeCun, Cortes & Burges, "The MNIST database", the idx format.
+    """
+    folder = Path(root).expanduser().absolute()
+    read = {}
+    for part, stems in _IDX_FILES.items():
+        images, labels = (read_idx(_idx_file(folder, stem)) for stem in stems)
+        if len(images) != len(labels):
+            raise DataError(f"{folder}: {len(images)} {part} images, and {len(labels)} labels.")
+        read[part] = images, labels
+    return _array_data(
+        np.concatenate([read["train"][0], read["test"][0]]),
+        np.concatenate([read["train"][1], read["test"][1]]),
+        num_own=len(read["train"][0]),
+        class_names=class_names,
+        normalize=normalize,
+        name=folder.name,
+        source=str(folder),
+        validation_fraction=validation_fraction,
+        test_fraction=0.0,
+        limit=limit,
+        split_seed=split_seed,
+        fold=fold,
+    )
+
+
+def cifar10_binary(
+    root: str,
+    *,
+    validation_fraction: float = 0.1,
+    normalize: str = "unit",
+    limit: int | None = None,
+    split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Data:
+    """Loads the binary batches of the original CIFAR-10 archive.
+
+    Args:
+        root: the folder with `data_batch_1.bin` … and `test_batch.bin`.
+        validation_fraction: of train, stratified.
+        normalize: as in `kx.data.images.normalization`.
+        limit: at most this many examples of each split, balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests.
+
+    Raises:
+        DataError: if a file is not there, or is cut, or has a class above 9.
+
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+    """
+    folder = Path(root).expanduser().absolute()
+    batches = sorted(folder.glob("data_batch_*.bin"))
+    test = folder / "test_batch.bin"
+    if not batches or not test.is_file():
+        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
+        raise DataError(
+            f"{folder}: expected data_batch_1.bin … and test_batch.bin, the binary version of"
+            f" CIFAR-10. Received: {there or 'no such folder'}."
+        )
+    read = [_cifar10_batch(path) for path in (*batches, test)]
+    return _array_data(
+        np.concatenate([images for images, _ in read]),
+        np.concatenate([labels for _, labels in read]),
+        num_own=sum(len(labels) for _, labels in read[:-1]),
+        class_names=_CIFAR10_CLASSES,
+        normalize=normalize,
+        name="cifar10",
+        source=str(folder),
+        validation_fraction=validation_fraction,
+        test_fraction=0.0,
+        limit=limit,
+        split_seed=split_seed,
+        fold=fold,
+    )
+
+
+def _cifar10_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    content = np.frombuffer(path.read_bytes(), "uint8")
+    if not len(content) or len(content) % _CIFAR10_RECORD:
+        raise DataError(
+            f"{path}: expected whole records of {_CIFAR10_RECORD:,} bytes. Received:"
+            f" {len(content):,} bytes, {len(content) / _CIFAR10_RECORD:.2f} records: it is cut."
+        )
+    records = content.reshape(-1, _CIFAR10_RECORD)
+    labels = records[:, 0]
+    if labels.max() >= len(_CIFAR10_CLASSES):
+        bad = int(np.argmax(labels >= len(_CIFAR10_CLASSES)))
+        raise DataError(
+            f"{path}: record {bad} has the class {labels[bad]}. Expected 0 to 9: is this the binary"
+            " version of CIFAR-10?"
+        )
+    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels.astype("int64")
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Returns the array of an idx file, gzipped or not.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: if it is no idx file, or is cut.
+    """
+    try:
+        opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
+        with opener(path, "rb") as file:
+            content = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
+    magic = content[:4]
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or not magic[3]:
+        raise DataError(
+            f"{path}: expected an idx file: two zeros, a type ({', '.join(map(hex, _IDX_DTYPES))})"
+            f" and the number of axes. Received: {magic.hex(' ') or 'an empty file'}."
+        )
+    start = 4 + 4 * magic[3]
+    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
+    dtype = np.dtype(_IDX_DTYPES[magic[2]])
+    expected = start + int(np.prod(shape, dtype="int64")) * dtype.itemsize
+    if len(shape) < magic[3] or len(content) != expected:
+        raise DataError(
+            f"{path}: expected {expected:,} bytes for shape {shape}. Received: {len(content):,}:"
+            f" it is {'cut' if len(content) < expected else 'longer than it says'}."
+        )
+    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return values.astype(dtype.newbyteorder("="))
+
+
+def _idx_file(folder: Path, stem: str) -> Path:
+    found = sorted(folder.glob(f"{stem}*")) if folder.is_dir() else []
+    if not found:
+        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
+        raise DataError(
+            f"{folder}: there is no file {stem}… (idx, or idx.gz)."
+            f" Received: {there or 'no such folder'}."
+        )
+    return found[0]
+
+
+def _read_arrays(where: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of an `.npz` file, or of the `.npy` files of a folder."""
+    if where.is_dir():
+        files = {path.stem: path for path in sorted(where.glob("*.npy"))}
+        if not files:
+            raise DataError(f"{where}: there is no .npy file in this folder.")
+        return {name: _load(path) for name, path in files.items()}
+    if not where.is_file():
+        raise DataError(f"data.path: there is no file {where}.")
+    loaded = _load(where)
+    if isinstance(loaded, np.ndarray):
+        raise DataError(
+            f"{where} holds one array. Expected an .npz file with inputs and targets, or a folder"
+            " of .npy files."
+        )
+    try:
+        return {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{where}: {first_line(error)}") from error
+
+
+def _load(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: is no file of NumPy's arrays: {first_line(error)}") from error
+
+
+def _refuse_nan(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{name}: expected numbers. Received: {values.dtype}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = np.argwhere(~np.isfinite(values))
+        at = tuple(bad[0].tolist())
+        raise DataError(f"{name}: {len(bad)} values are NaN or infinite, the first at {at}.")
+
+
+def _one_column(targets: np.ndarray) -> np.ndarray:
+    """Returns targets of shape `(n,)`, also of `(n, 1)`, as Keras's CIFAR-10 has them."""
+    return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
+
+
+def _array_data(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    num_own: int,
+    class_names: Sequence[str] | None,
+    normalize: str,
+    name: str,
+    source: str,
+    validation_fraction: float,
+    test_fraction: float,
+    limit: int | None,
+    split_seed: int,
+    fold: Mapping[str, Any] | None,
+) -> Data:
+    """Returns the `Data` of arrays, of which those from `num_own` on are the test split."""
+    if targets.ndim != 1:
+        raise DataError(
+            f"{source}: expected one target for each example. Received: shape {targets.shape}."
+        )
+    classes = targets.dtype.kind in "biu"
+    names = _names_of_classes(targets, class_names, source) if classes else None
+    own_test = num_own < len(targets)
+    parts = split_indices(
+        targets[:num_own],
+        validation_fraction=validation_fraction,
+        test_fraction=0.0 if own_test else test_fraction,
+        limit=limit,
+        split_seed=split_seed,
+        stratify=classes,
+        fold=fold,
+    )
+    if own_test and "test" not in parts:  # else a fold is to test
+        rest = np.arange(num_own, len(targets))
+        parts["test"] = np.sort(limited(rest, targets, limit, split_seed, classes))
+    if inputs.dtype == np.uint8 and inputs.ndim in (3, 4) and names is not None:
+        images = inputs[..., None] if inputs.ndim == 3 else inputs
+        if images.shape[-1] in (1, 3):
+            return image_data(
+                _as_png(images), targets, parts, shape=images.shape[1:], class_names=names,
+                normalize=normalize, name=name, source=source,
+            )  # fmt: skip
+    if normalize not in ("standardize", "none"):
+        raise ConfigError(
+            f"data.normalize={normalize} is for images of uint8. These examples are"
+            f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
+        )
+    values = inputs.astype("float32")
+    dtype = "int32" if classes else "float32"
+
+    def split(part: str) -> tf.data.Dataset | None:
+        if part not in parts:
+            return None
+        columns: Any = (values[parts[part]], targets[parts[part]].astype(dtype))
+        return tf.data.Dataset.from_tensor_slices(columns)
+
+    layer = normalization(normalize)
+    if values.ndim == 1:
+        raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
+    if isinstance(layer, keras.layers.Normalization) and values.ndim > 4:
+        layer = None
+    spec = (
+        Spec((), "int32", class_names=names)
+        if names is not None
+        else number_spec(targets[parts["train"], None], ["target"])
+    )
+    return Data(
+        train=split("train"),
+        validation=split("validation"),
+        test=split("test"),
+        inputs=Spec(values.shape[1:], "float32"),
+        targets=spec,
+        normalize=layer,
+        kind="array",
+        name=name,
+        source=source,
+        fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
+        positions=parts,
+    )
+
+
+def _names_of_classes(
+    targets: np.ndarray, class_names: Sequence[str] | None, source: str
+) -> tuple[str, ...]:
+    count = len(class_names) if class_names is not None else int(targets.max()) + 1
+    bad = np.flatnonzero((targets < 0) | (targets >= count))
+    if len(bad):
+        raise DataError(
+            f"{source}: expected classes from 0 to {count - 1}. Received: {len(bad)} others, the"
+            f" first of example {bad[0]}: {targets[bad[0]]}."
+        )
+    return tuple(class_names) if class_names is not None else tuple(map(str, range(count)))
+
+
+def _as_png(images: np.ndarray) -> list[bytes]:
+    """Returns images as PNG: a raw example is a file's bytes, as `predict` takes them."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda image: tf.io.encode_png(image).numpy(), images))

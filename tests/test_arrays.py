@@ -1,0 +1,237 @@
+"""Arrays of NumPy, idx files and CIFAR-10's binary batches: read exactly, or refused by name."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import needs_shared
+
+import kx
+from kx.data import Data
+from kx.data.arrays import arrays, cifar10_binary, idx, read_idx
+from kx.errors import ConfigError, DataError
+
+GENERATOR = np.random.default_rng(0)
+
+
+def images_of(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    return GENERATOR.integers(0, 256, (count, *shape), dtype="uint8")
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    code = {"uint8": 8, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
+    head = bytes([0, 0, code[values.dtype.name], values.ndim])
+    sizes = np.array(values.shape, ">u4").tobytes()
+    return head + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Path:
+    """Sixty and twenty images of ten classes, as idx; one file gzipped."""
+    for part, count in (("train", 60), ("t10k", 20)):
+        labels = (np.arange(count) % 10).astype("uint8")
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+        content = idx_bytes(images_of(count, (8, 8)))
+        path = tmp_path / f"{part}-images-idx3-ubyte"
+        if part == "train":
+            path.write_bytes(content)
+        else:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content))
+    return tmp_path
+
+
+def record(label: int, pixels: np.ndarray) -> bytes:
+    return bytes([label]) + pixels.transpose(2, 0, 1).tobytes()
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    for name, count in (("data_batch_1", 40), ("data_batch_2", 20), ("test_batch", 20)):
+        pixels = images_of(count, (32, 32, 3))
+        content = b"".join(record(i % 10, image) for i, image in enumerate(pixels))
+        (tmp_path / f"{name}.bin").write_bytes(content)
+    return tmp_path
+
+
+def decoded(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
+    pairs = list(data.splits[split])
+    return (
+        np.stack([data.prepare(raw) for raw, _ in pairs]),
+        np.stack([label for _, label in pairs]),
+    )
+
+
+def test_idx_files_are_read_exactly(mnist: Path) -> None:
+    data = idx(str(mnist))
+    assert {k: int(v.cardinality()) for k, v in data.splits.items()} == {
+        "train": 54, "validation": 6, "test": 20,
+    }  # fmt: skip
+    assert data.inputs.shape == (8, 8, 1) and data.targets.class_names == tuple("0123456789")
+    images, labels = decoded(data, "test")
+    np.testing.assert_array_equal(images[..., 0], read_idx(mnist / "t10k-images-idx3-ubyte.gz"))
+    np.testing.assert_array_equal(labels, np.arange(20) % 10)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+def test_each_type_of_idx_comes_back(tmp_path: Path, dtype: str) -> None:
+    values = GENERATOR.integers(0, 99, (3, 4, 5)).astype(dtype)
+    (tmp_path / "x").write_bytes(idx_bytes(values))
+    read = read_idx(tmp_path / "x")
+    np.testing.assert_array_equal(read, values)
+    assert read.dtype == values.dtype
+
+
+def test_real_mnist_and_cifar10_are_what_they_are_known_to_be() -> None:
+    mnist = idx(str(needs_shared("mnist")), limit=100)
+    assert {k: int(v.cardinality()) for k, v in mnist.splits.items()}["test"] == 100
+    images = read_idx(needs_shared("mnist") / "train-images-idx3-ubyte.gz")
+    assert images.shape == (60000, 28, 28)
+    assert images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert images.std() / 255 == pytest.approx(0.3081, abs=1e-4)
+    cifar10 = cifar10_binary(str(needs_shared("cifar10_5k")))
+    assert {k: int(v.cardinality()) for k, v in cifar10.splits.items()} == {
+        "train": 4500, "validation": 500, "test": 1000,
+    }  # fmt: skip
+    assert cifar10.class_counts["test"] == (100,) * 10
+
+
+def test_the_channels_of_cifar10_are_in_their_places(cifar: Path) -> None:
+    pixels = np.zeros((32, 32, 3), "uint8")
+    pixels[:8, :, 0] = 200  # red above
+    (cifar / "test_batch.bin").write_bytes(record(3, pixels) * 10)
+    data = cifar10_binary(str(cifar))
+    images, labels = decoded(data, "test")
+    np.testing.assert_array_equal(images[0], pixels)
+    assert set(labels) == {3} and data.targets.class_names[3] == "cat"  # type: ignore[index]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def overwritten(content: bytes, at: int = 0) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        whole = bytearray(path.read_bytes())
+        whole[at : at + len(content)] = content
+        path.write_bytes(bytes(whole))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        ("train-images-idx3-ubyte", cut, "it is cut"),
+        ("train-images-idx3-ubyte", overwritten(b"\x00\x01\x08\x03"), "Received: 00 01 08 03"),
+        ("train-labels-idx1-ubyte", overwritten(b"<htm"), "expected an idx file"),
+        ("train-labels-idx1-ubyte", lambda p: p.write_bytes(b""), "an empty file"),
+        ("t10k-images-idx3-ubyte.gz", cut, "cannot be read"),
+        ("t10k-labels-idx1-ubyte", lambda p: p.unlink(), "no file t10k-labels"),
+        ("t10k-labels-idx1-ubyte", overwritten(b"\0\0\0\x13", 4), "longer than it says"),
+    ],
+)
+def test_a_harmed_idx_file_is_named(
+    mnist: Path, name: str, harm: Callable[[Path], None], said: str
+) -> None:
+    harm(mnist / name)
+    with pytest.raises(DataError, match=said) as caught:
+        idx(str(mnist))
+    assert name.split("-idx")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        ("data_batch_2.bin", cut, "it is cut"),
+        ("data_batch_1.bin", overwritten(b"\x0b", 3073 * 7), "record 7 has the class 11"),
+        ("test_batch.bin", lambda p: p.unlink(), "expected data_batch_1.bin"),
+    ],
+)
+def test_a_harmed_batch_of_cifar10_is_named(
+    cifar: Path, name: str, harm: Callable[[Path], None], said: str
+) -> None:
+    harm(cifar / name)
+    with pytest.raises(DataError, match=said) as caught:
+        cifar10_binary(str(cifar))
+    assert name in str(caught.value)
+
+
+def saved(folder: Path, **named: np.ndarray) -> str:
+    path = folder / "set.npz"
+    np.savez(path, **named)  # type: ignore[arg-type]
+    return str(path)
+
+
+def test_arrays_of_images_rows_and_numbers(tmp_path: Path) -> None:
+    labels = np.arange(50) % 5
+    path = saved(
+        tmp_path, x_train=images_of(50, (8, 8, 3)), y_train=labels[:, None],
+        x_test=images_of(10, (8, 8, 3)), y_test=labels[:10, None],
+    )  # fmt: skip
+    data = arrays(path, class_names=list("abcde"))
+    assert data.kind == "image" and data.targets.class_names == tuple("abcde")
+    assert decoded(data, "test")[0].shape == (10, 8, 8, 3)
+    path = saved(tmp_path, x_train=GENERATOR.normal(size=(50, 6)), y_train=labels)
+    data = arrays(path)
+    assert data.kind == "array" and int(data.test.cardinality()) == 10  # type: ignore[union-attr]
+    path = saved(tmp_path, x_train=GENERATOR.normal(size=(50, 6)), y_train=labels * 0.5)
+    data = arrays(path)
+    assert data.targets.class_names is None and data.targets.mean is not None
+    for name in ("x", "y"):
+        values = images_of(50, (8, 8)) if name == "x" else labels
+        np.save(tmp_path / f"{name}.npy", values)
+    data = arrays(str(tmp_path), inputs="x", targets="y")
+    assert data.inputs.shape == (8, 8, 1)
+
+
+def test_a_run_on_arrays_of_floats_predicts(project: Path) -> None:
+    labels = np.arange(60) % 3
+    inputs = GENERATOR.normal(size=(60, 6)) + labels[:, None]
+    path = saved(project, x_train=inputs, y_train=labels)
+    run = kx.train("data=arrays", f"data.path={path}", "model=mlp", "epochs=2", "report=none",
+                   quiet=True)  # fmt: skip
+    assert {"label", "confidence"} <= set(run.predict([inputs[0].astype("float32")])[0])
+
+
+def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
+    x, y = GENERATOR.normal(size=(50, 6)), np.arange(50) % 5
+    bad = x.copy()
+    bad[3, 4] = np.nan
+    for named, words, said in [
+        ({"x_train": bad, "y_train": y}, {}, r"x_train: 1 values are NaN.* at \(3, 4\)"),
+        ({"x": x, "y_train": y}, {}, "no array 'x_train'. Did you mean"),
+        ({"x_train": x, "y_train": y[:9]}, {}, "has 50 examples, and y_train 9"),
+        ({"x_train": x, "y_train": y - 1}, {}, "from 0 to 3.*first of example 0: -1"),
+        ({"x_train": x, "y_train": y}, {"class_names": ["a", "b"]}, "from 0 to 1.* example 2: 2"),
+        ({"x_train": x, "y_train": np.array(list("ab") * 25)}, {}, "expected numbers"),
+        ({"x_train": x, "y_train": np.zeros((50, 2))}, {}, "one target for each"),
+        ({"x_train": x, "y_train": y, "x_test": x[:, 1:], "y_test": y}, {}, "of shape"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            arrays(saved(tmp_path, **named), **words)  # type: ignore[arg-type]
+    path = Path(saved(tmp_path, x_train=x, y_train=y))
+    with pytest.raises(ConfigError, match="standardize, or none"):
+        arrays(str(path), normalize="unit")
+    cut(path)
+    with pytest.raises(DataError, match="set.npz"):
+        arrays(str(path))
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="set.npz"):
+        arrays(str(path))
+    with pytest.raises(DataError, match="there is no file"):
+        arrays(str(tmp_path / "none.npz"))
+    objects = tmp_path / "objects.npz"
+    np.savez(objects, x_train=np.array([{}, []], dtype=object), y_train=y[:2])
+    with pytest.raises(DataError, match="pickle"):
+        arrays(str(objects))
+
+
+def test_a_raw_example_is_a_png_of_the_very_pixels(mnist: Path) -> None:
+    data = idx(str(mnist))
+    raw, _ = next(iter(data.test))  # type: ignore[arg-type]
+    assert raw.dtype == tf.string and raw.numpy().startswith(b"\x89PNG")
