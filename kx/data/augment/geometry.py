@@ -1,78 +1,14 @@
-"""Augmentation of a batch: plain functions, stateless, keyed by example.
-
-Each is `(inputs, targets, seeds, *, strength …) -> (inputs, targets)`: inputs
-uint8 or float of shape `(batch, height, width, channels)`, seeds of shape
-`(batch, 2)`. An entry of the `augment` config names one; a chain runs in order.
-"""
+"""Augmentations that move pixels: mirror, shift, crop, turn, zoom, shear."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
-from kx.config import build
-from kx.data.random import example_seeds, fold_in, uniform
-from kx.data.specs import Spec
-from kx.errors import ConfigError
-
-Batch = tuple[Any, Any]
-Augment = Callable[[Any, Any, tf.Tensor], Batch]
-
-
-def chain(entries: Mapping[str, Any]) -> Augment | None:
-    """Builds the `augment` config: its entries in order, each with a random stream of its own.
-
-    Args:
-        entries: name to a node with `_target_`; null entries are left out.
-
-    Returns:
-        One function `(inputs, targets, seeds)`, or None if there is no entry.
-    """
-    functions = [
-        build(node, place=f"augment.{name}", partial=True)
-        for name, node in entries.items()
-        if node is not None
-    ]
-    return partial(_chained, functions) if functions else None
-
-
-def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
-    """Refuses a chain that cannot take the prepared examples, before any is taken.
-
-    Args:
-        augment: the chain.
-        inputs: the spec of one prepared example.
-        names: of its entries, for the message.
-
-    Raises:
-        ConfigError: with what the examples are.
-    """
-    batch = tf.TensorSpec((None, *inputs.shape), inputs.dtype)
-
-    def once(images: tf.Tensor) -> tf.Tensor:
-        seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(tf.shape(images)[0]))
-        return augment(images, (), seeds)[0]
-
-    try:
-        tf.function(once).get_concrete_function(batch)
-    except Exception as error:  # what TensorFlow makes of a function's error has no common base
-        expected = ""
-        if len(inputs.shape) != 3:
-            expected = " Expected images (height, width, channels); else choose augment=none."
-        raise ConfigError(
-            f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
-            f" {inputs.shape}, {inputs.dtype}.{expected} ({str(error).splitlines()[-1].strip()})"
-        ) from error
-
-
-def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
-    for number, function in enumerate(functions):
-        inputs, targets = function(inputs, targets, fold_in(seeds, number))
-    return inputs, targets
+from kx.data.augment.chaining import Batch, like
+from kx.data.random import uniform
 
 
 def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.5) -> Batch:
@@ -177,7 +113,7 @@ def rotate(
     bound = math.radians(max_degrees)
     angles = uniform(seeds, 1, -bound, bound)[:, 0]
     cosine, sine = tf.cos(angles), tf.sin(angles)
-    return _affine(inputs, cosine, -sine, sine, cosine, fill_value), targets
+    return affine(inputs, cosine, -sine, sine, cosine, fill_value), targets
 
 
 def zoom(
@@ -199,23 +135,109 @@ def zoom(
     """
     scale = 1.0 / uniform(seeds, 1, 1.0 - max_fraction, 1.0 + max_fraction)[:, 0]
     nothing = tf.zeros_like(scale)
-    return _affine(inputs, scale, nothing, nothing, scale, fill_value), targets
+    return affine(inputs, scale, nothing, nothing, scale, fill_value), targets
 
 
-def _affine(inputs: Any, a: Any, b: Any, c: Any, d: Any, fill_value: float) -> Any:
-    """Maps output pixels to input pixels by [[a, b], [c, d]] about the centre."""
+def shear(
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    x_fraction: float = 0.2,
+    y_fraction: float = 0.0,
+    fill_value: float = 0.0,
+) -> Batch:
+    """Shears images about their centre, with bilinear interpolation.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        x_fraction: the largest shift of a row sideways, either way, by its distance from
+            the centre.
+        y_fraction: likewise of a column, up or down.
+        fill_value: of the pixels that come in.
+    """
+    draws = uniform(seeds, 2, -1.0, 1.0)
+    one = tf.ones_like(draws[:, 0])
+    return affine(
+        inputs, one, draws[:, 0] * x_fraction, draws[:, 1] * y_fraction, one, fill_value
+    ), targets
+
+
+def resized_crop(
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    min_area_fraction: float = 0.25,
+    max_aspect_ratio: float = 4 / 3,
+) -> Batch:
+    """Takes a part of each image, of random place, size and shape, and resizes it to the whole.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        min_area_fraction: the smallest part of the area; 1 is the largest. The paper has
+            0.08, for large photographs.
+        max_aspect_ratio: of the part, either way; against the image's own.
+
+    Source: Szegedy et al. 2014, "Going Deeper with Convolutions", section 6.
+    """
+    height, width = inputs.shape[1], inputs.shape[2]
+    draws = uniform(seeds, 4)
+    area = min_area_fraction + draws[:, 0] * (1 - min_area_fraction)
+    bound = math.log(max_aspect_ratio)
+    aspect = tf.exp((2 * draws[:, 1] - 1) * bound)
+    tall = tf.minimum(tf.sqrt(area / aspect), 1.0)
+    wide = tf.minimum(tf.sqrt(area * aspect), 1.0)
+    # About the centre of the part: from the centre of the image it is this far.
+    down = (draws[:, 2] - 0.5) * (1 - tall) * height
+    right = (draws[:, 3] - 0.5) * (1 - wide) * width
+    nothing = tf.zeros_like(tall)
+    return affine(
+        inputs, wide, nothing, nothing, tall, right=right, down=down, fill_mode="NEAREST"
+    ), targets
+
+
+def affine(
+    inputs: Any,
+    a: Any,
+    b: Any,
+    c: Any,
+    d: Any,
+    fill_value: float = 0.0,
+    *,
+    right: Any = 0.0,
+    down: Any = 0.0,
+    fill_mode: str = "CONSTANT",
+) -> Any:
+    """Maps output pixels to input pixels by [[a, b], [c, d]] about the centre, and a shift.
+
+    Args:
+        inputs: images.
+        a: of x on x, shape `(batch,)`.
+        b: of y on x.
+        c: of x on y.
+        d: of y on y.
+        fill_value: of the pixels that come in.
+        right: where the centre is taken from, in pixels to the right of it.
+        down: likewise, below it.
+        fill_mode: of TensorFlow's operation: `"CONSTANT"`, `"NEAREST"`, `"REFLECT"`.
+    """
     height, width = inputs.shape[1], inputs.shape[2]
     y, x = (height - 1) / 2.0, (width - 1) / 2.0
     nothing = tf.zeros_like(a)
-    transforms = tf.stack([a, b, x - a * x - b * y, c, d, y - c * x - d * y, nothing, nothing], 1)
+    transforms = tf.stack(
+        [a, b, x - a * x - b * y + right, c, d, y - c * x - d * y + down, nothing, nothing], 1
+    )
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(inputs, tf.float32),
         transforms=transforms,
         output_shape=(height, width),
         interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+        fill_mode=fill_mode,
         fill_value=fill_value,
     )
-    if inputs.dtype.is_integer:
-        moved = tf.round(moved)
-    return tf.cast(moved, inputs.dtype)
+    return like(moved, inputs)

@@ -1,0 +1,26 @@
+"""Augmentation of a batch: plain functions, stateless, keyed by example.
+
+Each is `(inputs, targets, seeds, *, strength …) -> (inputs, targets)`: inputs uint8, or float
+from 0 to 255, of shape `(batch, height, width, channels)`, targets as the loss takes them, seeds of
+shape `(batch, 2)`. An entry of the `augment` config names one; a chain runs in order.
+"""
+
+from kx.data.augment.chaining import Augment, Batch, chain, check_fits
+from kx.data.augment.geometry import (
+    crop_flip,
+    flip,
+    resized_crop,
+    rotate,
+    shear,
+    translate,
+    zoom,
+)
+from kx.data.augment.mixing import cutmix, mixup
+from kx.data.augment.pixels import autocontrast, blur, color, erase, grayscale, light
+from kx.data.augment.policy import randaugment, trivial
+
+__all__ = [
+    "Augment", "Batch", "autocontrast", "blur", "chain", "check_fits", "color", "crop_flip",
+    "cutmix", "erase", "flip", "grayscale", "light", "mixup", "randaugment", "resized_crop",
+    "rotate", "shear", "translate", "trivial", "zoom",
+]  # fmt: skip

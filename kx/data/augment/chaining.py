@@ -1,0 +1,98 @@
+"""A chain of augmentations: built from the config, checked, run in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from kx.config import build
+from kx.data.random import example_seeds, fold_in, uniform
+from kx.data.specs import Spec
+from kx.errors import ConfigError
+
+_CHOICE = 7919  # the stream of which images are changed at all
+
+Batch = tuple[Any, Any]
+Augment = Callable[[Any, Any, tf.Tensor], Batch]
+
+
+def chain(entries: Mapping[str, Any]) -> Augment | None:
+    """Builds the `augment` config: its entries in order, each with a random stream of its own.
+
+    Args:
+        entries: name to a node with `_target_`; null entries are left out.
+
+    Returns:
+        One function `(inputs, targets, seeds)`, or None if there is no entry.
+    """
+    functions = [
+        build(node, place=f"augment.{name}", partial=True)
+        for name, node in entries.items()
+        if node is not None
+    ]
+    return partial(_chained, functions) if functions else None
+
+
+def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
+    """Refuses a chain that cannot take the prepared examples, before any is taken.
+
+    Args:
+        augment: the chain.
+        inputs: the spec of one prepared example.
+        names: of its entries, for the message.
+
+    Raises:
+        ConfigError: with what the examples are.
+    """
+    batch = tf.TensorSpec((None, *inputs.shape), inputs.dtype)
+
+    def once(images: tf.Tensor) -> tf.Tensor:
+        seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(tf.shape(images)[0]))
+        return augment(images, (), seeds)[0]
+
+    try:
+        tf.function(once).get_concrete_function(batch)
+    except Exception as error:  # what TensorFlow makes of a function's error has no common base
+        expected = ""
+        if len(inputs.shape) != 3:
+            expected = " Expected images (height, width, channels); else choose augment=none."
+        raise ConfigError(
+            f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
+            f" {inputs.shape}, {inputs.dtype}.{expected} ({str(error).splitlines()[-1].strip()})"
+        ) from error
+
+
+def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
+    for number, function in enumerate(functions):
+        inputs, targets = function(inputs, targets, fold_in(seeds, number))
+    return inputs, targets
+
+
+def like(values: Any, images: Any) -> Any:
+    """Returns float pixels as the images are: rounded and cut to 0 … 255 where these are uint8.
+
+    Args:
+        values: float32.
+        images: whose dtype is wanted.
+    """
+    if images.dtype.is_integer:
+        values = tf.clip_by_value(tf.round(values), 0.0, 255.0)
+    return tf.cast(values, images.dtype)
+
+
+def some(inputs: Any, changed: Any, seeds: tf.Tensor, probability: float) -> Any:
+    """Returns each image as it is changed, or, otherwise, as it was.
+
+    Args:
+        inputs: images.
+        changed: the same, changed.
+        seeds: shape `(batch, 2)`.
+        probability: of the change.
+    """
+    if probability >= 1:
+        return changed
+    chosen = uniform(fold_in(seeds, _CHOICE), 1)[:, :, None, None] < probability
+    return tf.where(chosen, changed, inputs)

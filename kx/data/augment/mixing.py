@@ -1,0 +1,111 @@
+"""Augmentations that mix two images of a batch, and their targets likewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kx.data.augment.chaining import Batch, like
+from kx.data.augment.pixels import rectangle
+from kx.data.random import uniform
+from kx.errors import ConfigError
+
+_QUANTILES = 4097
+
+
+def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) -> Batch:
+    """Adds another image of the batch to each, and its target, in the same proportion.
+
+    The other one is its neighbour: the batch is in a random order already.
+
+    Args:
+        inputs: images, or other numbers.
+        targets: as the loss takes them: one-hot or numbers; they become soft.
+        seeds: shape `(batch, 2)`.
+        alpha: of the Beta distribution of the proportion; 1 is uniform, less keeps nearer
+            to one of both.
+
+    Raises:
+        ConfigError: if the targets cannot be mixed.
+
+    Source: Zhang et al. 2017, "mixup: Beyond Empirical Risk Minimization", section 2.
+    """
+    weight = beta(uniform(seeds, 1)[:, 0], alpha)
+    first = tf.cast(inputs, tf.float32)
+    mixed = _mixed(first, tf.roll(first, 1, axis=0), weight)
+    return like(mixed, inputs), mix_targets(targets, weight)
+
+
+def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 1.0) -> Batch:
+    """Puts a rectangle of another image of the batch into each; targets are mixed by area.
+
+    Args:
+        inputs: images.
+        targets: as the loss takes them: one-hot or numbers; they become soft.
+        seeds: shape `(batch, 2)`.
+        alpha: of the Beta distribution of the area that is kept.
+
+    Raises:
+        ConfigError: if the targets cannot be mixed.
+
+    Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers",
+    section 3.1.
+    """
+    height, width = inputs.shape[1], inputs.shape[2]
+    draws = uniform(seeds, 3)
+    side = tf.sqrt(1.0 - beta(draws[:, 0], alpha))
+    tall, wide = tf.round(side * height), tf.round(side * width)
+    inside = rectangle(height, width, draws[:, 1], draws[:, 2], tall, wide)
+    mixed = tf.where(inside, tf.roll(inputs, 1, axis=0), inputs)
+    kept = 1.0 - tall * wide / (height * width)  # by the pixels that it has become
+    return mixed, mix_targets(targets, kept)
+
+
+def mix_targets(targets: Any, weight: Any) -> Any:
+    """Mixes each target with its neighbour's.
+
+    Args:
+        targets: floats, shape `(batch, …)`.
+        weight: of its own, shape `(batch,)`.
+
+    Raises:
+        ConfigError: if they are whole numbers, of which no mixture is one.
+    """
+    if not isinstance(targets, tf.Tensor):
+        return targets  # none: only the images are looked at
+    if not targets.dtype.is_floating:
+        raise ConfigError(
+            "mixup and cutmix make soft targets: the task must encode them as floats (one-hot)."
+            f" Received: {targets.dtype.name}."
+        )
+    weight = tf.cast(weight, targets.dtype)
+    return _mixed(targets, tf.roll(targets, 1, axis=0), weight)
+
+
+def _mixed(first: Any, second: Any, weight: Any) -> Any:
+    weight = tf.reshape(weight, (-1, *[1] * (first.shape.rank - 1)))
+    return first * weight + second * (1 - weight)
+
+
+def beta(draws: Any, alpha: float) -> Any:
+    """Makes numbers of the Beta(alpha, alpha) distribution of uniform ones, by its quantiles.
+
+    Args:
+        draws: from [0, 1).
+        alpha: more than 0.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    if alpha <= 0:
+        raise ConfigError(f"alpha: expected more than 0. Received: {alpha}.")
+    from scipy.special import betaincinv
+
+    quantiles = betaincinv(alpha, alpha, np.linspace(0, 1, _QUANTILES))
+    table = tf.constant(quantiles, tf.float32)
+    place = draws * (_QUANTILES - 1)
+    below = tf.cast(place, tf.int32)
+    low, high = tf.gather(table, below), tf.gather(table, below + 1)
+    return low + (high - low) * (place - tf.floor(place))

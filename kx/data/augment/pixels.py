@@ -1,0 +1,304 @@
+"""Augmentations that change pixels where they are: colours, light, sharpness, holes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from kx.data.augment.chaining import Batch, like, some
+from kx.data.random import uniform
+from kx.errors import ConfigError
+
+_GRAY = (0.2989, 0.587, 0.114)  # of red, green and blue
+# Of ImageNet's pixels, from 0 to 255: the principal components, scaled by their deviation.
+_LIGHT_DEVIATIONS = (55.46, 4.794, 1.148)
+_LIGHT_DIRECTIONS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+def color(
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    saturation: float = 0.2,
+    hue: float = 0.05,
+    probability: float = 1.0,
+) -> Batch:
+    """Changes brightness, contrast, saturation and hue, in this order.
+
+    As `keras.layers.RandomBrightness`, `RandomContrast` and `RandomHue` do; saturation
+    mixes with grey. Grey images keep the first two.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        brightness: the largest change, either way, as a part of the whole range.
+        contrast: the largest change of the distance from the mean, as a part of it.
+        saturation: the largest change of the distance from grey, as a part of it.
+        hue: the largest turn of the colour circle, as a part of it: 0.5 is all.
+        probability: of changing an image.
+    """
+    draws = uniform(seeds, 4, -1.0, 1.0)[:, :, None, None]
+    images = tf.cast(inputs, tf.float32)
+    if brightness:
+        images = _cut(images + draws[:, :1] * (255.0 * brightness))
+    if contrast:
+        images = adjust_contrast(images, 1.0 + draws[:, 1:2] * contrast)
+    if inputs.shape[-1] == 3:
+        if saturation:
+            images = _cut(blend(gray(images), images, 1.0 + draws[:, 2:3] * saturation))
+        if hue:
+            images = turn_hue(images, draws[:, 3:] * hue)
+    return some(inputs, like(images, inputs), seeds, probability), targets
+
+
+def adjust_contrast(images: Any, factor: Any) -> Any:
+    """Moves pixels away from the mean of their image and channel.
+
+    Args:
+        images: float32, from 0 to 255.
+        factor: of the distance, shape `(batch, 1, 1, 1)`.
+    """
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return _cut(blend(mean, images, factor))
+
+
+def turn_hue(images: Any, turn: Any) -> Any:
+    """Turns the colour circle.
+
+    Args:
+        images: float32, from 0 to 255, three channels.
+        turn: as a part of the circle, shape `(batch, 1, 1, 1)`.
+    """
+    hue, saturation, value = tf.split(tf.image.rgb_to_hsv(images / 255.0), 3, axis=-1)
+    turned = tf.math.floormod(hue + turn, 1.0)
+    return tf.image.hsv_to_rgb(tf.concat([turned, saturation, value], axis=-1)) * 255.0
+
+
+def grayscale(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.2) -> Batch:
+    """Takes the colour from some images, as `keras.layers.RandomGrayscale`.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        probability: of taking it.
+    """
+    if inputs.shape[-1] == 1:
+        return inputs, targets
+    images = tf.cast(inputs, tf.float32)
+    return some(
+        inputs, like(gray(images) + tf.zeros_like(images), inputs), seeds, probability
+    ), targets
+
+
+def gray(images: Any) -> Any:
+    """Returns the brightness of colours, in one channel.
+
+    Args:
+        images: float32; of one channel they are returned as they are.
+    """
+    if images.shape[-1] == 1:
+        return images
+    return tf.tensordot(images, tf.constant(_GRAY), 1)[..., None]
+
+
+def blend(first: Any, second: Any, factor: Any) -> Any:
+    """Goes from the first towards the second, and beyond where the factor is above 1.
+
+    Args:
+        first: at 0.
+        second: at 1.
+        factor: how far.
+    """
+    return first + (second - first) * factor
+
+
+def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: float = 0.1) -> Batch:
+    """Adds a colour to each image, along the principal components of ImageNet's colours.
+
+    Args:
+        inputs: images of three channels; others stay.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        standard_deviation: of the strength along each component.
+
+    Source: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural
+    Networks", section 4.1.
+    """
+    if inputs.shape[-1] != 3:
+        return inputs, targets
+    strengths = normal(seeds, 3) * standard_deviation * tf.constant(_LIGHT_DEVIATIONS)
+    # Not a matrix product, whose last bits depend on the size of the batch.
+    added = tf.reduce_sum(strengths[:, None, :] * tf.constant(_LIGHT_DIRECTIONS), axis=-1)
+    images = tf.cast(inputs, tf.float32) + added[:, None, None, :]
+    return like(_cut(images), inputs), targets
+
+
+def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
+    """Draws normal numbers for each example (Box & Muller 1958).
+
+    Args:
+        seeds: shape `(batch, 2)`.
+        count: numbers for each example.
+    """
+    draws = uniform(seeds, 2 * count)
+    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - draws[:, :count]))
+    return radius * tf.cos(2.0 * math.pi * draws[:, count:])
+
+
+def autocontrast(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 1.0) -> Batch:
+    """Stretches each channel to the whole range, as `keras.layers.AutoContrast`.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        probability: of stretching an image.
+    """
+    images = tf.cast(inputs, tf.float32)
+    low = tf.reduce_min(images, axis=(1, 2), keepdims=True)
+    high = tf.reduce_max(images, axis=(1, 2), keepdims=True)
+    stretched = tf.where(
+        high > low, (images - low) * (255.0 / tf.maximum(high - low, 1e-6)), images
+    )
+    return some(inputs, like(stretched, inputs), seeds, probability), targets
+
+
+def blur(
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    kernel_size: int = 3,
+    min_sigma: float = 0.1,
+    max_sigma: float = 1.0,
+    probability: float = 0.5,
+) -> Batch:
+    """Blurs images by a Gaussian of random width; beyond the edge it sees the edge.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        kernel_size: of the Gaussian, in pixels, odd.
+        min_sigma: the least standard deviation, in pixels.
+        max_sigma: the largest.
+        probability: of blurring an image.
+
+    Raises:
+        ConfigError: if the size is even.
+    """
+    if kernel_size % 2 == 0:
+        raise ConfigError(f"augment.blur.kernel_size: expected an odd number: {kernel_size}.")
+    sigma = uniform(seeds, 1, min_sigma, max_sigma)
+    blurred = gaussian_blur(tf.cast(inputs, tf.float32), sigma, kernel_size)
+    return some(inputs, like(blurred, inputs), seeds, probability), targets
+
+
+def gaussian_blur(images: Any, sigma: Any, kernel_size: int) -> Any:
+    """Blurs each image by a Gaussian of its own width: first the rows, then the columns.
+
+    Args:
+        images: float32.
+        sigma: in pixels, shape `(batch, 1)`.
+        kernel_size: odd.
+    """
+    radius = kernel_size // 2
+    distances = tf.range(-radius, radius + 1, dtype=tf.float32)
+    weights = tf.nn.softmax(-(distances**2) / (2.0 * sigma**2))[:, :, None, None, None]
+    height, width = images.shape[1], images.shape[2]
+    around = [radius, radius]
+    for axis, size in ((1, height), (2, width)):
+        edges = [[0, 0], around if axis == 1 else [0, 0], around if axis == 2 else [0, 0], [0, 0]]
+        padded = _edge_padded(images, edges, axis, radius)
+        shifted = [
+            padded[:, i : i + size] if axis == 1 else padded[:, :, i : i + size]
+            for i in range(kernel_size)
+        ]
+        images = tf.add_n([part * weights[:, i] for i, part in enumerate(shifted)])
+    return images
+
+
+def _edge_padded(images: Any, edges: list[list[int]], axis: int, radius: int) -> Any:
+    """Repeats the outermost pixels; TensorFlow's `pad` only mirrors."""
+    size = images.shape[axis]
+    places = tf.clip_by_value(tf.range(-radius, size + radius), 0, size - 1)
+    return tf.gather(images, places, axis=axis)
+
+
+def erase(
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    probability: float = 0.5,
+    min_area_fraction: float = 0.02,
+    max_area_fraction: float = 0.33,
+    max_aspect_ratio: float = 3.3,
+    fill_value: float | None = None,
+) -> Batch:
+    """Fills a rectangle of some images with noise.
+
+    Args:
+        inputs: images.
+        targets: passed on.
+        seeds: shape `(batch, 2)`.
+        probability: of erasing.
+        min_area_fraction: the smallest rectangle, as a part of the image.
+        max_area_fraction: the largest.
+        max_aspect_ratio: of the rectangle, either way.
+        fill_value: None is noise from 0 to 255, pixel by pixel.
+
+    Source: Zhong et al. 2017, "Random Erasing Data Augmentation", algorithm 1.
+    """
+    height, width, channels = inputs.shape[1:]
+    draws = uniform(seeds, 4)
+    area = (min_area_fraction + draws[:, 0] * (max_area_fraction - min_area_fraction)) * (
+        height * width
+    )
+    aspect = tf.exp((2 * draws[:, 1] - 1) * math.log(max_aspect_ratio))
+    tall = tf.clip_by_value(tf.round(tf.sqrt(area * aspect)), 1, height)
+    wide = tf.clip_by_value(tf.round(tf.sqrt(area / aspect)), 1, width)
+    inside = rectangle(height, width, draws[:, 2], draws[:, 3], tall, wide)
+    if fill_value is None:
+        noise = uniform(seeds + 1, height * width * channels, 0.0, 256.0)
+        filled = tf.floor(tf.reshape(noise, (-1, height, width, channels)))
+    else:
+        filled = tf.fill(tf.shape(inputs), float(fill_value))
+    erased = tf.where(inside, tf.cast(filled, inputs.dtype), inputs)
+    return some(inputs, erased, seeds, probability), targets
+
+
+def rectangle(height: int, width: int, y: Any, x: Any, tall: Any, wide: Any) -> Any:
+    """Returns where a rectangle is, whole within each image: a mask `(batch, height, width, 1)`.
+
+    Args:
+        height: of the images.
+        width: likewise.
+        y: where it begins, from 0 (at the top) to 1 (as low as it fits), shape `(batch,)`.
+        x: likewise from left to right.
+        tall: its whole pixels, shape `(batch,)`.
+        wide: likewise.
+    """
+
+    def within(size: int, place: Any, length: Any) -> Any:
+        first = tf.floor(place * (size - length + 1))[:, None]
+        at = tf.range(size, dtype=tf.float32)[None, :]
+        return (at >= first) & (at < first + length[:, None])
+
+    rows, columns = within(height, y, tall), within(width, x, wide)
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+
+def _cut(images: Any) -> Any:
+    return tf.clip_by_value(images, 0.0, 255.0)

@@ -1,0 +1,328 @@
+"""Augmentations: against Keras's layers and Pillow, pixel by pixel; stateless; targets that mix."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import needs_shared
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+import kx
+from kx.config import CONF_DIR, compose
+from kx.data import augment
+from kx.data.augment import chain, geometry, mixing, pixels, policy
+from kx.data.random import example_seeds, uniform
+from kx.errors import ConfigError
+
+OPTIONS = sorted(p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem != "none")
+GENERATOR = np.random.default_rng(0)
+SHAPE = (16, 20, 3)
+
+
+def smooth_images(count: int = 6) -> np.ndarray:
+    """Images with structure, of all values, each with colours of its own."""
+    coarse = GENERATOR.uniform(0, 255, (count, 4, 5, 3))
+    return np.clip(tf.image.resize(coarse, SHAPE[:2], "bicubic"), 0, 255).astype("uint8")
+
+
+IMAGES = smooth_images()
+SEEDS = example_seeds(3, tf.constant(1), tf.range(len(IMAGES)))
+
+
+def built(option: str, *words: str):  # type: ignore[no-untyped-def]
+    return chain(compose([f"augment={option}", *words]).config.augment)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: int) -> None:
+    """Same shape and type and range; a function of the example's seed, not of its batch."""
+    images = tf.cast(IMAGES[..., :channels], dtype)
+    targets = tf.one_hot(tf.range(len(IMAGES)) % 3, 3)
+    run = built(option)
+    changed, mixed = run(images, targets, SEEDS)
+    assert changed.dtype == images.dtype and changed.shape == images.shape
+    assert 0 <= float(tf.reduce_min(tf.cast(changed, tf.float32)))
+    assert float(tf.reduce_max(tf.cast(changed, tf.float32))) <= 255
+    np.testing.assert_allclose(tf.reduce_sum(mixed, axis=1), 1, atol=1e-6)
+    again, _ = tf.function(run)(images, targets, SEEDS)
+    np.testing.assert_allclose(tf.cast(again, "float32"), tf.cast(changed, "float32"), atol=1.01)
+    other, _ = run(images, targets, example_seeds(4, tf.constant(1), tf.range(len(IMAGES))))
+    if option not in ("autocontrast", "grayscale", "light", "color") or channels == 3:
+        assert option == "autocontrast" or not np.array_equal(other, changed)
+    if option not in ("mixup", "cutmix"):
+        np.testing.assert_array_equal(mixed, targets)
+        alone, _ = run(images[2:3], targets[2:3], SEEDS[2:3])
+        np.testing.assert_array_equal(alone[0], changed[2])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_large_batch_is_changed_in_about_as_many_ways_as_there_are_images(option: str) -> None:
+    if option == "autocontrast":
+        return
+    images = tf.repeat(tf.constant(IMAGES[:1]), 64, axis=0)
+    if option in ("mixup", "cutmix"):
+        images = tf.constant(np.tile(IMAGES, (11, 1, 1, 1))[:64])
+    changed, _ = built(option)(images, (), example_seeds(0, tf.constant(0), tf.range(64)))
+    ways = len({image.tobytes() for image in changed.numpy()})
+    assert ways >= {"flip": 2, "grayscale": 2}.get(option, 8)
+
+
+# --- as Keras does
+
+
+def keras_of(layer: keras.layers.Layer, images: np.ndarray, transformation: object) -> np.ndarray:
+    """What a layer of Keras makes of images, for a transformation that is given."""
+    return np.asarray(layer.transform_images(tf.cast(images, tf.float32), transformation))
+
+
+def test_colours_change_as_in_keras() -> None:
+    images = tf.cast(IMAGES, tf.float32)
+    column = np.linspace(-0.4, 0.4, len(IMAGES)).astype("float32")[:, None, None, None]
+    bright = keras.layers.RandomBrightness(0.5)
+    np.testing.assert_allclose(
+        np.clip(images + column * 255, 0, 255),
+        keras_of(bright, IMAGES, {"rgb_delta": column * 255}), atol=1e-3,
+    )  # fmt: skip
+    contrast = keras.layers.RandomContrast(0.5)
+    np.testing.assert_allclose(
+        pixels.adjust_contrast(images, 1 + column),
+        keras_of(contrast, IMAGES, {"contrast_factor": 1 + column}), atol=1e-2,
+    )  # fmt: skip
+    hue = keras.layers.RandomHue(0.5)
+    turned = keras_of(hue, IMAGES, {"factor": column[:, 0, 0, 0]})
+    np.testing.assert_allclose(pixels.turn_hue(images, column), turned, atol=0.05)
+    np.testing.assert_allclose(
+        pixels.gray(images)[..., 0],
+        keras_of(keras.layers.RandomGrayscale(1.0), IMAGES, True)[..., 0], atol=0.3,
+    )  # fmt: skip
+    stretched, _ = augment.autocontrast(images, (), SEEDS)
+    np.testing.assert_allclose(
+        stretched, keras_of(keras.layers.AutoContrast(), IMAGES, None), atol=1e-2
+    )
+
+
+def test_a_chain_of_colours_is_brightness_contrast_saturation_hue() -> None:
+    draws = uniform(SEEDS, 4, -1.0, 1.0).numpy()[:, :, None, None]
+    images = np.clip(IMAGES + draws[:, :1] * 51, 0, 255)
+    images = pixels.adjust_contrast(tf.cast(images, tf.float32), 1 + draws[:, 1:2] * 0.2)
+    gray = pixels.gray(images)
+    images = tf.clip_by_value(gray + (images - gray) * (1 + draws[:, 2:3] * 0.2), 0, 255)
+    images = pixels.turn_hue(images, draws[:, 3:] * 0.05)
+    changed, _ = augment.color(tf.cast(IMAGES, tf.float32), (), SEEDS)
+    np.testing.assert_allclose(changed, images, atol=1e-3)
+
+
+def test_geometry_is_that_of_keras() -> None:
+    """Keras turns about the same centre; what comes in from outside is compared within."""
+    images = tf.cast(IMAGES, tf.float32)
+    for part in (-0.08, 0.03, 0.25):  # of a whole turn
+        angle = tf.fill((len(IMAGES),), part * 2 * np.pi)
+        sine, cosine = tf.sin(angle), tf.cos(angle)
+        ours = geometry.affine(images, cosine, -sine, sine, cosine)
+        layer = keras.layers.RandomRotation((part, part), fill_mode="constant")
+        np.testing.assert_allclose(ours, layer(images, training=True), atol=0.05)
+    factor = tf.fill((len(IMAGES),), 1.2)
+    nothing = tf.zeros_like(factor)
+    ours = geometry.affine(images, factor, nothing, nothing, factor)
+    layer = keras.layers.RandomZoom((0.2, 0.2), (0.2, 0.2), fill_mode="constant")
+    np.testing.assert_allclose(ours, layer(images, training=True), atol=0.05)
+    down = np.array([3, -2, 0, 1, 4, -5], "float32")
+    one, nothing = tf.ones(len(down)), tf.zeros(len(down))
+    moved = geometry.affine(images, one, nothing, nothing, one, down=-down, right=nothing)
+    for image, whole, rows in zip(moved.numpy(), IMAGES, down.astype(int), strict=True):
+        expected = np.zeros_like(whole)
+        if rows >= 0:
+            expected[rows:] = whole[: len(whole) - rows]
+        else:
+            expected[:rows] = whole[-rows:]
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_shear_moves_each_row_by_its_distance_from_the_centre() -> None:
+    picture = np.zeros((1, 9, 9, 1), "float32")
+    picture[0, :, 4] = 1  # an upright line
+    sheared = geometry.affine(tf.constant(picture), *map(tf.constant, ([1.0], [1.0], [0.0], [1.0])))
+    np.testing.assert_allclose(sheared[0, :, :, 0], np.eye(9)[::-1], atol=1e-5)
+
+
+def test_a_resized_crop_is_the_part_that_it_takes() -> None:
+    images = tf.cast(IMAGES, tf.float32)
+    changed, _ = augment.resized_crop(images, (), SEEDS)
+    draws = uniform(SEEDS, 4).numpy()
+    area, aspect = 0.25 + draws[:, 0] * 0.75, np.exp((2 * draws[:, 1] - 1) * np.log(4 / 3))
+    tall, wide = np.minimum(np.sqrt(area / aspect), 1), np.minimum(np.sqrt(area * aspect), 1)
+    y = draws[:, 2] * (1 - tall)
+    x = draws[:, 3] * (1 - wide)
+    height, width = SHAPE[:2]
+    # Pixel centres: the same part, as TensorFlow's own operation takes it.
+    rows = (y[:, None] + (np.arange(height) + 0.5) / height * tall[:, None]) * height - 0.5
+    columns = (x[:, None] + (np.arange(width) + 0.5) / width * wide[:, None]) * width - 0.5
+    for number in range(len(IMAGES)):
+        grid = np.stack(np.meshgrid(rows[number], columns[number], indexing="ij"))
+        from scipy.ndimage import map_coordinates
+
+        for channel in range(3):
+            expected = map_coordinates(
+                IMAGES[number, ..., channel].astype("float64"), grid, order=1, mode="nearest"
+            )
+            np.testing.assert_allclose(changed[number, ..., channel], expected, atol=0.05)
+
+
+def test_blur_is_keras_within_the_edges() -> None:
+    images = tf.cast(IMAGES, tf.float32)
+    ours = pixels.gaussian_blur(images, tf.fill((len(IMAGES), 1), 1.3), 5).numpy()
+    theirs = keras.ops.image.gaussian_blur(images, (5, 5), (1.3, 1.3), "channels_last")
+    np.testing.assert_allclose(ours[:, 2:-2, 2:-2], np.asarray(theirs)[:, 2:-2, 2:-2], atol=0.02)
+    flat = tf.fill((1, *SHAPE), 77.0)
+    np.testing.assert_allclose(pixels.gaussian_blur(flat, tf.constant([[2.0]]), 7), flat, atol=1e-3)
+    with pytest.raises(ConfigError, match="odd"):
+        augment.blur(images, (), SEEDS, kernel_size=4)
+
+
+def test_mixing_is_keras_with_the_neighbour() -> None:
+    images = tf.cast(IMAGES, tf.float32)
+    targets = tf.one_hot(tf.range(len(IMAGES)), len(IMAGES))
+    weight = mixing.beta(uniform(SEEDS, 1)[:, 0], 0.2)
+    order = np.roll(np.arange(len(IMAGES)), 1)
+    transformation = {"mix_weight": weight, "permutation_order": order}
+    layer = keras.layers.MixUp(0.2)
+    changed, mixed = augment.mixup(images, targets, SEEDS)
+    np.testing.assert_allclose(changed, keras_of(layer, IMAGES, transformation), atol=1e-3)
+    np.testing.assert_allclose(mixed, layer.transform_labels(targets, transformation), atol=1e-6)
+
+
+def test_cutmix_mixes_targets_by_the_pixels() -> None:
+    images = np.zeros((6, 10, 10, 1), "float32")
+    images[:] = np.arange(6)[:, None, None, None]
+    targets = tf.one_hot(tf.range(6), 6)
+    changed, mixed = augment.cutmix(tf.constant(images), targets, SEEDS)
+    for number in range(6):
+        share = float(np.mean(changed[number] == (number - 1) % 6))
+        assert float(mixed[number, number]) == pytest.approx(1 - share, abs=1e-6)
+        assert float(mixed[number, (number - 1) % 6]) == pytest.approx(share, abs=1e-6)
+        rows, columns = np.nonzero(changed[number, ..., 0].numpy() != number)
+        if len(rows):  # one whole rectangle
+            assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    with pytest.raises(ConfigError, match="soft targets"):
+        augment.mixup(tf.constant(images), tf.range(6), SEEDS)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
+def test_the_proportions_are_of_the_beta_distribution(alpha: float) -> None:
+    from scipy.stats import beta, kstest
+
+    draws = mixing.beta(uniform(example_seeds(0, tf.constant(0), tf.range(5000)), 1)[:, 0], alpha)
+    assert kstest(draws.numpy(), beta(alpha, alpha).cdf).pvalue > 0.001
+
+
+def test_erasing_is_one_rectangle_of_the_area_that_is_asked_for() -> None:
+    images = tf.fill((400, 30, 40, 1), 7.0)
+    seeds = example_seeds(0, tf.constant(0), tf.range(400))
+    changed, _ = augment.erase(images, (), seeds, fill_value=200.0, probability=0.5)
+    holes = changed.numpy()[..., 0] == 200
+    shares = holes.mean(axis=(1, 2))
+    assert 0.4 < np.mean(shares > 0) < 0.6
+    assert 0.01 < shares[shares > 0].min() and shares.max() < 0.36
+    for hole in holes[shares > 0]:
+        rows, columns = np.nonzero(hole)
+        assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    noisy, _ = augment.erase(images, (), seeds, probability=1.0)
+    values = noisy.numpy()[noisy.numpy() != 7]
+    assert len(np.unique(values)) > 200 and 120 < values.mean() < 135
+
+
+def test_light_goes_along_imagenets_colours() -> None:
+    images = tf.fill((2000, 4, 4, 3), 128.0)
+    seeds = example_seeds(0, tf.constant(0), tf.range(2000))
+    changed, _ = augment.light(images, (), seeds)
+    added = changed.numpy()[:, 0, 0] - 128
+    assert np.ptp(changed.numpy(), axis=(1, 2)).max() == 0  # one colour an image
+    eigenvalues = np.linalg.eigvalsh(np.cov(added.T)) ** 0.5
+    np.testing.assert_allclose(eigenvalues[::-1], 0.1 * np.array([55.46, 4.794, 1.148]), rtol=0.06)
+
+
+# --- as Pillow does
+
+
+def pillow(name: str, level: float, sign: float, image: Image.Image) -> Image.Image:
+    factor = 1 + 0.9 * level * sign
+    if name == "posterize":
+        return ImageOps.posterize(image, 8 - round(level * 4))
+    if name == "solarize":
+        return ImageOps.solarize(image, round(256 * (1 - level)))
+    if name in ("autocontrast", "equalize"):
+        return getattr(ImageOps, name)(image)
+    enhance = {"brightness": "Brightness", "contrast": "Contrast", "color": "Color",
+               "sharpness": "Sharpness"}  # fmt: skip
+    return getattr(ImageEnhance, enhance[name])(image).enhance(factor)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["brightness", "contrast", "posterize", "solarize", "autocontrast", "equalize", "color",
+     "sharpness"],
+)  # fmt: skip
+@pytest.mark.parametrize(("level", "sign"), [(0.3, 1.0), (0.75, -1.0), (1.0, 1.0)])
+def test_each_change_of_randaugment_is_pillows(name: str, level: float, sign: float) -> None:
+    chosen = tf.fill((len(IMAGES),), policy.OPERATIONS.index(name))
+    changed = policy.change(
+        tf.constant(IMAGES), chosen, tf.fill((len(IMAGES),), level),
+        tf.fill((len(IMAGES),), sign), policy._RANDAUGMENT,
+    )  # fmt: skip
+    for image, ours in zip(IMAGES, changed.numpy(), strict=True):
+        theirs = np.asarray(pillow(name, level, sign, Image.fromarray(image)))
+        assert np.abs(ours.astype(int) - theirs).max() <= 2, name
+        assert name == "identity" or not np.array_equal(ours, image) or level < 0.5
+
+
+def test_what_is_not_chosen_changes_nothing() -> None:
+    nothing = tf.zeros((len(IMAGES),), tf.int32)
+    same = policy.change(
+        tf.constant(IMAGES), nothing, tf.ones((len(IMAGES),)), tf.ones((len(IMAGES),)),
+        policy._TRIVIAL,
+    )  # fmt: skip
+    np.testing.assert_array_equal(same, IMAGES)
+    still, _ = augment.randaugment(tf.constant(IMAGES), (), SEEDS, magnitude=0.0)
+    kept = [np.abs(a.astype(int) - b).max() for a, b in zip(still.numpy(), IMAGES, strict=True)]
+    assert sum(difference == 0 for difference in kept) >= 3  # all but autocontrast and equalize
+
+
+def test_smooth_is_pillows() -> None:
+    smooth = policy._smooth(tf.cast(IMAGES, tf.float32)).numpy()
+    for image, ours in zip(IMAGES, smooth, strict=True):
+        theirs = np.asarray(Image.fromarray(image).filter(ImageFilter.SMOOTH))
+        np.testing.assert_allclose(ours, theirs, atol=1)
+
+
+# --- in a training
+
+
+def test_soft_targets_train_and_metrics_count_right(project: object) -> None:
+    words = ["data=digits", "data.limit=400", "model=cnn", "model.filters=[8]", "epochs=3",
+             "report=none", "tracking=none"]  # fmt: skip
+    run = kx.train(*words, "augment=[translate,mixup,cutmix]", quiet=True)
+    assert run.history["train/loss"][-1] < run.history["train/loss"][0]
+    assert run.metrics["test/accuracy"] > 0.3
+    again = kx.train(*words, "augment=[translate,mixup,cutmix]", quiet=True)
+    assert again.history == {**again.history, **{
+        name: values for name, values in run.history.items()
+        if name.startswith(("train/", "val/"))
+    }}  # fmt: skip
+
+
+def test_real_flowers_look_as_they_should() -> None:
+    """All options on a photograph: none is black, none is noise alone."""
+    path = next((needs_shared("flowers300") / "roses").glob("*.jpg"))
+    image = tf.image.resize(tf.io.decode_jpeg(path.read_bytes()), (96, 96))
+    images = tf.repeat(tf.cast(image, tf.uint8)[None], 8, axis=0)
+    seeds = example_seeds(0, tf.constant(0), tf.range(8))
+    for option in OPTIONS:
+        changed, _ = built(option)(images, (), seeds)
+        for one in changed.numpy():
+            correlation = np.corrcoef(one.ravel(), images[0].numpy().ravel())[0, 1]
+            assert one.std() > 5 or option in ("randaugment", "trivial"), option
+            assert np.isfinite(correlation) or option in ("randaugment", "trivial"), option
