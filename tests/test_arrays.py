@@ -13,7 +13,8 @@ from conftest import needs_shared
 
 import kx
 from kx.data import Data
-from kx.data.arrays import arrays, cifar10_binary, idx, read_idx
+from kx.data.arrays import arrays
+from kx.data.binary import cifar10_binary, idx, read_idx
 from kx.errors import ConfigError, DataError
 
 GENERATOR = np.random.default_rng(0)

@@ -19,7 +19,8 @@ from PIL import Image
 import kx
 from kx.cli import main
 from kx.data import scan as scanning
-from kx.data.folder import _divide, image_folder
+from kx.data.folder import image_folder
+from kx.data.folder_splits import divide
 from kx.data.image_files import check_image, converted
 from kx.data.images import decode_image, normalization
 from kx.data.specs import Data
@@ -294,7 +295,7 @@ def test_another_file_moves_no_other_where_each_goes_by_its_hash(
     def parts(given_files: list[tuple[int, int]]) -> dict[int, str]:
         labels = np.array([label for label, _ in given_files])
         names = [str(content) for _, content in given_files]
-        found_parts = _divide(labels, names, "hash", 0.2, 0.2, seed)
+        found_parts = divide(labels, names, "hash", 0.2, 0.2, seed)
         return {int(i): part for part, places in found_parts.items() for i in places}
 
     before, after = parts(files), parts(files + more)
@@ -308,7 +309,7 @@ def test_copies_are_in_one_split_and_each_file_in_exactly_one(
 ) -> None:
     labels = np.array([label for label, _ in files])
     names = [str(content) for _, content in files]
-    parts = _divide(labels, names, split, 0.2, 0.2, seed)
+    parts = divide(labels, names, split, 0.2, 0.2, seed)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(len(files)))
     where = [{names[place] for place in places} for places in parts.values()]
     assert sum(map(len, where)) == len(set(names))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -19,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 import kx
+from kx.commands.devices import first_device, gpus, how_fast, jax_answer
 from kx.config import compose, project_dir
 from kx.errors import KxError, first_line
 from kx.launch.engines import make_engine
@@ -38,7 +37,6 @@ _LITTLE_GIB = 2.0
 _ONE_DEVICE = "works, and gains nothing: one device"
 _TENSORFLOW_CUDA = "tensorflow[and-cuda]"
 _BUILD_SECONDS = 300
-_FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def _machine(config: DictConfig) -> Iterator[Finding]:
     yield Finding("machine", "disk", disk > _LITTLE_GIB, f"{disk:.1f} GiB free in the project")
     seen = visible_gpus()
     on_jax = config.backend == "jax"
-    used = _gpus(on_jax)
+    used = gpus(on_jax)
     if seen and not used:
         library, package = ("JAX", "jax[cuda12]") if on_jax else ("TensorFlow", _TENSORFLOW_CUDA)
         text = f"{len(seen)}, and {library} sees none: pip install {package}"
@@ -141,62 +139,13 @@ def _machine(config: DictConfig) -> Iterator[Finding]:
         yield Finding("machine", "GPUs", bool(used), ", ".join(used) or "none")
 
 
-def _gpus(on_jax: bool) -> list[str]:
-    if on_jax:
-        return [device.name for device in _jax_devices().devices if device.kind == "gpu"]
-    from kx.strategy import devices
-
-    return [name for name in devices() if name.startswith("GPU")]
-
-
-@dataclass(frozen=True)
-class _Device:
-    """Holds a device: `kind` is `cpu`, `gpu` or `tpu`, `capability` that of an NVIDIA GPU."""
-
-    name: str
-    kind: str
-    capability: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Answer:
-    works: bool
-    text: str
-    devices: tuple[_Device, ...] = ()
-
-
-def _jax_devices() -> _Answer:
-    if importlib.util.find_spec("jax") is None:
-        return _Answer(False, _install("jax"))
-    return _ask_jax()
-
-
-@functools.cache
-def _ask_jax() -> _Answer:
-    """Asks in a process of its own: JAX takes a GPU's memory, and starts only once."""
-    script = (
-        "import jax, json; print(json.dumps([(str(d), d.platform,"
-        " str(getattr(d, 'compute_capability', ''))) for d in jax.devices()]))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    if done.returncode:
-        return _Answer(False, (done.stderr.strip().splitlines() or ["?"])[-1])
-    devices = tuple(
-        _Device(
-            name, kind, tuple(int(part) for part in str(capability).split(".") if part.isdigit())
-        )
-        for name, kind, capability in json.loads(done.stdout.splitlines()[-1])
-    )
-    return _Answer(True, f"devices: {' '.join(device.name for device in devices)}", devices)
-
-
 # --- what a config chooses
 
 
 def _backends(config: DictConfig) -> Iterator[Finding]:
     asked = str(config.backend)
     yield Finding("backend", "tensorflow", True, "the default", asked == "tensorflow")
-    answer = _jax_devices()
+    answer = jax_answer()
     yield Finding("backend", "jax", answer.works, answer.text, asked == "jax")
 
 
@@ -205,49 +154,16 @@ def _precisions(config: DictConfig) -> Iterator[Finding]:
     import tensorflow as tf
 
     asked = str(config.precision)
-    device = _first_device(on_jax=config.backend == "jax")
+    device = first_device(on_jax=config.backend == "jax")
     for name in ("float32", "mixed_bfloat16", "mixed_float16"):
         try:
             with hidden_stderr():
                 layer = keras.layers.Dense(2, dtype=name)
                 layer(tf.ones((2, 2)))
-            text = "" if name == "float32" else _how_fast(name, device)
+            text = "" if name == "float32" else how_fast(name, device)
             yield Finding("precision", name, True, text, asked == name)
         except Exception as error:  # whatever the device cannot do
             yield Finding("precision", name, False, first_line(error), asked == name)
-
-
-def _first_device(on_jax: bool) -> _Device:
-    if on_jax:
-        return next(iter(_jax_devices().devices), _Device("", "cpu"))
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        found = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-        return _Device(gpu.name, "gpu", found)
-    return _Device("", "cpu")
-
-
-def _how_fast(precision: str, device: _Device) -> str:
-    half = precision == "mixed_float16"
-    if device.kind == "gpu":
-        faster = device.capability >= ((7, 0) if half else (8, 0))
-    elif device.kind == "tpu":
-        faster = not half
-    elif half:
-        return "slower on a CPU"
-    else:
-        faster = bool(_FAST_BFLOAT16 & _cpu_flags())
-    return f"{'faster' if faster else 'no faster'} on this {device.kind.upper()}"
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            line = next((line for line in file if line.startswith("flags")), "")
-    except OSError:
-        return set()
-    return set(line.split())
 
 
 def _strategies(config: DictConfig) -> Iterator[Finding]:
@@ -261,8 +177,8 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
         text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
         yield Finding("strategy", "mirrored", False, text, asked)
     else:
-        gpus = len(_gpus(on_jax=False))
-        text = f"{gpus} GPUs share each batch" if gpus > 1 else _ONE_DEVICE
+        count = len(gpus(on_jax=False))
+        text = f"{count} GPUs share each batch" if count > 1 else _ONE_DEVICE
         yield (
             _built("mirrored", text, config) if asked
             else Finding("strategy", "mirrored", True, text)

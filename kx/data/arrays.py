@@ -1,8 +1,7 @@
-"""Data that lies in arrays: NumPy's files, MNIST's idx files, CIFAR-10's binary batches."""
+"""Data that lies in arrays: NumPy's files, and what else is read into arrays."""
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,16 +18,6 @@ from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, limited, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError, did_you_mean, first_line
-
-_CIFAR10_CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
-_CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue
-_IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_IDX_FILES = {
-    "train": ("train-images", "train-labels"),
-    "test": ("t10k-images", "t10k-labels"),
-}
 
 
 def arrays(
@@ -90,7 +79,7 @@ def arrays(
             f"{where}: {inputs} has examples of shape {found[inputs].shape[1:]}, and {test_inputs}"
             f" of {found[test_inputs].shape[1:]}."
         )
-    return _array_data(
+    return array_data(
         np.concatenate([found[x] for x, _ in pairs]),
         np.concatenate([_one_column(found[y]) for _, y in pairs]),
         num_own=len(found[inputs]),
@@ -104,171 +93,6 @@ def arrays(
         split_seed=split_seed,
         fold=fold,
     )
-
-
-def idx(
-    root: str,
-    *,
-    class_names: Sequence[str] | None = None,
-    validation_fraction: float = 0.1,
-    normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
-    """Loads MNIST's own files: images and labels as idx, each as it is or gzipped.
-
-    Args:
-        root: the folder with `train-images…`, `train-labels…`, `t10k-images…` and
-            `t10k-labels…`: MNIST, Fashion-MNIST, KMNIST.
-        class_names: one for each class. None is the numbers themselves.
-        validation_fraction: of train, stratified.
-        normalize: as in `kx.data.images.normalization`.
-        limit: at most this many examples of each split, balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
-
-    Raises:
-        DataError: if a file is not there, or is no idx file, or is cut.
-
-    Source: LeCun, Cortes & Burges, "The MNIST database", the idx format.
-    """
-    folder = Path(root).expanduser().absolute()
-    read = {}
-    for part, stems in _IDX_FILES.items():
-        images, labels = (read_idx(_idx_file(folder, stem)) for stem in stems)
-        if len(images) != len(labels):
-            raise DataError(f"{folder}: {len(images)} {part} images, and {len(labels)} labels.")
-        read[part] = images, labels
-    return _array_data(
-        np.concatenate([read["train"][0], read["test"][0]]),
-        np.concatenate([read["train"][1], read["test"][1]]),
-        num_own=len(read["train"][0]),
-        class_names=class_names,
-        normalize=normalize,
-        name=folder.name,
-        source=str(folder),
-        validation_fraction=validation_fraction,
-        test_fraction=0.0,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
-    )
-
-
-def cifar10_binary(
-    root: str,
-    *,
-    validation_fraction: float = 0.1,
-    normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
-    """Loads the binary batches of the original CIFAR-10 archive.
-
-    Args:
-        root: the folder with `data_batch_1.bin` … and `test_batch.bin`.
-        validation_fraction: of train, stratified.
-        normalize: as in `kx.data.images.normalization`.
-        limit: at most this many examples of each split, balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
-
-    Raises:
-        DataError: if a file is not there, or is cut, or has a class above 9.
-
-    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
-    """
-    folder = Path(root).expanduser().absolute()
-    batches = sorted(folder.glob("data_batch_*.bin"))
-    test = folder / "test_batch.bin"
-    if not batches or not test.is_file():
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
-        raise DataError(
-            f"{folder}: expected data_batch_1.bin … and test_batch.bin, the binary version of"
-            f" CIFAR-10. Received: {there or 'no such folder'}."
-        )
-    read = [_cifar10_batch(path) for path in (*batches, test)]
-    return _array_data(
-        np.concatenate([images for images, _ in read]),
-        np.concatenate([labels for _, labels in read]),
-        num_own=sum(len(labels) for _, labels in read[:-1]),
-        class_names=_CIFAR10_CLASSES,
-        normalize=normalize,
-        name="cifar10",
-        source=str(folder),
-        validation_fraction=validation_fraction,
-        test_fraction=0.0,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
-    )
-
-
-def _cifar10_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    content = np.frombuffer(path.read_bytes(), "uint8")
-    if not len(content) or len(content) % _CIFAR10_RECORD:
-        raise DataError(
-            f"{path}: expected whole records of {_CIFAR10_RECORD:,} bytes. Received:"
-            f" {len(content):,} bytes, {len(content) / _CIFAR10_RECORD:.2f} records: it is cut."
-        )
-    records = content.reshape(-1, _CIFAR10_RECORD)
-    labels = records[:, 0]
-    if labels.max() >= len(_CIFAR10_CLASSES):
-        bad = int(np.argmax(labels >= len(_CIFAR10_CLASSES)))
-        raise DataError(
-            f"{path}: record {bad} has the class {labels[bad]}. Expected 0 to 9: is this the binary"
-            " version of CIFAR-10?"
-        )
-    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels.astype("int64")
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Returns the array of an idx file, gzipped or not.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        DataError: if it is no idx file, or is cut.
-    """
-    try:
-        opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
-        with opener(path, "rb") as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
-    magic = content[:4]
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or not magic[3]:
-        raise DataError(
-            f"{path}: expected an idx file: two zeros, a type ({', '.join(map(hex, _IDX_DTYPES))})"
-            f" and the number of axes. Received: {magic.hex(' ') or 'an empty file'}."
-        )
-    start = 4 + 4 * magic[3]
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    dtype = np.dtype(_IDX_DTYPES[magic[2]])
-    expected = start + int(np.prod(shape, dtype="int64")) * dtype.itemsize
-    if len(shape) < magic[3] or len(content) != expected:
-        raise DataError(
-            f"{path}: expected {expected:,} bytes for shape {shape}. Received: {len(content):,}:"
-            f" it is {'cut' if len(content) < expected else 'longer than it says'}."
-        )
-    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return values.astype(dtype.newbyteorder("="))
-
-
-def _idx_file(folder: Path, stem: str) -> Path:
-    found = sorted(folder.glob(f"{stem}*")) if folder.is_dir() else []
-    if not found:
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
-        raise DataError(
-            f"{folder}: there is no file {stem}… (idx, or idx.gz)."
-            f" Received: {there or 'no such folder'}."
-        )
-    return found[0]
 
 
 def _read_arrays(where: Path) -> dict[str, np.ndarray]:
@@ -313,7 +137,7 @@ def _one_column(targets: np.ndarray) -> np.ndarray:
     return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
 
 
-def _array_data(
+def array_data(
     inputs: np.ndarray,
     targets: np.ndarray,
     *,
@@ -328,7 +152,22 @@ def _array_data(
     split_seed: int,
     fold: Mapping[str, Any] | None,
 ) -> Data:
-    """Returns the `Data` of arrays, of which those from `num_own` on are the test split."""
+    """Returns the `Data` of arrays, of which those from `num_own` on are the test split.
+
+    Args:
+        inputs: its first axis the examples; images are uint8.
+        targets: shape `(num_examples,)`; whole numbers are classes.
+        num_own: number of examples that are not of a test split of their own.
+        class_names: one for each class. None is the numbers themselves.
+        normalize: as in `kx.data.images.normalization`.
+        name: of the set.
+        source: where it came from.
+        validation_fraction: part of what is not test.
+        test_fraction: part of all, where there is no test split.
+        limit: at most this many examples of each split, balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, as in `split_indices`.
+    """
     if targets.ndim != 1:
         raise DataError(
             f"{source}: expected one target for each example. Received: shape {targets.shape}."

@@ -1,0 +1,135 @@
+"""Which files a folder of images has: by folders of classes and splits, or by a table."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kx.data.specs import Finding
+from kx.errors import DataError, did_you_mean
+
+_READY = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """Holds a file that is named as an example.
+
+    Args:
+        path: of the file.
+        label: its class.
+        part: its split; empty where none is given.
+    """
+
+    path: str
+    label: str
+    part: str = ""
+
+
+def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
+    """Returns the files of the class folders, of each split where these are folders.
+
+    Args:
+        root: the folder.
+        findings: to which is added what is left out.
+
+    Raises:
+        DataError: if there is no file.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    ready = {p: _READY[p.name.lower()] for p in folders if p.name.lower() in _READY}
+    if len(ready) >= 2 and "train" in ready.values():
+        places = [(p, part) for p, part in ready.items()]
+        for other in folders:
+            if other not in ready:
+                findings.append(Finding(other.name, "left out", "beside train, and no split"))
+    else:
+        places = [(root, "")]
+    files: list[NamedFile] = []
+    for place, part in places:
+        for folder in sorted(p for p in place.iterdir() if p.is_dir()):
+            if folder.name.startswith(".") or folder.name == "__MACOSX":
+                continue
+            own = _walk(folder)
+            files += [NamedFile(path, folder.name, part) for path in own]
+            if not own:
+                findings.append(Finding(shown(folder, root), "left out", "an empty folder"))
+    if not files:
+        raise DataError(
+            f"{root}: expected a folder for each class, with images in it (cats/1.jpg, dogs/2.jpg)."
+            f" Received: {', '.join(p.name for p in folders) or 'no folder'}."
+        )
+    return files
+
+
+def _walk(folder: Path) -> list[str]:
+    """Returns the files below a folder in a fixed order; links are followed, circles are not."""
+    found: list[str] = []
+    visited = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(current)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(current, name) for name in sorted(names) if name[0] != "."]
+    return found
+
+
+def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
+    """Returns the files that a table names.
+
+    Args:
+        root: the folder in which they are.
+        manifest: the CSV file, of the columns `file`, `label`, and perhaps `split`.
+
+    Raises:
+        DataError: if the table or a column is not there, or a cell is wrong.
+    """
+    path = Path(manifest).expanduser()
+    path = path if path.is_absolute() or path.is_file() else root / path
+    if not path.is_file():
+        raise DataError(f"data.manifest: there is no file {path}.")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column in ("file", "label"):
+        if column not in table.columns:
+            raise DataError(
+                f"{path}: there is no column {column!r}."
+                f" {did_you_mean(column, table.columns, 'Columns')}"
+            )
+    parts = table["split"] if "split" in table.columns else [""] * len(table)
+    files = []
+    for number, (name, label, part) in enumerate(
+        zip(table["file"], table["label"], parts, strict=True), 2
+    ):
+        if not label:
+            raise DataError(f"{path}, line {number}: the label of {name!r} is empty.")
+        if part and part.lower() not in _READY:
+            raise DataError(
+                f"{path}, line {number}: split: {did_you_mean(part, _READY)} Received: {part!r}."
+            )
+        files.append(NamedFile(str(root / name), label, _READY.get(part.lower(), "")))
+    if any(parts) and not all(parts):
+        raise DataError(f"{path}: some lines have a split, and some have none.")
+    if not files:
+        raise DataError(f"{path}: the table has no line.")
+    return files
+
+
+def shown(path: str | Path, root: Path) -> str:
+    """Returns a path as it is told: below the root, without line breaks.
+
+    Args:
+        path: of a file.
+        root: the folder of the set.
+    """
+    name = os.path.relpath(path, root)
+    return name.encode(errors="replace").decode() if name.isprintable() else repr(name)[1:-1]
