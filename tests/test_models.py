@@ -10,7 +10,9 @@ import pytest
 
 from kx.config import CONF_DIR, build, compose
 from kx.data import Outputs, Spec
+from kx.data.images import normalization
 from kx.errors import ConfigError
+from kx.models.applications import NORMALIZATIONS, application
 from kx.models.convolutional import cnn, mnist_cnn
 from kx.models.dense import linear, mlp
 from kx.models.recurrent import lstm
@@ -24,8 +26,12 @@ TEXT = Spec((12,), "int32", vocabulary_size=50)
 INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
     "linear": ROW, "mlp": ROW, "lstm": TEXT,
+    **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
 }  # fmt: skip
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name in (
+    "efficientnet", "convnext", "resnet50", "densenet")]  # fmt: skip
+SMALL = [name for name in MODELS if name not in [large.values[0] for large in LARGE]]
 
 
 def example(inputs: Spec, count: int = 2) -> np.ndarray:
@@ -35,7 +41,7 @@ def example(inputs: Spec, count: int = 2) -> np.ndarray:
     return generator.normal(size=(count, *inputs.shape)).astype("float32")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_a_builder_gives_an_uncompiled_model_of_raw_scores(
     project: Path, name: str, tmp_path: Path
 ) -> None:
@@ -54,7 +60,8 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(
     model.fit(example(inputs, 8), np.arange(8) % 4, epochs=1, verbose=0)
     changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
     # A fresh BatchNorm's unused shift may stay, and the bias of attention's keys has no effect.
-    assert all(changed) or name in ("resnet", "wide_resnet", "vit")
+    assert all(changed) or name not in ("cnn", "mnist_cnn", "linear", "mlp", "lstm")
+    assert any(changed)
 
     expected = model(example(inputs), training=False)
     model.save(tmp_path / "model.keras")
@@ -99,6 +106,89 @@ def test_vit_sees_where_a_patch_is_and_that_it_is_whole() -> None:
         vit(IMAGE, Outputs(4), num_heads=3)
     with pytest.raises(ConfigError, match="6n \\+ 4"):
         wide_resnet(IMAGE, Outputs(4), depth=20)
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"])
+def test_data_is_normalized_as_the_architecture_expects(project: Path, name: str) -> None:
+    config = compose([f"model={name}", "data=digits"]).config
+    wanted = NORMALIZATIONS[config.model.architecture]
+    assert config.model.input_normalization == wanted == config.data.normalize
+    assert compose(["model=cnn", "data=digits"]).config.data.normalize == "unit"
+
+
+def test_pixels_reach_each_kind_of_base_as_keras_prepares_them() -> None:
+    """By the first layer of the data, and what the builder adds."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
+    for module, kind in [
+        (keras.applications.mobilenet_v2, "symmetric"), (keras.applications.densenet, "imagenet"),
+        (keras.applications.resnet, "caffe"),
+    ]:  # fmt: skip
+        layer = normalization(kind)
+        assert layer is not None
+        ours = np.asarray(layer(pixels))
+        ours = ours[..., ::-1] if kind == "caffe" else ours
+        np.testing.assert_allclose(ours, module.preprocess_input(pixels.copy()), atol=1e-4)
+
+
+SMALL_NET = {"arguments": {"alpha": 0.35}}
+
+
+def test_a_base_takes_weights_of_a_file_and_stays_if_it_is_frozen(tmp_path: Path) -> None:
+    first = application(IMAGE, Outputs(4), **SMALL_NET)
+    first.save(tmp_path / "whole.keras")
+    first.get_layer("base").save_weights(tmp_path / "base.weights.h5")
+    for file in ("whole.keras", "base.weights.h5"):
+        model = application(
+            IMAGE, Outputs(7), weights=str(tmp_path / file), trainable=False, dropout=0.0,
+            **SMALL_NET,
+        )  # fmt: skip
+        base = model.get_layer("base")
+        before = base.get_weights()
+        for mine, theirs in zip(before, first.get_layer("base").get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(example(IMAGE, 8), np.arange(8) % 7, verbose=0)
+        for mine, theirs in zip(before, base.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert len(model.trainable_variables) == 2
+    with pytest.raises(ConfigError, match="does not fit .* parameters"):
+        application(IMAGE, Outputs(4), weights=str(tmp_path / "base.weights.h5"))
+    with pytest.raises(ConfigError, match="no file"):
+        application(IMAGE, Outputs(4), weights=str(tmp_path / "none.keras"))
+
+
+def test_grey_pictures_are_shown_to_weights_of_colours(tmp_path: Path) -> None:
+    application(IMAGE, Outputs(4), **SMALL_NET).save(tmp_path / "whole.keras")
+    grey = Spec((32, 32, 1), "float32")
+    model = application(grey, Outputs(4), weights=str(tmp_path / "whole.keras"), **SMALL_NET)
+    assert model.input_shape == (None, 32, 32, 1)
+
+
+def test_imagenets_weights_offline_are_an_error_with_ways_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise Exception("URL fetch failure on https://…: None -- no network")  # as Keras does
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", offline)
+    with pytest.raises(ConfigError) as caught:
+        application(IMAGE, Outputs(4), weights="imagenet")
+    for word in ("not on this machine", "no network", "model.weights=FILE", "model.weights=null"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"architecture": "MobileNetV9"}, "Did you mean 'MobileNetV2'"),
+        ({"architecture": "ResNet50"}, "ResNet50 expects 'caffe'"),
+        ({"architecture": "Xception"}, "cannot be built for images of 32x32"),
+        ({"arguments": {"alhpa": 1}}, "alhpa"),
+    ],
+)
+def test_what_an_application_cannot_be_is_said(words: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        application(IMAGE, Outputs(4), **words)
 
 
 def test_what_people_tune_is_an_argument() -> None:

@@ -32,6 +32,7 @@ def _one_of(*allowed: Any) -> _Rule:
 
 
 # By the last word of the key's path; numbers in a list are checked one by one.
+NORMALIZATIONS = ("unit", "symmetric", "standardize", "mnist", "imagenet", "caffe", "none")
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(
         ["epochs", "batch_size", "steps_per_epoch", "evaluation_steps", "overfit_batches"],
@@ -81,7 +82,7 @@ _RULES: dict[str, _Rule] = {
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
-    "normalize": _one_of("unit", "symmetric", "standardize", "mnist", "imagenet", "none"),
+    "normalize": _one_of(*NORMALIZATIONS),
 }
 
 

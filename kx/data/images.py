@@ -123,6 +123,7 @@ def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 _STATISTICS = {
     "mnist": ((0.1307,), (0.3081,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255)[::-1], (1 / 255,) * 3),
 }
 NORMALIZATIONS = ("unit", "symmetric", "standardize", *_STATISTICS, "none")
 
@@ -133,8 +134,9 @@ def normalization(kind: str) -> keras.layers.Layer | None:
     Args:
         kind: `"unit"`: to [0, 1]; `"symmetric"`: to [-1, 1]; `"standardize"`: each channel
             by the mean and variance of the training split; `"mnist"`, `"imagenet"`: each
-            channel by the mean and standard deviation of that set; `"none"`: 0 to 255, as
-            models expect that normalize by themselves.
+            channel by the mean and standard deviation of that set; `"caffe"`: from 0 to 255,
+            less ImageNet's mean; `"none"`: 0 to 255, as models expect that normalize by
+            themselves.
 
     Raises:
         ConfigError: for any other word.

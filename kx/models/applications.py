@@ -1,0 +1,150 @@
+"""The nets of `keras.applications`, as a base under new scores; with their weights, if wanted."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kx.data.specs import Outputs, Spec
+from kx.errors import ConfigError, did_you_mean, first_line
+from kx.models.layers import require_image, scores
+
+# Of each architecture, the normalization of the pixels that its ImageNet weights were trained
+# with; "none" where it normalizes by itself, and "caffe" where it takes blue, green, red.
+NORMALIZATIONS = {
+    **dict.fromkeys(["MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge"], "symmetric"),
+    **dict.fromkeys(["InceptionV3", "InceptionResNetV2", "Xception"], "symmetric"),
+    **dict.fromkeys(["ResNet50V2", "ResNet101V2", "ResNet152V2"], "symmetric"),
+    **dict.fromkeys(["ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"], "caffe"),
+    **dict.fromkeys(["DenseNet121", "DenseNet169", "DenseNet201"], "imagenet"),
+    **dict.fromkeys(["MobileNetV3Small", "MobileNetV3Large"], "none"),
+    **dict.fromkeys([f"EfficientNetB{number}" for number in range(8)], "none"),
+    **dict.fromkeys([f"EfficientNetV2B{number}" for number in range(4)], "none"),
+    **dict.fromkeys(["EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L"], "none"),
+    **dict.fromkeys(
+        ["ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"], "none"
+    ),
+}
+
+
+def application(
+    inputs: Spec,
+    outputs: Outputs,
+    *,
+    architecture: str = "MobileNetV2",
+    weights: str | None = None,
+    trainable: bool = True,
+    dropout: float = 0.2,
+    input_normalization: str = "symmetric",
+    arguments: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """Builds a net of `keras.applications`, without its top, under an average and new scores.
+
+    With weights, batch normalization keeps the statistics that it came with.
+
+    Args:
+        inputs: spec of one image, shape `(height, width, channels)`.
+        outputs: what to give.
+        architecture: the name of the function: `MobileNetV2`, `EfficientNetV2B0` …
+        weights: of the base: None for random ones, `"imagenet"`, or a file: weights of the
+            base (`.weights.h5`), or a model that this function built (`.keras`).
+        trainable: whether the base is trained, too.
+        dropout: before the scores.
+        input_normalization: of the pixels, that the architecture expects; `data.normalize`
+            follows it.
+        arguments: further ones of the function: `{alpha: 0.35}`.
+
+    Returns:
+        A model that gives scores of shape `(batch, outputs.units)`; its layer `base` is the net.
+
+    Raises:
+        ConfigError: if there is no such architecture, or the images or weights do not fit it.
+    """
+    require_image(inputs, "an architecture of keras.applications")
+    if architecture not in NORMALIZATIONS:
+        raise ConfigError(
+            f"model.architecture: there is no {architecture!r} in keras.applications."
+            f" {did_you_mean(architecture, NORMALIZATIONS)}"
+        )
+    expected = NORMALIZATIONS[architecture]
+    if input_normalization != expected:
+        raise ConfigError(
+            f"model.input_normalization: {architecture} expects {expected!r}. Received:"
+            f" {input_normalization!r}. If model.architecture was changed, set this beside it."
+        )
+    known = weights is not None
+    x = h = keras.Input(inputs.shape, name="inputs")
+    if inputs.shape[-1] == 1 and known:
+        h = keras.layers.Concatenate()([h, h, h])  # grey, as the colours that the weights know
+    if expected == "caffe" and h.shape[-1] == 3:
+        h = keras.ops.flip(h, axis=-1)
+    base = _base(architecture, tuple(h.shape[1:]), weights, dict(arguments or {}))
+    base.trainable = trainable
+    h = base(h, training=False) if known or not trainable else base(h)
+    h = keras.layers.GlobalAveragePooling2D()(h)
+    if dropout:
+        h = keras.layers.Dropout(dropout)(h)
+    return keras.Model(x, scores(h, outputs.units), name=architecture.lower())
+
+
+def _base(
+    architecture: str, shape: tuple[int, ...], weights: str | None, arguments: dict[str, Any]
+) -> keras.Model:
+    """Returns the net without its top, with its weights."""
+    function = getattr(keras.applications, architecture)
+    from_file = weights is not None and weights != "imagenet"
+    try:
+        with warnings.catch_warnings():  # of MobileNet's weights, whose sizes do not matter here
+            warnings.filterwarnings("ignore", message=".*Weights for input shape")
+            base = function(
+                include_top=False, input_shape=shape, name="base",
+                weights=None if from_file else weights, **arguments,
+            )  # fmt: skip
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"model.architecture={architecture} cannot be built for images of"
+            f" {shape[0]}x{shape[1]}: {first_line(error)}"
+        ) from error
+    except Exception as error:  # Keras lets through whatever its download raises
+        raise ConfigError(_no_weights(architecture, error)) from error
+    if from_file:
+        _load(base, Path(str(weights)).expanduser())
+    return base
+
+
+def _no_weights(architecture: str, error: Exception) -> str:
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    folder = os.path.join(home, "models")
+    return (
+        f"model.weights=imagenet: the weights of {architecture} are not on this machine, and"
+        f" cannot be fetched: {first_line(error)}\nWays out:\n"
+        f"  - with a network, the same command fetches them into {folder}\n"
+        f"  - on another machine: keras.applications.{architecture}(include_top=False), then copy"
+        f" the file of its ~/.keras/models into {folder}\n"
+        "  - weights of your own: model.weights=FILE (.weights.h5 of the base, or a .keras of such"
+        " a model)\n"
+        "  - random weights: model.weights=null"
+    )
+
+
+def _load(base: keras.Model, path: Path) -> None:
+    """Loads weights of the base alone, or the base of a whole model."""
+    if not path.is_file():
+        raise ConfigError(f"model.weights: there is no file {path} (nor is it null or imagenet).")
+    try:
+        if path.suffix == ".keras":
+            base.set_weights(
+                keras.models.load_model(path, compile=False).get_layer("base").get_weights()
+            )
+        else:
+            base.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigError(
+            f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
+            f" {first_line(error)}"
+        ) from error
