@@ -44,7 +44,7 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Runs what takes long: the full matrix, kills of runs and searches, Ray, Slurm, JAX."""
+    """Runs what takes long: the full matrix, many kills, Ray, Slurm, JAX, the README by itself."""
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)
 

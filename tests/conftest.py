@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -212,6 +213,12 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             disable_shuffling=True,
         )
     return folder
+
+
+def few(names: Iterable[str], count: int) -> list[Any]:
+    """Parameters of a test: the first ones as they are, the others among the slow tests."""
+    slow = pytest.mark.slow
+    return [n if i < count else pytest.param(n, marks=slow) for i, n in enumerate(names)]
 
 
 def needs_shared(name: str) -> Path:

@@ -48,8 +48,9 @@ def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: i
     assert 0 <= float(tf.reduce_min(tf.cast(changed, tf.float32)))
     assert float(tf.reduce_max(tf.cast(changed, tf.float32))) <= 255
     np.testing.assert_allclose(tf.reduce_sum(mixed, axis=1), 1, atol=1e-6)
-    again, _ = tf.function(run)(images, targets, SEEDS)
-    np.testing.assert_allclose(tf.cast(again, "float32"), tf.cast(changed, "float32"), atol=1.01)
+    if dtype == "uint8" and channels == 3:
+        again, _ = tf.function(run)(images, targets, SEEDS)
+        np.testing.assert_array_equal(again, changed)
     other, _ = run(images, targets, example_seeds(4, tf.constant(1), tf.range(len(IMAGES))))
     if option not in ("autocontrast", "grayscale", "light", "color") or channels == 3:
         assert option == "autocontrast" or not np.array_equal(other, changed)

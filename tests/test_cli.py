@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FAMILIES, family_overrides
+from conftest import FAMILIES, family_overrides, few
 from mlflow import MlflowClient
 
 import kx
@@ -264,7 +264,7 @@ def test_an_empty_text_is_a_text(at_home: Path, trained: Callable[[str], kx.Run]
 # --- export
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few(FAMILIES, 4))
 def test_an_export_takes_raw_input_and_answers_like_the_model(
     at_home: Path, trained: Callable[[str], kx.Run], family: str, tmp_path: Path
 ) -> None:
@@ -323,7 +323,7 @@ def test_an_export_does_not_overwrite_unasked(
 # --- reproduce
 
 
-@pytest.mark.parametrize("family", ["image", "text", "number"])
+@pytest.mark.parametrize("family", few(["image", "text", "number"], 1))
 def test_reproduce_is_equal_bit_for_bit(
     at_home: Path,
     trained: Callable[[str], kx.Run],

@@ -69,7 +69,11 @@ def test_the_wheel_carries_options_and_experiments(wheel_folder: Path, tmp_path:
     assert (wheel_folder / "kx" / "report" / "page.html").is_file()
 
 
-@pytest.mark.parametrize("start", [["-m", "kx.run"], ["-m", "kx", "run"]], ids=["module", "verb"])
+@pytest.mark.parametrize(
+    "start",
+    [["-m", "kx.run"], pytest.param(["-m", "kx", "run"], marks=pytest.mark.slow)],
+    ids=["module", "verb"],
+)
 def test_a_users_own_model_and_experiment_run(
     wheel_folder: Path, own_project: Path, start: list[str]
 ) -> None:

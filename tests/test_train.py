@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,16 +150,28 @@ SWITCHES: list[tuple[str, Callable[[kx.Run], bool]]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def plain(home: Path) -> kx.Run:
+    """A run of which nothing is switched on."""
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        return kx.train(*SMALL, "epochs=2", "data.limit=300", *QUICK, quiet=True)
+    finally:
+        os.chdir(before)
+
+
 @pytest.mark.parametrize(("word", "holds"), SWITCHES, ids=[word for word, _ in SWITCHES])
 def test_what_keras_has_can_be_switched_on(
-    project: Path, word: str, holds: Callable[[kx.Run], bool]
-) -> None:
+    project: Path, home: Path, plain: kx.Run, monkeypatch: pytest.MonkeyPatch,
+    word: str, holds: Callable[[kx.Run], bool],
+) -> None:  # fmt: skip
     defaults = [] if word == "debug=fast" else ["epochs=2"]
     run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *word.split(), quiet=True)
     assert np.isfinite(run.metrics["test/loss"])
     assert holds(run)  # 270 examples in batches of 32: 8 whole ones and a rest
     if word not in ("data.normalize=none", "callbacks=none", "debug=fast"):
-        plain = kx.train(*SMALL, "epochs=2", "data.limit=300", *QUICK, quiet=True)
+        monkeypatch.chdir(home)
         assert not holds(plain)
 
 

@@ -55,7 +55,8 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own_though_one_is
         "    flat = keras.layers.Flatten()(hidden)\n"
         "    return keras.Model(given, keras.layers.Dense(outputs.units)(flat))\n",
     )  # fmt: skip
-    words = [word for word in LONG if not word.startswith("model")] + ["model=small"]
+    words = [word for word in LONG if not word.startswith("model")]
+    words += ["model=small", "epochs=150"]
     process = launched("-m", *words, "seed=0,1", at(ray_nodes))
     wait_for(lambda: len([r for r in all_records() if r.epochs_done >= 2]) == 2)
     raylets = {_ancestor(record.pid, "raylet").pid: record for record in all_records()}
