@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kx.config import compose, compose_all, project_dir, resolved
+from kx.config import CONF_DIR, compose, compose_all, project_dir, resolved
 from kx.errors import ConfigError
 from kx.run import main
 
@@ -213,7 +213,9 @@ def test_help_lists_the_users_options_beside_ours(project: Path) -> None:
     (project / "experiments" / "study.yaml").write_text("epochs: 2\n")
     command = [sys.executable, "-m", "kx.run", "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "model: cnn, linear, lstm, mlp, mnist_cnn, resnet, tiny" in printed
+    own = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+    [models] = [line for line in printed.splitlines() if line.startswith("model: ")]
+    assert models == f"model: {', '.join(sorted([*own, 'tiny']))}"
     assert "study" in printed and "digits_cnn" in printed
 
 

@@ -438,7 +438,25 @@ def test_a_cache_that_cannot_be_written_is_none(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("KX_CACHE_DIR", str(tmp_path / "file" / "below"))
-    assert sum(num_examples(image_folder(str(two), **SIZE)).values()) == 20
+    write(two, "a/scan.tiff", file_of(picture(200), "TIFF"))
+    assert sum(num_examples(image_folder(str(two), **SIZE)).values()) == 21
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"image_size": (16,)}, "expected .height, width."),
+        ({"image_size": (16, 0)}, "expected .height, width."),
+        ({"channels": 4}, "1 for grey"),
+        ({"split": "hashed"}, "Did you mean 'hash'"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "left to train on"),
+        ({"resize": "padd"}, "Did you mean 'pad'"),
+        ({"crop_fraction": 0.0}, "more than 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(two: Path, words: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        image_folder(str(two), **{**SIZE, **words})
 
 
 # --- a run

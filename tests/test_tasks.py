@@ -7,11 +7,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from sklearn.utils.class_weight import compute_class_weight
 
+import kx
 from kx.config import CONF_DIR, build, compose
 from kx.data import Spec
+from kx.data.pipeline import Stored
 from kx.errors import ConfigError
+from kx.fit.batches import _weigher
 from kx.report import ReportOptions
+from kx.tasks.classification import classification
 
 TARGETS = {
     "classification": Spec((), "int32", class_names=("a", "b", "c", "d", "e", "f")),
@@ -140,3 +147,39 @@ def test_unfitting_targets_are_refused_with_the_task_that_fits(
 ) -> None:
     with pytest.raises(ConfigError, match=fits):
         build(compose([f"task={task}"]).config.task, TARGETS[targets], place="task")
+
+
+def test_class_weights_count_in_the_loss_of_the_training_alone(project: Path) -> None:
+    words = ["data=digits", "data.limit=300", "model=linear", "epochs=2", "callbacks=none",
+             "report=none", "tracking=none", "optimizer=sgd"]  # fmt: skip
+    plain = kx.train(*words, quiet=True)
+    doubled = {str(number): 2.0 for number in range(10)}
+    twice = kx.train(
+        *words, f"task.class_weights={doubled}".replace("'", ""), quiet=True
+    )  # the same as twice the learning rate
+    faster = kx.train(*words, "optimizer.learning_rate=0.02", quiet=True)
+    assert plain.config["optimizer"]["learning_rate"] == 0.01
+    np.testing.assert_allclose(twice.history["val/loss"], faster.history["val/loss"], rtol=1e-4)
+    np.testing.assert_allclose(
+        twice.history["train/loss"], 2 * np.array(faster.history["train/loss"]), rtol=1e-4
+    )
+    none = kx.train(*words, "epochs=8", "task.class_weights={3: 0.0}", quiet=True)
+    pixels = load_digits().images[:200] * 15.9
+    raw = [tf.io.encode_png(image.astype("uint8")[..., None]).numpy() for image in pixels]
+    answers = {answer["label"] for answer in none.predict(raw)}
+    assert "3" not in answers and len(answers) > 4
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
+    task = classification(Spec((), "int32", class_names=("a", "b", "c")), class_weights="balanced")
+    weigh = _weigher(task, Stored(100, None, tf.constant(labels)))
+    assert weigh is not None
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(weigh(tf.eye(3)), expected, rtol=1e-6)
+    mixed = weigh(tf.constant([[0.5, 0.5, 0.0]]))
+    np.testing.assert_allclose(mixed, [(expected[0] + expected[1]) / 2], rtol=1e-6)
+    for given, said in [("balancd", "expected null, balanced"), ({"z": 1}, "no class 'z'"),
+                        ({"a": -1}, "0 or more")]:  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            classification(TARGETS["classification"], class_weights=given)

@@ -80,6 +80,7 @@ def image_folder(
         kx.train("data=image_folder", "data.root=flowers", "model=cnn")
     """
     _check_options(split, validation_fraction, test_fraction)
+    shape = _shape(image_size, channels)
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise DataError(f"data.root: there is no folder {folder}.")
@@ -116,8 +117,6 @@ def image_folder(
         convert_once(seen[i], max_megapixels) if seen[i].checked.convert else files[i].path
         for i in kept
     ]
-    height, width = image_size
-    shape = (int(height), int(width), channels)
     return Data(
         **{part: _split(paths, labels, parts.get(part)) for part in PARTS},  # type: ignore[arg-type]
         inputs=Spec(shape, "uint8"),
@@ -147,6 +146,15 @@ def _check_options(split: str, validation_fraction: float, test_fraction: float)
             "data.validation_fraction and data.test_fraction are parts of all images, and something"
             f" must be left to train on. Received: {validation_fraction:g} and {test_fraction:g}."
         )
+
+
+def _shape(image_size: Sequence[int], channels: int) -> tuple[int, int, int]:
+    """Returns the shape of a prepared image."""
+    if len(image_size) != 2 or min(image_size) < 1:
+        raise ConfigError(f"data.image_size: expected [height, width]. Received: {image_size!r}.")
+    if channels not in (1, 3):
+        raise ConfigError(f"data.channels: expected 3, or 1 for grey. Received: {channels}.")
+    return int(image_size[0]), int(image_size[1]), channels
 
 
 def _usable(

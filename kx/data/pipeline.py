@@ -193,6 +193,7 @@ def train_batches(
     seed: int,
     encode: Callable[[Any], Any],
     augment: Augment | None = None,
+    weigh: Callable[[Any], Any] | None = None,
     drop_remainder: bool = True,
     steps_per_epoch: int | None = None,
     first_epoch: int = 0,
@@ -207,12 +208,13 @@ def train_batches(
             epoch and of the example.
         encode: function from a batch of targets to what the loss takes.
         augment: function `(inputs, targets, seeds)` on a batch.
+        weigh: function from encoded targets to how much each example counts.
         drop_remainder: whether the last, smaller batch of an epoch is left out.
         steps_per_epoch: the batches that are taken of each epoch. None is all.
         first_epoch: where to begin.
 
     Returns:
-        Batches `(inputs, targets)`.
+        Batches `(inputs, targets)`, with `weigh` `(inputs, targets, weights)`.
 
     Raises:
         ConfigError: if an epoch would have no batch.
@@ -240,7 +242,7 @@ def train_batches(
         targets = encode(targets)
         if augment is not None:
             inputs, targets = augment(inputs, targets, example_seeds(seed, epoch, index))
-        return inputs, targets
+        return (inputs, targets) if weigh is None else (inputs, targets, weigh(targets))
 
     batches = stream.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
     return batches.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())

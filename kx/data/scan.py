@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import hashlib
 import os
 import sqlite3
@@ -26,6 +28,16 @@ def cache_dir() -> Path:
     """Returns where kx keeps what is worked out once: `KX_CACHE_DIR`, else `~/.cache/kx`."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("KX_CACHE_DIR") or f"{base}/kx").expanduser()
+
+
+def _writable() -> Path:
+    """Returns the cache, or a temporary folder of this user where it cannot be written."""
+    folder = cache_dir()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        return folder
+    return Path(tempfile.gettempdir(), f"kx-{getpass.getuser()}")
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ def convert_once(seen: Scanned, max_megapixels: float) -> str:
         max_megapixels: of the largest picture that is taken.
     """
     path, content = seen.path, seen.content
-    target = cache_dir() / "converted" / content[:2] / f"{content}.png"
+    target = _writable() / "converted" / content[:2] / f"{content}.png"
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with pixel_limit(max_megapixels):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from omegaconf import DictConfig
 
@@ -116,6 +119,7 @@ def make_batches(
             seed=config.seed,
             encode=task.encode,
             augment=augment,
+            weigh=_weigher(task, stored["train"]),
             drop_remainder=drop_remainder,
             steps_per_epoch=steps_per_epoch,
             # Of a training that has no epoch left, Keras looks at a batch all the same.
@@ -128,6 +132,32 @@ def make_batches(
         evaluation_steps=config.evaluation_steps,
         first_epoch=first_epoch,
     )
+
+
+def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
+    """Returns the function from encoded targets to the weights of their classes, if there are any.
+
+    A target that is mixed of two classes has the mixture of their weights.
+    """
+    if task.class_weights is None:
+        return None
+    if task.class_weights == "balanced":
+        counts = np.zeros(task.outputs.units)
+        for labels in _labels(train):
+            counts += np.bincount(labels, minlength=len(counts))
+        # As scikit-learn's: a class that has no example has no weight either.
+        weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    else:
+        weights = np.array(task.class_weights)
+    of_classes = tf.constant(weights, tf.float32)
+    return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
+
+
+def _labels(stored: Stored) -> Iterable[np.ndarray]:
+    """Returns the targets of a split as they are stored, in parts."""
+    if stored.dataset is None:
+        return [np.asarray(stored.targets)]
+    return stored.dataset.map(lambda _, targets: targets).batch(4096).as_numpy_iterator()
 
 
 def _refuse_large_batch(batch_size: int, num_examples: int) -> None:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kx.data.specs import Outputs, Spec
-from kx.tasks.task import Task, check_loss, one_class_each
+from kx.tasks.task import Task, check_class_weights, check_loss, one_class_each
 
 
 def classification(
@@ -19,6 +19,7 @@ def classification(
     monitor_mode: str = "max",
     label_smoothing: float = 0.0,
     top_k: int = 5,
+    class_weights: Any = None,
     loss: Any = None,
 ) -> Task:
     """Makes the task of choosing one class.
@@ -29,6 +30,10 @@ def classification(
         monitor_mode: `"max"` or `"min"`.
         label_smoothing: of the default loss (Szegedy et al. 2015, section 7).
         top_k: reported where there are more classes than this.
+        class_weights: how much an example counts in the training's loss: None for 1;
+            `"balanced"` for the inverse of its class's share of the training split, 1 on
+            average; or weights by class name, 1 for those that are not named. Validation,
+            test and metrics count each example once.
         loss: a Keras loss on one-hot targets and raw scores. None is
             categorical cross-entropy.
 
@@ -64,6 +69,7 @@ def classification(
         report=partial(_report, names, top_k),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        class_weights=check_class_weights(class_weights, names),
     )
 
 

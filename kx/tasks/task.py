@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from kx.data.specs import Outputs, Spec
-from kx.errors import ConfigError
+from kx.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from kx.report import Findings
@@ -31,6 +31,9 @@ class Task:
         monitor: the metric by which runs and epochs are judged, as Keras names
             it: `val_accuracy`.
         monitor_mode: `"max"` or `"min"`.
+        class_weights: how much an example of a class counts in the training's loss: None for
+            1, `"balanced"`, or one number for each class. Encoded targets have a number for
+            each class then, and sum to 1.
     """
 
     outputs: Outputs
@@ -41,6 +44,7 @@ class Task:
     report: Callable[[Any, Any, Any], Findings]
     monitor: str
     monitor_mode: str
+    class_weights: str | tuple[float, ...] | None = None
 
     def compile(
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any
@@ -73,6 +77,37 @@ def one_class_each(targets: Spec, task: str) -> int:
             f"task={task} expects one class for each example. The data has {what}: task={fitting}."
         )
     return len(targets.class_names)
+
+
+def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[float, ...] | None:
+    """Returns the class weights of a config: a name's weight by its place.
+
+    Args:
+        given: None, `"balanced"`, or names and their weights; others count 1.
+        class_names: one for each class.
+
+    Raises:
+        ConfigError: for another word, an unknown class, or a weight that is none.
+    """
+    if given is None or given == "balanced":
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            "task.class_weights: expected null, balanced, or {class name: weight}."
+            f" Received: {given!r}."
+        )
+    for name, weight in given.items():
+        if str(name) not in class_names:
+            raise ConfigError(
+                f"task.class_weights: there is no class {name!r}."
+                f" {did_you_mean(str(name), class_names)}"
+            )
+        if not isinstance(weight, int | float) or not weight >= 0:
+            raise ConfigError(
+                f"task.class_weights.{name}: expected a number, 0 or more. Received: {weight!r}."
+            )
+    weights = {str(name): float(weight) for name, weight in given.items()}
+    return tuple(weights.get(name, 1.0) for name in class_names)
 
 
 def check_loss(loss: Any, default: Callable[[], keras.losses.Loss]) -> keras.losses.Loss:

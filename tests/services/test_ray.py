@@ -53,11 +53,14 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own_though_one_is
         "    given = keras.Input(inputs.shape)\n"
         "    hidden = keras.layers.Conv2D(filters, 3)(given)\n"
         "    flat = keras.layers.Flatten()(hidden)\n"
-        "    return keras.Model(given, keras.layers.Dense(outputs.units)(flat))\n",
+        "    return keras.Model(given, keras.layers.Dense(outputs.units)(flat))\n\n\n"
+        "class Slow(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        __import__('time').sleep(0.4)\n",
     )  # fmt: skip
-    words = [word for word in LONG if not word.startswith("model")]
-    words += ["model=small", "epochs=150"]
-    process = launched("-m", *words, "seed=0,1", at(ray_nodes))
+    words = [word for word in LONG if not word.startswith("model")] + ["model=small"]
+    slowly = "+callbacks.slow._target_=mine.Slow"  # long enough to be killed twice
+    process = launched("-m", *words, slowly, "seed=0,1", at(ray_nodes))
     wait_for(lambda: len([r for r in all_records() if r.epochs_done >= 2]) == 2)
     raylets = {_ancestor(record.pid, "raylet").pid: record for record in all_records()}
     mailbox = _ancestor(_process("ray::Mailbox").pid, "raylet").pid
@@ -72,7 +75,8 @@ def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own_though_one_is
         wait_for(lambda: (now := Record.read(record.folder)) and now.pid != before and now)
         again = Record.read(record.folder)
         assert again is not None
-        wait_for(lambda: Record.read(record.folder).epochs_done > again.epochs_done + 1)  # type: ignore[union-attr]
+        done = again.epochs_done  # as it is now: a record looks at what is kept
+        wait_for(lambda: again.epochs_done > done + 1)
         _ancestor(again.pid, "ray::").kill()
     said, _ = process.communicate(timeout=200)
     if what == "node":
