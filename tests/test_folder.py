@@ -484,7 +484,8 @@ def test_a_run_counts_what_was_left_out_and_answers_what_it_converts(
     assert answers[0]["probabilities"] == answers[1]["probabilities"]
     with pytest.raises(DataError, match=r"broken.jpg: no image.*Expected a picture"):
         run.predict([root / "red" / "broken.jpg"])
-    assert main(["data", "show", "data=image_folder", *words[:2]]) == 0
+    look = ["data", "show", "data=image_folder", *words[:2], "augment=[randaugment,mixup,cutmix]"]
+    assert main(look) == 0
     shown = capsys.readouterr().out
     assert "red/broken.jpg" in shown and "validation" in shown
     run.export(project / "exported")

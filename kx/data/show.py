@@ -50,7 +50,7 @@ def show(job: Composed, out: str, num: int) -> None:
     if not pictures:
         _print_table(raw, labels, data)
         return
-    after = _augmented(job, pictures, [target for _, target in examples])
+    after = _augmented(job, pictures)
     captions = labels + [f"{label}, augmented" for label in labels]
     shown = [*pictures, *after] if after else pictures
     figure = picture_grid(shown, captions[: len(shown)], f"{data.name}: training examples")
@@ -72,14 +72,14 @@ def _print_counts(data: Data) -> None:
     Console().print(table)
 
 
-def _augmented(job: Composed, pictures: list[np.ndarray], targets: list) -> list[np.ndarray]:
+def _augmented(job: Composed, pictures: list[np.ndarray]) -> list[np.ndarray]:
     """Returns the pictures as the first epoch would show them, or nothing without augmentation."""
     augment = chain(job.config.augment)
     if augment is None:
         print("augment=none: the model sees the images as they are.")
         return []
     seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
-    changed, _ = augment(tf.stack(pictures), tf.stack(targets), seeds)
+    changed, _ = augment(tf.stack(pictures), (), seeds)  # of mixtures, the images alone
     return list(changed.numpy())
 
 
