@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -208,11 +207,8 @@ def array_data(
         columns: Any = (values[parts[part]], targets[parts[part]].astype(dtype))
         return tf.data.Dataset.from_tensor_slices(columns)
 
-    layer = normalization(normalize)
     if values.ndim == 1:
         raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
-    if isinstance(layer, keras.layers.Normalization) and values.ndim > 4:
-        layer = None
     spec = (
         Spec((), "int32", class_names=names)
         if names is not None
@@ -224,7 +220,7 @@ def array_data(
         test=split("test"),
         inputs=Spec(values.shape[1:], "float32"),
         targets=spec,
-        normalize=layer,
+        normalize=normalization(normalize),
         kind="array",
         name=name,
         source=source,

@@ -216,24 +216,16 @@ def gaussian_blur(images: Any, sigma: Any, kernel_size: int) -> Any:
     radius = kernel_size // 2
     distances = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.nn.softmax(-(distances**2) / (2.0 * sigma**2))[:, :, None, None, None]
-    height, width = images.shape[1], images.shape[2]
-    around = [radius, radius]
-    for axis, size in ((1, height), (2, width)):
-        edges = [[0, 0], around if axis == 1 else [0, 0], around if axis == 2 else [0, 0], [0, 0]]
-        padded = _edge_padded(images, edges, axis, radius)
+    for axis, size in ((1, images.shape[1]), (2, images.shape[2])):
+        # Beyond the edge it is as at the edge; TensorFlow's `pad` only mirrors.
+        places = tf.clip_by_value(tf.range(-radius, size + radius), 0, size - 1)
+        padded = tf.gather(images, places, axis=axis)
         shifted = [
             padded[:, i : i + size] if axis == 1 else padded[:, :, i : i + size]
             for i in range(kernel_size)
         ]
         images = tf.add_n([part * weights[:, i] for i, part in enumerate(shifted)])
     return images
-
-
-def _edge_padded(images: Any, edges: list[list[int]], axis: int, radius: int) -> Any:
-    """Repeats the outermost pixels; TensorFlow's `pad` only mirrors."""
-    size = images.shape[axis]
-    places = tf.clip_by_value(tf.range(-radius, size + radius), 0, size - 1)
-    return tf.gather(images, places, axis=axis)
 
 
 def erase(
