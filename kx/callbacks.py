@@ -25,6 +25,7 @@ class Record(keras.callbacks.Callback):
 
     def __init__(self, examples_per_epoch: int) -> None:
         super().__init__()
+        self.phase: int | None = None  # its number, from 1, where there are several
         self.history: dict[str, list[float]] = {}
         self._examples = examples_per_epoch
         self._begun = self._trained = 0.0
@@ -44,6 +45,8 @@ class Record(keras.callbacks.Callback):
         values = {_public_name(name): float(value) for name, value in (logs or {}).items()}
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         values["learning_rate"] = float(rate)
+        if self.phase is not None:
+            values["phase"] = float(self.phase)
         values["epoch_seconds"] = now - self._begun
         values["examples_per_second"] = self._examples / ((self._trained or now) - self._begun)
         for name, value in values.items():
@@ -76,10 +79,12 @@ class Tell(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._record, self._listeners, self._missing = record, listeners, missing
+        self.stopped = False  # by one of them
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Tells of the epochs that are missing."""
-        for epoch in self._missing:
+        missing, self._missing = self._missing, ()
+        for epoch in missing:
             self._tell(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -89,7 +94,7 @@ class Tell(keras.callbacks.Callback):
     def _tell(self, epoch: int) -> None:
         for listener in self._listeners:
             if listener(self._record.epoch(epoch), epoch):
-                self.model.stop_training = True
+                self.stopped = self.model.stop_training = True
 
 
 # What differs from run to run on the same machine: never compared, never judged.
@@ -114,6 +119,10 @@ class SwapAverage(keras.callbacks.SwapEMAWeights):
     def __init__(self) -> None:
         super().__init__(swap_on_epoch=True)
         self.epochs_done = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begins with raw weights; each phase has an optimizer, and so averages, of its own."""
+        self._ema_weights_in_model = False
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Gives the model its averaged weights."""
@@ -215,14 +224,24 @@ class Display(keras.callbacks.Callback):
     """Shows a line for each epoch, and a live bar where the output is a terminal.
 
     Args:
+        epochs: of the whole training.
         console: where to print. Defaults to standard output.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, epochs: int, console: Console | None = None) -> None:
         super().__init__()
+        self.epochs = epochs
         self.console = console or Console(highlight=False)
         self._bar: Progress | None = None
         self._next = 0.0
+
+    def say(self, line: str) -> None:
+        """Prints a line between epochs.
+
+        Args:
+            line: what to say.
+        """
+        self.console.print(line, soft_wrap=True)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Opens the bar."""
@@ -242,7 +261,7 @@ class Display(keras.callbacks.Callback):
         """Starts the bar of an epoch."""
         self._begun = time.perf_counter()
         if self._bar:
-            name = f"epoch {epoch + 1}/{self.params['epochs']}"
+            name = f"epoch {epoch + 1}/{self.epochs}"
             self._bar.reset(self._task, description=name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -260,8 +279,8 @@ class Display(keras.callbacks.Callback):
             for name, value in (logs or {}).items()
             if name != "learning_rate"
         )
-        width = len(str(self.params["epochs"]))
-        line = f"epoch {epoch + 1:>{width}}/{self.params['epochs']}  {seconds:5.1f} s  {numbers}"
+        width = len(str(self.epochs))
+        line = f"epoch {epoch + 1:>{width}}/{self.epochs}  {seconds:5.1f} s  {numbers}"
         self.console.print(line, soft_wrap=True)
         sys.stdout.flush()
 

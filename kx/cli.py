@@ -104,9 +104,11 @@ def _add_ui(verbs) -> None:  # type: ignore[no-untyped-def]
 
 
 def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
-    help_text = "make a full report of a run's model, also on other data"
+    help_text = "make a full report of a run's model, also on other data; of several, averaged"
     parser = _verb(verbs, "evaluate", actions.evaluate, help_text, run=True)
-    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="data=… or data.KEY=…")
+    others = "further runs, for the average of all; data=… or data.KEY=…"
+    parser.add_argument("overrides", nargs="*", metavar="RUN|OVERRIDE", help=others)
+    _add_tta(parser)
     parser.add_argument("--split", default="test", help="train, validation or test (default)")
     parser.add_argument("--out", help="write the report into this folder too")
 
@@ -117,7 +119,13 @@ def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image files, texts, CSV rows or .csv files"
     )
+    _add_tta(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_tta(parser) -> None:  # type: ignore[no-untyped-def]
+    views = "average over views: flip, vertical_flip, quarter_turns, shift; a,b for each with each"
+    parser.add_argument("--tta", metavar="VIEWS", default="", help=views)
 
 
 def _add_export(verbs) -> None:  # type: ignore[no-untyped-def]

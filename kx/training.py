@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,13 @@ from kx.data.augment import chain
 from kx.data.findings import findings_csv
 from kx.data.specs import Data
 from kx.export.bundle import save_bundle
-from kx.fit.assemble import assemble, load_weights, make_callbacks, make_optimizer
+from kx.fit.assemble import (
+    assemble,
+    load_weights,
+    make_callbacks,
+    make_optimizer,
+    make_phases,
+)
 from kx.fit.batches import Batches, make_batches, make_data
 from kx.fit.fit import announce, compile_options, final_metrics, fit, past, run_tags
 from kx.fit.state import load_last
@@ -25,6 +31,7 @@ from kx.tasks.task import Task
 from kx.tracking.folders import open_followers_folder, open_run_folder
 from kx.tracking.runs import Run
 from kx.tracking.tracker import open_run
+from kx.transfer import Phase
 
 
 def _nobody(kind: str, values: Mapping[str, Any]) -> bool | None:
@@ -86,12 +93,14 @@ def train(
         chosen.agree(first_epoch)
         cache, augment = folder.path / "cache", chain(config.augment)
         batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
-        compiled = partial(_compiled, config, data, task, core, batches)
-        model = compiled(chosen)
+        phases = make_phases(config)
+        built = partial(_built, config, data, task, core, phases)
+        begin_phase = partial(_begin_phase, config, task, batches)
+        model = built(chosen)
         if config.init_from and state is None:
             load_weights(model, config.init_from, config.tracking.uri)
         callbacks = make_callbacks(config, task, batches)
-        announce(job, data, model, quiet=quiet)
+        announce(job, data, model, phases, quiet=quiet)
         with open_run(job, folder, data, run_tags(config, data, batches, tags)) as tracker:
             history = past(state)
             begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
@@ -100,13 +109,14 @@ def train(
             if data.findings:
                 tracker.text(findings_csv(data.findings), "data/findings.csv")
             history = fit(
-                config, model, batches, callbacks, tracker, folder, state=state,
+                config, model, batches, callbacks, tracker, folder, phases=phases,
+                begin_phase=partial(begin_phase, chosen, model), state=state,
                 fingerprint=data.fingerprint, stop_after=stop_after, quiet=quiet,
                 listeners=[
                     lambda values, epoch: watch("epoch", {"epoch": epoch, "values": values})
                 ],
             )  # fmt: skip
-            model = chosen.alone(model, compiled)
+            model = chosen.alone(model, partial(_compiled, built, begin_phase, phases[-1]))
             metrics = final_metrics(model, batches.test if evaluate else None, history, callbacks)
             bundle = None
             if evaluate:
@@ -119,19 +129,52 @@ def train(
     return Run(job, tracker, metrics, history, bundle, model)
 
 
-def _compiled(
+def _built(
     config: DictConfig,
     data: Data,
     task: Task,
     core: keras.Model | None,
-    batches: Batches,
+    phases: Sequence[Phase],
     chosen: Strategy,
 ) -> keras.Model:
-    """Returns the model, built and compiled under a strategy."""
+    """Returns the model, built under a strategy; refuses one that does not fit the phases."""
     with chosen.scope():
         model = assemble(config, data, task, core)
         chosen.check(model)
-        optimizer = make_optimizer(config, batches.steps_per_epoch)
+    for phase in reversed(phases):  # last, it is as the first one has it
+        if phase.prepare is not None:
+            phase.prepare(model)
+    return model
+
+
+def _begin_phase(
+    config: DictConfig,
+    task: Task,
+    batches: Batches,
+    chosen: Strategy,
+    model: keras.Model,
+    phase: Phase,
+    first_epoch: int,
+) -> None:
+    """Compiles a model for a phase, with an optimizer of its own."""
+    with chosen.scope():
+        if phase.prepare is not None:
+            phase.prepare(model)
+        optimizer = make_optimizer(
+            config, batches.steps_per_epoch,
+            epochs=max(1, phase.last_epoch - first_epoch), learning_rate=phase.learning_rate,
+        )  # fmt: skip
         task.compile(model, optimizer, **compile_options(config))
-    chosen.prepare(model, batches.train)
+    chosen.prepare(model, batches.train_from(first_epoch))
+
+
+def _compiled(
+    built: Callable[[Strategy], keras.Model],
+    begin_phase: Callable[[Strategy, keras.Model, Phase, int], None],
+    phase: Phase,
+    chosen: Strategy,
+) -> keras.Model:
+    """Returns the model, built and compiled anew."""
+    model = built(chosen)
+    begin_phase(chosen, model, phase, 0)
     return model

@@ -42,12 +42,25 @@ def ui(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Reports on a run's model."""
+    """Reports on a run's model, or on the average of several."""
     run = load(args)
     from kx.report.again import evaluate_run
+    from kx.report.ensemble import evaluate_ensemble
+    from kx.tracking.runs import load_run
 
-    evaluate_run(run, args.overrides, split=args.split, out=args.out)
+    names = [word for word in args.overrides if "=" not in word]
+    overrides = [word for word in args.overrides if "=" in word]
+    others = [load_run(name, uri=args.uri, experiment=args.experiment) for name in names]
+    options = {"split": args.split, "out": args.out, "tta": _views(args)}
+    if others:
+        evaluate_ensemble([run, *others], overrides, **options)
+    else:
+        evaluate_run(run, overrides, **options)
     return 0
+
+
+def _views(args: argparse.Namespace) -> list[str]:
+    return [name for name in args.tta.split(",") if name]
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -55,7 +68,7 @@ def predict(args: argparse.Namespace) -> int:
     run = load(args)
     from kx.commands.listing import show_answers
 
-    show_answers(run.predict(args.inputs), as_json=args.json)
+    show_answers(run.predict(args.inputs, tta=_views(args)), as_json=args.json)
     return 0
 
 

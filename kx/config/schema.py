@@ -55,6 +55,7 @@ class Config:
     augment: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = MISSING
     schedule: dict[str, Any] = field(default_factory=dict)
+    transfer: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = MISSING
     report: Report = field(default_factory=Report)

@@ -15,6 +15,7 @@ from kx.data.specs import Data, Outputs
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
 from kx.tasks.task import Task
+from kx.transfer import Phase
 
 
 def assemble(
@@ -76,14 +77,35 @@ def check_scores(core: keras.Model, outputs: Outputs) -> None:
         )
 
 
-def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def make_phases(config: DictConfig) -> list[Phase]:
+    """Returns the phases of a training: one, or those that `transfer` plans.
+
+    Args:
+        config: of the run.
+    """
+    if not config.transfer:
+        return [Phase("training", config.epochs)]
+    return list(build(config.transfer, config.epochs, place="transfer"))
+
+
+def make_optimizer(
+    config: DictConfig,
+    steps_per_epoch: int,
+    *,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer, with its learning-rate schedule if there is one.
 
     Args:
         config: of the run.
         steps_per_epoch: batches in an epoch.
+        epochs: that it is for. Defaults to None: all of the run's.
+        learning_rate: in place of the config's. Defaults to None: the config's.
     """
     node = plain(config.optimizer, resolve=True)
+    if learning_rate is not None:
+        node["learning_rate"] = learning_rate
     if not config.schedule:
         return build(node, place="optimizer")
     # Keras asks the schedule by batches, also where gradients of several are accumulated.
@@ -91,7 +113,7 @@ def make_optimizer(config: DictConfig, steps_per_epoch: int) -> keras.optimizers
         config.schedule,
         node.pop("learning_rate"),
         steps_per_epoch,
-        config.epochs,
+        config.epochs if epochs is None else epochs,
         place="schedule",
     )
     return build(node, learning_rate=schedule, place="optimizer")

@@ -26,7 +26,7 @@ class Batches:
 
     Args:
         stored: the prepared splits, by name.
-        train: one stream over all epochs.
+        train_from: function from the number of epochs that are done to one stream over the others.
         validation: one pass, or None.
         test: one pass, or None.
         batch_size: examples in a batch.
@@ -36,7 +36,7 @@ class Batches:
     """
 
     stored: dict[str, Stored]
-    train: tf.data.Dataset
+    train_from: Callable[[int], tf.data.Dataset]
     validation: tf.data.Dataset | None
     test: tf.data.Dataset | None
     batch_size: int
@@ -110,20 +110,21 @@ def make_batches(
             f"steps_per_execution={config.steps_per_execution} is more than the"
             f" {min(whole, config.steps_per_epoch or whole)} batches of an epoch."
         )
+    weigh = _weigher(task, stored["train"])
     return Batches(
         stored=stored,
-        train=train_batches(
+        train_from=lambda epoch: train_batches(
             stored["train"],
             batch_size=size,
             epochs=config.epochs,
             seed=config.seed,
             encode=task.encode,
             augment=augment,
-            weigh=_weigher(task, stored["train"]),
+            weigh=weigh,
             drop_remainder=drop_remainder,
             steps_per_epoch=steps_per_epoch,
             # Of a training that has no epoch left, Keras looks at a batch all the same.
-            first_epoch=min(first_epoch, config.epochs - 1),
+            first_epoch=min(epoch, config.epochs - 1),
         ),
         validation=evaluation("validation"),
         test=evaluation("test"),

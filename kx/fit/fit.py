@@ -6,6 +6,7 @@ import contextlib
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.folders import RunFolder
 from kx.tracking.tracker import Tracker
+from kx.transfer import Phase
 
 _FULL_BYTES = 1 << 20
 Listener = Callable[[Mapping[str, float], int], bool | None]
@@ -41,8 +43,10 @@ def compile_options(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> None:
-    """Says in a line what will be trained on what."""
+def announce(
+    job: Composed, data: Data, model: keras.Model, phases: Sequence[Phase], *, quiet: bool
+) -> None:
+    """Says in a line what will be trained on what, and what will not come to pass."""
     if quiet:
         return
     sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
@@ -51,6 +55,12 @@ def announce(job: Composed, data: Data, model: keras.Model, *, quiet: bool) -> N
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
     if uneven := class_line(data):
         print(uneven)
+    for before, phase in pairwise(phases):
+        if before.last_epoch >= job.config.epochs:
+            print(
+                f"epochs={job.config.epochs} ends before {phase.name} begins, after epoch"
+                f" {before.last_epoch}: give it more epochs"
+            )
 
 
 def run_tags(
@@ -73,6 +83,8 @@ def fit(
     tracker: Tracker,
     folder: RunFolder,
     *,
+    phases: Sequence[Phase],
+    begin_phase: Callable[[Phase, int], None],
     state: State | None = None,
     fingerprint: str = "",
     listeners: Sequence[Listener] = (),
@@ -83,11 +95,13 @@ def fit(
 
     Args:
         config: of the run.
-        model: compiled.
-        batches: from the first epoch that is not done.
+        model: built.
+        batches: of the run.
         callbacks: of the config.
         tracker: of the run.
         folder: of the run, in which the state is kept after every epoch.
+        phases: of the training, in order.
+        begin_phase: function `(phase, first_epoch)` that compiles the model for a phase.
         state: to go on from, or None.
         fingerprint: of the data.
         listeners: functions `(values, epoch)` that follow the training; it stops
@@ -104,37 +118,75 @@ def fit(
     keep = KeepState(folder.record.states, counting, state, config.epochs, fingerprint)
     missing = _missing(tracker, batches.first_epoch)
     tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
-    display = [] if quiet else [own_callbacks.Display()]
-    last_epoch = _go_on(model, logs, state, config.epochs) if state else config.epochs
-    last_epoch = min(last_epoch, stop_after or last_epoch)
+    display = [] if quiet else [own_callbacks.Display(config.epochs)]
     averages = [
         own_callbacks.KeepAverage(callback)
         for callback in callbacks
         if isinstance(callback, own_callbacks.SwapAverage)
     ]
-    try:
-        with _told_clearly(folder.path):
-            model.fit(
-                batches.train,
-                initial_epoch=batches.first_epoch,
-                epochs=last_epoch,
-                steps_per_epoch=batches.steps_per_epoch,
-                validation_data=batches.validation,
-                callbacks=[record, *callbacks, keep, *display, tell, *averages],
-                shuffle=False,  # the stream is shuffled; Keras would warn
-                verbose=0,
-            )
-    finally:
-        for shown in display:
-            shown.close()
-    last = record.history["train/loss"][-1]
+    done = batches.first_epoch
+    for number, phase in enumerate(phases, 1):
+        last_epoch = phase.last_epoch
+        if number < len(keep.phases):
+            continue  # it was over when the training was left
+        if number > len(keep.phases):
+            keep.begin_phase(done)
+            begin_phase(phase, done)
+        else:
+            assert state is not None
+            begin_phase(phase, keep.phases[-1])
+            restore_variables(model, state)
+            if state.stopped and (phase is not phases[-1] or config.epochs <= state.epochs):
+                last_epoch = done  # what is left of it is what callbacks do at its end
+        for log in logs:
+            continue_csv(log, done)
+        if len(phases) > 1:
+            record.phase = number
+            for shown in display:
+                shown.say(phase_line(model, phase))
+        try:
+            with _told_clearly(folder.path):
+                model.fit(
+                    batches.train_from(done),
+                    initial_epoch=done,
+                    epochs=min(last_epoch, stop_after or last_epoch),
+                    steps_per_epoch=batches.steps_per_epoch,
+                    validation_data=batches.validation,
+                    callbacks=[record, *callbacks, keep, *display, tell, *averages],
+                    shuffle=False,  # the stream is shuffled; Keras would warn
+                    verbose=0,
+                )
+        finally:
+            for shown in display:
+                shown.close()
+        done = num_epochs(record.history)
+        _refuse_no_number(record.history)
+        if tell.stopped or done >= min(config.epochs, stop_after or config.epochs):
+            break
+    return record.history
+
+
+def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:
+    """Raises what a training that went astray can do."""
+    last = history["train/loss"][-1]
     if not math.isfinite(last):
         raise TrainingError(
-            f"The loss became {last} in epoch {num_epochs(record.history)}. Usual ways out: a lower"
+            f"The loss became {last} in epoch {num_epochs(history)}. Usual ways out: a lower"
             " optimizer.learning_rate, optimizer.global_clipnorm=1, precision=float32, or a look"
             " at the data: kx data show."
         )
-    return record.history
+
+
+def phase_line(model: keras.Model, phase: Phase) -> str:
+    """Returns what a phase trains, as a line.
+
+    Args:
+        model: compiled for it.
+        phase: which.
+    """
+    learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    return f"{phase.name}: {learning:,} of {model.count_params():,} parameters learn, at {rate:.3g}"
 
 
 @contextlib.contextmanager
@@ -162,16 +214,6 @@ def _tell_what_ran_out(folder: Path, error: Exception) -> None:
             f"The disk of {folder} is full. Make room, or choose another: run_dir=FOLDER."
             " What was kept before stays: resume=auto goes on."
         ) from error
-
-
-def _go_on(
-    model: keras.Model, logs: Sequence[keras.callbacks.CSVLogger], state: State, epochs: int
-) -> int:
-    """Gives a model its state, lets logs go on, and returns the last epoch to train."""
-    restore_variables(model, state)
-    for log in logs:
-        continue_csv(log, state.epoch)
-    return state.epoch if state.stopped and epochs <= state.epochs else epochs
 
 
 def _missing(tracker: Tracker, first_epoch: int) -> list[int]:

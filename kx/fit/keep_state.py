@@ -22,6 +22,7 @@ def capture(
     epoch: int,
     epochs: int,
     data_fingerprint: str = "",
+    phases: Sequence[int] = (0,),
 ) -> State:
     """Returns the state of a training as it is now.
 
@@ -31,6 +32,7 @@ def capture(
         epoch: the number of epochs that are done.
         epochs: the number that the training is to have.
         data_fingerprint: of the data.
+        phases: the number of epochs that were done when each phase so far began.
     """
     return State(
         epoch=epoch,
@@ -40,6 +42,7 @@ def capture(
         callbacks={key: _counts(callback) for key, callback in _keyed(callbacks)},
         stopped=bool(model.stop_training),
         data_fingerprint=data_fingerprint,
+        phases=list(phases),
     )
 
 
@@ -116,6 +119,9 @@ def _keyed(
         yield f"{kind}#{seen[kind]}", callback
 
 
+_BEST = ("best", "best_epoch", "best_weights")  # of an EarlyStopping
+
+
 class _NotPlain(Exception):
     """Says that a value is neither plain data nor made of it."""
 
@@ -181,11 +187,29 @@ class KeepState(keras.callbacks.Callback):
         data_fingerprint: str,
     ) -> None:
         super().__init__()
+        self.phases = list(state.phases) if state else []
+        self._best: list[tuple[keras.callbacks.Callback, dict[str, Any]]] = []
         self._folder, self._callbacks = folder, callbacks
         self._state, self._epochs, self._data_fingerprint = state, epochs, data_fingerprint
 
+    def begin_phase(self, first_epoch: int) -> None:
+        """Notes that a new phase begins: callbacks count anew, from the best epoch so far.
+
+        Args:
+            first_epoch: the number of epochs that are done.
+        """
+        self.phases.append(first_epoch)
+        self._best = [
+            (callback, {name: getattr(callback, name, None) for name in _BEST})
+            for callback in self._callbacks
+            if first_epoch and getattr(callback, "restore_best_weights", False)
+        ]
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Gives the callbacks what they had counted."""
+        for callback, values in self._best:
+            vars(callback).update(values)
+        self._best = []
         if self._state is not None:
             restore_callbacks(self._callbacks, self._state)
             if self._state.stopped and self._epochs > self._state.epochs:
@@ -195,7 +219,12 @@ class KeepState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keeps the state."""
         state = capture(
-            self.model, self._callbacks, epoch + 1, self._epochs, self._data_fingerprint
+            self.model,
+            self._callbacks,
+            epoch + 1,
+            self._epochs,
+            self._data_fingerprint,
+            self.phases,
         )
         try:
             save(self._folder, state)

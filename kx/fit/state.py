@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class State:
         callbacks: what each callback counts, by its kind and place.
         stopped: whether a callback has ended the training.
         data_fingerprint: of the data that was trained on.
+        phases: the number of epochs that were done when each phase so far began.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class State:
     callbacks: dict[str, dict[str, Any]]
     stopped: bool = False
     data_fingerprint: str = ""
+    phases: list[int] = field(default_factory=lambda: [0])
 
 
 def save(folder: Path, state: State) -> Path:

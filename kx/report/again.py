@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,67 @@ from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
 from kx.fit.batches import make_data
-from kx.report.evaluate import evaluate
+from kx.report.evaluate import predict_scores, report_on
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import write_report
 from kx.report.reports import score_prefix
+from kx.report.views import with_views
+from kx.tasks.task import Task
 from kx.tracking.provenance import redact, redact_word
 from kx.tracking.runs import Run
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Holds what a run's model answered of a split.
+
+    Args:
+        data: prepared as the run's own.
+        positions: of the examples in the whole set.
+        targets: as they are stored.
+        scores: of each example.
+        task: says what they mean.
+    """
+
+    data: Data
+    positions: np.ndarray
+    targets: np.ndarray
+    scores: np.ndarray
+    task: Task
+
+
+def ask(run: Run, overrides: Sequence[str], split: str, tta: Sequence[str] = ()) -> Asked:
+    """Asks a finished run's model of a split of its own data, or of other.
+
+    Args:
+        run: the finished run.
+        overrides: `data=…` and `data.KEY=…`.
+        split: which split.
+        tta: views of each image over which to average.
+
+    Raises:
+        ConfigError: if an override names another key.
+        DataError: if the data has no such split, or other classes.
+    """
+    config = _with_data(run, overrides)
+    data = as_trained(make_data(config), run)
+    if split not in data.splits:
+        raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
+    task, model = run.task(), run.model()
+    if tta:
+        model = with_views(model, task, tta)
+    targets, scores = predict_scores(model, store(data, split), config.batch_size)
+    positions = data.positions.get(split, np.arange(len(targets)))
+    return Asked(data, positions, targets, scores, task)
+
+
 def evaluate_run(
-    run: Run, overrides: Sequence[str] = (), *, split: str = "test", out: str | None = None
+    run: Run,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    out: str | None = None,
+    tta: Sequence[str] = (),
 ) -> Findings:
     """Evaluates a finished run's model, and logs the report to the run.
 
@@ -45,45 +97,86 @@ def evaluate_run(
         overrides: `data=…` and `data.KEY=…`.
         split: which split.
         out: a folder that gets the report too.
+        tta: views of each image over which to average (test-time augmentation): `"flip"`,
+            `"vertical_flip"`, `"quarter_turns"`, `"shift"`.
 
     Raises:
         ConfigError: if an override names another key.
         DataError: if the data has no such split, or other classes.
     """
-    config = _with_data(run, overrides)
-    data = as_trained(make_data(config), run)
-    if split not in data.splits:
-        raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
-    options = ReportOptions(
-        config.report.num_bootstrap_samples, config.report.confidence_level,
-        config.report.num_mistakes, config.seed,
-    )  # fmt: skip
-    findings = evaluate(
-        run.model(), run.task(), data, store(data, split), split, options,
-        batch_size=config.batch_size, history=run.history,
-    )  # fmt: skip
-    words = " ".join(map(redact_word, overrides))
-    own_data = not overrides
-    path = (
-        f"report/{split}" if own_data else f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{split}"
+    asked = ask(run, overrides, split, tta)
+    options = report_options(run)
+    findings = report_on(
+        asked.targets, asked.scores, asked.task, asked.data, split, options, run.history
     )
+    as_trained_on = not overrides and not tta
+    views = f"-tta-{'-'.join(tta)}" if tta else ""
+    path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views}")
+    how = [asked.data.name, f"({data_words(overrides)})", *(["averaged over", *tta] if tta else [])]
+    written = written_report(
+        findings, run, path, title=f"{run.name}: {split}", subtitle=" ".join(how), out=out
+    )
+    if as_trained_on and run.uri is not None:
+        _log_metrics(run, findings, split)
+    show_metrics(findings)
+    if written is not None:
+        print(f"\nreport: {written}")
+    return findings
+
+
+def report_options(run: Run) -> ReportOptions:
+    """Returns how much the report of a run shows."""
+    report = run.config["report"]
+    return ReportOptions(
+        report["num_bootstrap_samples"], report["confidence_level"], report["num_mistakes"],
+        run.config["seed"],
+    )  # fmt: skip
+
+
+def evaluation_path(what: str) -> str:
+    """Returns the place of a further evaluation among a run's artifacts."""
+    return f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{what}"
+
+
+def data_words(overrides: Sequence[str]) -> str:
+    """Returns which data was looked at, secrets left out."""
+    return " ".join(map(redact_word, overrides)) or "the data of the training"
+
+
+def written_report(
+    findings: Findings, run: Run, path: str, *, title: str, subtitle: str, out: str | None
+) -> Path | None:
+    """Writes a report, to a run's artifacts and to a folder.
+
+    Args:
+        findings: of the evaluation.
+        run: whose artifacts get it, if it is kept.
+        path: among them.
+        title: of the page.
+        subtitle: below it.
+        out: a folder that gets it too, or None.
+
+    Returns:
+        The page.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "report")  # a temporary folder itself is closed to other users
         folder.mkdir()
         write_report(
             findings,
             folder,
-            title=f"{run.name}: {split}",
-            subtitle=f"{data.name} ({words or 'the data of the training'})",
-            confidence_level=options.confidence_level,
+            title=title,
+            subtitle=subtitle,
+            confidence_level=run.config["report"]["confidence_level"],
             config_text=OmegaConf.to_yaml(OmegaConf.create(redact(run.config))),
         )
         if run.uri is not None:
-            _log(run, folder, path, findings if own_data else None, split)
+            MlflowClient(run.uri).log_artifacts(run.id, str(folder), path)
         if out is not None:
             shutil.copytree(folder, out, dirs_exist_ok=True)
-    _print(findings, run, path, out)
-    return findings
+    if out is not None:
+        return Path(out).absolute() / "report.html"
+    return run.artifact(f"{path}/report.html") if run.uri is not None else None
 
 
 def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
@@ -155,25 +248,16 @@ def as_trained(data: Data, run: Run) -> Data:
     return data
 
 
-def _log(run: Run, folder: Path, path: str, findings: Findings | None, split: str) -> None:
-    client = MlflowClient(run.uri)
-    client.log_artifacts(run.id, str(folder), path)
-    if findings is not None:
-        now = int(time.time() * 1000)
-        client.log_batch(
-            run.id,
-            metrics=[
-                Metric(f"{score_prefix(split)}/{k}", v, now, 0) for k, v in findings.metrics.items()
-            ],
-        )
+def _log_metrics(run: Run, findings: Findings, split: str) -> None:
+    now = int(time.time() * 1000)
+    prefix = score_prefix(split)
+    metrics = [Metric(f"{prefix}/{k}", v, now, 0) for k, v in findings.metrics.items()]
+    MlflowClient(run.uri).log_batch(run.id, metrics=metrics)
 
 
-def _print(findings: Findings, run: Run, path: str, out: str | None) -> None:
+def show_metrics(findings: Findings) -> None:
+    """Prints the metrics, with their intervals."""
     for name, value in findings.metrics.items():
         low_high = findings.intervals.get(name)
         suffix = f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
         print(f"  {name:<28}{value:.4f}{suffix}")
-    if out is not None:
-        print(f"\nreport: {Path(out).absolute() / 'report.html'}")
-    elif run.uri is not None:
-        print(f"\nreport: {run.artifact(f'{path}/report.html')}")

@@ -42,6 +42,29 @@ def evaluate(
         max_batches: how many batches to look at. None is all.
     """
     targets, scores = predict_scores(model, stored, batch_size, max_batches)
+    return report_on(targets, scores, task, data, split, options, history)
+
+
+def report_on(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    task: Task,
+    data: Data,
+    split: str,
+    options: ReportOptions,
+    history: Mapping[str, Sequence[float]] | None = None,
+) -> Findings:
+    """Reports on the scores of a split.
+
+    Args:
+        targets: as they are stored.
+        scores: of each example.
+        task: says what they mean.
+        data: for the raw examples of the worst answers.
+        split: its name.
+        options: how much to show.
+        history: the metrics of the training, drawn as curves.
+    """
     findings = task.report(targets, scores, options)
     positions = data.positions.get(split, np.arange(len(targets)))[: len(targets)]
     findings.predictions = predictions(task, targets, scores) | {"positions": positions}

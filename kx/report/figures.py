@@ -190,7 +190,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
     """Draws each metric over the epochs, training and validation in one panel.
 
     Args:
-        history: `train/NAME` and `val/NAME` to one value an epoch.
+        history: `train/NAME` and `val/NAME` to one value an epoch; `phase`, if there are several.
 
     Returns:
         The figure, or None if there is nothing to draw.
@@ -206,10 +206,20 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
                 epochs = range(1, len(values) + 1)
                 marker = "o" if len(values) < 3 else None
                 axes.plot(epochs, values, color=colour, label=part, marker=marker, linewidth=1.6)
+        for epoch, number in _begins(history.get("phase", ())):
+            axes.axvline(epoch - 0.5, color=_ORANGE, linestyle=":", linewidth=1.2)
+            axes.text(epoch - 0.5, 1.0, f" phase {number}", color=_ORANGE, size=8, va="top",
+                      transform=axes.get_xaxis_transform())  # fmt: skip
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
     return figure
+
+
+def _begins(phases: Sequence[float]) -> list[tuple[int, int]]:
+    """Returns the first epoch, from 1, and the number of each phase after the first."""
+    pairs = zip(phases, phases[1:], strict=False)
+    return [(n, int(now)) for n, (before, now) in enumerate(pairs, 2) if now != before]
 
 
 def picture_grid(

@@ -9,7 +9,13 @@ import keras
 import tensorflow as tf
 
 from kx.data.specs import Outputs, Spec
-from kx.tasks.task import Task, check_class_weights, check_loss, one_class_each
+from kx.tasks.task import (
+    Task,
+    average_probabilities,
+    check_class_weights,
+    check_loss,
+    one_class_each,
+)
 
 
 def classification(
@@ -69,6 +75,7 @@ def classification(
         report=partial(_report, names, top_k),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        average=average_probabilities,
         class_weights=check_class_weights(class_weights, names),
     )
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.tasks.task import Task, check_loss
+from kx.tasks.task import Task, average_chances, check_loss
 
 
 def multilabel(
@@ -69,6 +69,7 @@ def multilabel(
         report=partial(_report, names, threshold),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        average=average_chances,
     )
 
 

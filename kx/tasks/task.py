@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -34,6 +36,9 @@ class Task:
         class_weights: how much an example of a class counts in the training's loss: None for
             1, `"balanced"`, or one number for each class. Encoded targets have a number for
             each class then, and sum to 1.
+        average: function from the scores of several models, or of several views of an
+            example, of shape `(num, batch, units)`, to those of all together. Defaults to
+            their mean.
     """
 
     outputs: Outputs
@@ -45,6 +50,7 @@ class Task:
     monitor: str
     monitor_mode: str
     class_weights: str | tuple[float, ...] | None = None
+    average: Callable[[Any], Any] = partial(keras.ops.mean, axis=0)
 
     def compile(
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any
@@ -62,6 +68,36 @@ class Task:
         """Returns the metrics that callbacks can look at."""
         names = ["loss", *(metric.name for metric in self.metrics())]
         return names + [f"val_{name}" for name in names if with_validation]
+
+
+def average_probabilities(scores: Any) -> Any:
+    """Returns the scores whose softmax is the mean of several scores' softmax.
+
+    Args:
+        scores: shape `(num, batch, num_classes)`.
+
+    Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty
+    estimation using deep ensembles", section 2.4.
+
+    Example:
+    >>> sure, unsure = [[0.0, 20.0]], [[0.0, 0.0]]
+    >>> keras.ops.softmax(average_probabilities(np.array([sure, unsure]))).numpy().round(2)
+    array([[0.25, 0.75]])
+    """
+    return keras.ops.logsumexp(keras.ops.log_softmax(scores, axis=-1), axis=0) - math.log(
+        scores.shape[0]
+    )
+
+
+def average_chances(scores: Any) -> Any:
+    """Returns the log-odds whose sigmoid is the mean of several log-odds' sigmoid.
+
+    Args:
+        scores: shape `(num, batch, num_labels)`.
+    """
+    # log(mean p) - log(mean (1 - p)), without the rounding of p to 1
+    given = keras.ops.logsumexp(keras.ops.log_sigmoid(scores), axis=0)
+    return given - keras.ops.logsumexp(keras.ops.log_sigmoid(-scores), axis=0)
 
 
 def one_class_each(targets: Spec, task: str) -> int:

@@ -16,6 +16,7 @@ from kx.config import Composed, build, resolved
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
+from kx.report.views import with_views
 from kx.tracking.store import current_store, store_uri
 from kx.tracking.tracker import Tracker
 
@@ -175,12 +176,14 @@ class Run:
         """The way from raw examples to answers."""
         return Predictor(self.bundle(), self.model(), self.task())
 
-    def predict(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Answers raw inputs.
 
         Args:
             inputs: file names or bytes for images; strings for texts; lines,
                 numbers or a `.csv` file for rows; arrays.
+            tta: views of each image over which to average (test-time augmentation):
+                `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"`. Defaults to none.
 
         Returns:
             One mapping an input: `{"input", "label", "confidence", "probabilities"}`
@@ -188,6 +191,9 @@ class Run:
         """
         if isinstance(inputs, str | bytes | Path):
             inputs = [inputs]
+        if tta:
+            model = with_views(self.model(), self.task(), tta)
+            return Predictor(self.bundle(), model, self.task())(inputs)
         return self.predictor(inputs)
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -221,7 +227,7 @@ def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
         name
         for name in stored.data.metrics
         if name.startswith(("train/", "val/"))
-        or name in ("learning_rate", "epoch_seconds", "examples_per_second")
+        or name in ("learning_rate", "phase", "epoch_seconds", "examples_per_second")
     ]
     curves = {}
     for name in sorted(names):

@@ -1,0 +1,153 @@
+"""Transfer learning: phases within one run, which goes on and repeats as any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import kx
+from kx.config import compose
+from kx.errors import ConfigError
+from kx.report.figures import training_curves
+from kx.training import train
+
+NET = '''
+import keras
+
+def own(inputs, outputs, *, weights=None, training=False):
+    """Builds a small convolutional base under scores."""
+    x = keras.Input(inputs.shape)
+    base = keras.Sequential([
+        keras.Input(inputs.shape),
+        keras.layers.Conv2D(8, 3, padding="same", name="low"),
+        keras.layers.BatchNormalization(name="low_norm"),
+        keras.layers.Activation("relu"),
+        keras.layers.Conv2D(16, 3, strides=2, name="high"),
+        keras.layers.BatchNormalization(name="high_norm"),
+        keras.layers.Activation("relu"),
+    ], name="base")
+    if weights:
+        base.load_weights(weights)
+    h = keras.layers.GlobalAveragePooling2D()(base(x, training=None if training else False))
+    return keras.Model(x, keras.layers.Dense(outputs.units)(keras.layers.Dropout(0.2)(h)))
+'''
+PHASES = [
+    "model=own_net", "data=digits", "data.limit=600", "epochs=6", "augment=[translate]",
+    "transfer=fine_tune", "transfer.frozen_epochs=3", "transfer.fine_tune_at=high",
+    "transfer.learning_rate=3e-4", "optimizer.learning_rate=0.02", "report=none",
+    "tracking.system_metrics=false",
+]  # fmt: skip
+
+
+@pytest.fixture
+def net(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a net of its own, whose layer `base` is to be fine-tuned."""
+    (project / "own_nets.py").write_text(NET, encoding="utf-8")
+    monkeypatch.syspath_prepend(project)
+    folder = project / "conf" / "model"
+    folder.mkdir(parents=True)
+    text = "_target_: own_nets.own\nweights: null\ntraining: false\n"
+    (folder / "own_net.yaml").write_text(text, encoding="utf-8")
+    return project
+
+
+def base_of(model: keras.Model) -> keras.Model:
+    [core] = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return core.get_layer("base")
+
+
+def values_after(words: list[str], epochs: int) -> dict[str, np.ndarray]:
+    """Returns the base's weights after some epochs of a training, by name."""
+    run = train(compose([*words, "tracking=none"]), stop_after=epochs, quiet=True)
+    return {w.path.split("/", 1)[1]: w.numpy() for w in base_of(run.model()).weights}
+
+
+def same_curves(run: kx.Run, other: kx.Run) -> None:
+    from kx.callbacks import TIMINGS
+
+    names = [name for name in run.history if name not in TIMINGS]
+    assert {n: run.history[n] for n in names} == {n: other.history[n] for n in names}
+
+
+@pytest.mark.parametrize("batch_norm", ["inference", "training"])
+def test_each_phase_trains_what_it_says(net: Path, batch_norm: str) -> None:
+    words = [*PHASES, "callbacks=none", f"model.training={str(batch_norm == 'training').lower()}"]
+    frozen, end = values_after(words, 3), values_after(words, 6)
+    start = values_after([*words, "optimizer.learning_rate=1e-30"], 1)
+    changed = {name for name in start if not np.array_equal(start[name], frozen[name])}
+    assert not changed, "the base learnt in the frozen phase"
+    changed = {name for name in start if not np.array_equal(frozen[name], end[name])}
+    assert changed == {"high/kernel", "high/bias"}  # neither what is below, nor any normalization
+
+
+def test_one_run_has_one_curve_with_its_phases_marked(
+    net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = kx.train(*PHASES, "callbacks=none", "schedule=cosine")
+    assert run.history["phase"] == [1, 1, 1, 2, 2, 2]
+    rates = run.history["learning_rate"]
+    assert 0.005 < rates[0] < 0.02 > rates[1] > rates[2], "the schedule spans its phase"
+    assert 3e-4 > rates[3] > rates[4] > rates[5] >= 0
+    said = capsys.readouterr().out
+    assert "frozen: 170 of 1,514 parameters learn, at 0.02" in said
+    assert "fine_tune: 1,338 of 1,514 parameters learn, at 0.0003" in said
+    assert "epoch 1/6" in said and "epoch 6/6" in said
+    figure = training_curves(run.history)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == [" phase 2"]
+
+
+def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path) -> None:
+    # The patience ends the frozen phase early; its best epoch counts on, in the next one too.
+    words = [
+        *PHASES, "epochs=7", "transfer.frozen_epochs=5", "optimizer.use_ema=true",
+        "callbacks.early_stopping.min_delta=1.0", "callbacks.early_stopping.patience=2",
+    ]  # fmt: skip
+    whole = kx.train(*words, quiet=True)
+    phases = whole.history["phase"]
+    assert 1 < phases.count(1) < 5 and phases.count(2) > 1, "the test's own assumption"
+    for epoch in (2, phases.count(1), phases.count(1) + 1):
+        left = train(compose([*words, f"tracking.run_name=left_{epoch}"]), quiet=True,
+                     stop_after=epoch, evaluate=False)  # fmt: skip
+        assert left.history["phase"] == phases[:epoch]
+        went_on = kx.train(*words, f"resume=left_{epoch}", quiet=True)
+        same_curves(whole, went_on)
+        for a, b in zip(whole.model().weights, went_on.model().weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_is_fine_tuned_on(net: Path) -> None:
+    run = kx.train(*PHASES, "callbacks=none", "tracking.run_name=longer", quiet=True)
+    longer = kx.train("resume=longer", "epochs=8", quiet=True)
+    assert longer.history["phase"] == [1, 1, 1, 2, 2, 2, 2, 2]
+    assert longer.history["train/loss"][:6] == run.history["train/loss"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transfer.fine_tune_at=hihg"], "no layer 'hihg'. Did you mean 'high'"),
+        (["transfer.fine_tune_at=6"], "has 6 layers, numbers 0 to 5, or -6 to -1"),
+        (["transfer.base=bass"], "Did you mean 'base'"),
+        (["model=cnn"], "It has none: take one of keras.applications"),
+        (["transfer.frozen_epochs=-1"], "expected 0 or more. Received: -1"),
+        (["transfer.learning_rate=0"], "expected a number greater than 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_training(
+    net: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kx.train(*PHASES, *words, "tracking=none", quiet=True)
+    assert message in str(caught.value)
+
+
+def test_a_training_too_short_to_fine_tune_says_so(
+    net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = kx.train(*PHASES, "epochs=2", "tracking=none")
+    assert run.history["phase"] == [1, 1]
+    assert "epochs=2 ends before fine_tune begins" in capsys.readouterr().out
