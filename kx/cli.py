@@ -155,7 +155,9 @@ def _add_search(verbs) -> None:  # type: ignore[no-untyped-def]
     help_text = "write the trials of a study as CSV"
     exported = _verb(inner, "export", actions.search_export, help_text, store=False)
     exported.add_argument("study", metavar="STUDY", help="its name (tuner.study)")
-    exported.add_argument("--csv", metavar="FILE", help="the file; default: standard output")
+    exported.add_argument(
+        "--csv", nargs="?", metavar="FILE", help="the file; default: standard output"
+    )
 
 
 def _add_cross_validate(verbs) -> None:  # type: ignore[no-untyped-def]

@@ -143,12 +143,14 @@ def strategy(config: DictConfig) -> Strategy:
         ConfigError: if the batches cannot be shared out evenly among its devices.
     """
     found = build(config.strategy, place="strategy")
-    mirrored_devices = isinstance(found, tf.distribute.MirroredStrategy)
+    of_tensorflow = isinstance(found, tf.distribute.Strategy)
+    chosen = of_tensorflow and found is not tf.distribute.get_strategy()
     if not isinstance(found, Strategy):
         found = Strategy(found)
-    if mirrored_devices and keras.backend.backend() == "jax":
+    if chosen and keras.backend.backend() == "jax":
         raise ConfigError(
-            "strategy=mirrored is TensorFlow's. On JAX: strategy=model_parallel"
+            f"strategy ({config.strategy['_target_']}) is TensorFlow's. On JAX: strategy=default"
+            " for one device (JAX_PLATFORMS=cpu for the CPU), or strategy=model_parallel"
             " strategy.model_devices=1, which shares each batch out among all devices."
         )
     replicas = found.num_replicas_in_sync

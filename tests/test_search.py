@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from conftest import family_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 import kx
 from kx.cli import main as kx_main
@@ -205,7 +207,12 @@ def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
         (["tuner.winner=first"], "one of null, keep, retrain, none"),
         (["tuner=hyperband", "tuner.pruner=asha"], "stops trials by itself"),
         (["tuner.objective=test_accuracy"], "judged on the validation split"),
+        (["tuner.objective=loss"], "judged on the validation split"),
         (["tuner.study=../x"], "letters, digits"),
+        (["tuner.study='lr=1'"], "letters, digits"),
+        (["tuner.max_hours=1h"], "a number greater than 0. Received: '1h'"),
+        (["tuner.max_trials=ten"], "a whole number. Received: 'ten'"),
+        (["launcher.timeout_minutes=5m"], "a number greater than 0. Received: '5m'"),
         (["tuner=none", "tuner.max_trials=3"], "Choose a method beside it: tuner=random"),
         (["tuner.max_trails=3"], "Did you mean 'max_trials'"),
         (["tuner=bayesain"], "Did you mean 'bayesian'"),
@@ -304,7 +311,13 @@ def test_a_finished_study_says_so_and_is_extended(
     assert kx_main(["search", "show", "s"]) == 0 and kx_main(["search", "show"]) == 0
     said = capsys.readouterr().out
     assert "study s: finished, 1 trials" in said and "optimizer.learning_rate=0.001" in said
-    assert kx_main(["search", "export", "s"]) == 0
+    damaged = project / "studies" / "damaged" / "study.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    assert kx_main(["search", "show"]) == 0
+    said = capsys.readouterr().out
+    assert "study s" not in said and "s: finished" in said and "damaged: " in said
+    assert kx_main(["search", "export", "s", "--csv"]) == 0
     [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["state"] == COMPLETED and row["model.hidden_units"]
     assert kx_main(["search", "show", "t"]) == 1
@@ -439,6 +452,78 @@ def test_a_failure_is_tried_again_as_often_as_asked(project: Path) -> None:
     assert [t.tries for t in study.trials] == [1, 0]
 
 
+def test_a_trial_whose_process_is_killed_goes_on_though_not_for_ever(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "killed.py").write_text(
+        "import os\nfrom pathlib import Path\nimport keras\n\n\n"
+        "class Killed(keras.callbacks.Callback):\n"
+        "    def __init__(self, by: int = 9, times: int = 1):\n"
+        "        super().__init__()\n        self.by, self.times = by, times\n\n"
+        "    def on_epoch_begin(self, epoch, logs=None):\n"
+        "        file = Path(f'killed-{self.by}')\n"
+        "        so_far = len(file.read_text()) if file.exists() else 0\n"
+        "        if epoch == 1 and so_far < self.times:\n"
+        "            file.write_text('x' * (so_far + 1))\n"
+        "            os.kill(os.getpid(), self.by)\n"
+    )
+    words = ["tuner=random", "tuner.max_trials=1", "tuner.winner=none", *SPACE, *QUICK]
+    words.append("+callbacks.killed._target_=killed.Killed")
+    run_search(*words)
+    [trial] = find_study("mlp-wine").trials
+    assert trial.state == COMPLETED and len(trial.executions[0].curve) == 3
+    # Asked to end by somebody else, as a machine does that is short of memory.
+    monkeypatch.setattr("kx.search.search._MAX_STOPS", 2)
+    again = ["+callbacks.killed.by=15", "+callbacks.killed.times=9", "tuner.study=asked"]
+    text = run_search(*words, *again, code=1)
+    assert "told to end 3 times" in text and (project / "killed-15").read_text() == "xxx"
+
+
+def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["tuner=random", "tuner.max_trials=1", *SPACE, *QUICK]
+
+    def left(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kx.search.figures.write_figures", left)
+        run_search(*words, code=130)
+    assert not find_study("mlp-wine").finished
+
+    def away(*args: object, **options: object) -> None:
+        raise MlflowException("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.MlflowClient.create_model_version", away)
+        text = run_search(*words, code=1)
+    assert "the store is away" in text and "the same command tells the tracking store" in text
+    text = run_search(*words)
+    assert "registered in MLflow: models:/mlp-wine@best (version 1)" in text
+    study = find_study("mlp-wine")
+    assert study.finished and len(study.trials) == 1
+    assert (project / "experiments" / "mlp-wine_best.yaml").is_file()
+    text = run_search(*words, "tuner.max_trials=2")
+    assert "(version 3)" not in text
+    assert len(find_study("mlp-wine").trials) == 2
+    assert (study.folder / "report" / "search.html").is_file()
+
+
+def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:
+    words = ["tuner.objective=val_acuracy", "tuner.objective_mode=max", "tuner.max_trials=5"]
+    text = run_search("tuner=random", *words, *SPACE, *QUICK, code=1)
+    assert "Did you mean 'val_accuracy'" in text
+    assert len(find_study("mlp-wine").trials) == 1
+
+
+def test_the_first_trial_of_a_range_is_on_a_step() -> None:
+    space = {"x": {"type": "int", "min": 64, "max": 500, "step": 64}}
+    parameters, _ = read_space(space)
+    assert starting_values(parameters, {"x": 512}) == {"x": 448}
+    assert parameters[0].admits(448)
+
+
 def test_a_search_gives_up_after_failures_in_a_row_and_goes_on_when_they_are_mended(
     project: Path,
 ) -> None:
@@ -530,6 +615,10 @@ def test_a_sweep_of_searches(project: Path) -> None:
         ("asha", [0.5] * 3, [[0.9] * 3, [0.1] * 3, [0.2] * 3], False),
         ("asha", [0.95] * 3, [[0.9] * 3, [0.1] * 3, [0.2] * 3], True),
         ("asha", [0.5] * 4, [[0.9] * 9] * 9, True),  # only at 3, 9, 27 …
+        ("median", [0.5] * 3, [[0.1] * 9, [math.nan] * 9, [0.2] * 9, [0.1] * 9, [0.3] * 9], True),
+        ("asha", [0.5] * 3, [[0.2] * 3, [math.nan] * 3, [math.nan] * 3], True),
+        ("asha", [math.nan, 0.5, math.nan], [[0.9] * 3, [0.8] * 3, [0.1] * 3], False),
+        ("median", [math.nan] * 3, [[0.9] * 3], False),
     ],
 )
 def test_pruners(

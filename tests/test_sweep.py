@@ -23,7 +23,7 @@ import kx
 from kx.config import compose, plain
 from kx.errors import KxError
 from kx.launch import child
-from kx.launch.engines.local import Local, cores_for
+from kx.launch.engines.local import Local, cores_for, gpu_for
 from kx.launch.jobs import Job
 from kx.launch.table import clock, ranked, seconds_left
 from kx.run import main
@@ -324,6 +324,20 @@ def test_cores_are_shared_out() -> None:
     )
     assert cores_for(0, 1) is None
     assert all(cores_for(slot, 99) for slot in range(99))
+
+
+def test_workers_share_out_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_each(gpus: str, workers: int) -> list[str | None]:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+        found = [gpu_for(slot, workers) for slot in range(workers)]
+        grow = [share.get("TF_FORCE_GPU_ALLOW_GROWTH") for share in found]
+        assert all((word == "true") is (workers > len(gpus.split(","))) for word in grow)
+        return [share.get("CUDA_VISIBLE_DEVICES") for share in found]
+
+    assert of_each("0,1,2,3", 2) == ["0,2", "1,3"]
+    assert of_each("5,7", 2) == ["5", "7"]
+    assert of_each("0", 2) == ["0", "0"]
+    assert of_each("0,1", 1) == [None], "a single worker has all"
 
 
 def test_a_log_keeps_what_a_job_printed(project: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
+_ANSWER_SECONDS = 120
 JAX_MISSING = 'pip install "kx[jax]"'
 
 
@@ -51,7 +52,13 @@ def _ask_jax() -> Answer:
         "import jax, json; print(json.dumps([(str(d), d.platform,"
         " str(getattr(d, 'compute_capability', ''))) for d in jax.devices()]))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True,
+            timeout=_ANSWER_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Answer(False, f"no answer in {_ANSWER_SECONDS} seconds: a device may hang")
     if done.returncode:
         return Answer(False, (done.stderr.strip().splitlines() or ["?"])[-1])
     devices = tuple(

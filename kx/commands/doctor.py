@@ -19,6 +19,7 @@ from rich.text import Text
 import kx
 from kx.commands.devices import first_device, gpus, how_fast, jax_answer
 from kx.config import compose, project_dir
+from kx.config.schema import PRECISIONS
 from kx.errors import KxError, first_line
 from kx.launch.engines import make_engine
 from kx.launch.engines.local import visible_gpus
@@ -37,6 +38,7 @@ _LITTLE_GIB = 2.0
 _ONE_DEVICE = "works, and gains nothing: one device"
 _TENSORFLOW_CUDA = "tensorflow[and-cuda]"
 _BUILD_SECONDS = 300
+_ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _checked(check: Callable[[DictConfig], Iterator[Finding]], config: DictConfi
     try:
         for finding in check(config):
             found.append(finding)
-    except KxError as error:  # a TF_CONFIG that cannot be read …
+    except (KxError, subprocess.TimeoutExpired) as error:  # a TF_CONFIG that cannot be read …
         found.append(Finding(check.__name__.strip("_"), "config", False, str(error), True))
     return found
 
@@ -155,12 +157,12 @@ def _precisions(config: DictConfig) -> Iterator[Finding]:
 
     asked = str(config.precision)
     device = first_device(on_jax=config.backend == "jax")
-    for name in ("float32", "mixed_bfloat16", "mixed_float16"):
+    for name in PRECISIONS:
         try:
             with hidden_stderr():
                 layer = keras.layers.Dense(2, dtype=name)
                 layer(tf.ones((2, 2)))
-            text = "" if name == "float32" else how_fast(name, device)
+            text = how_fast(name, device) if name.startswith("mixed") else ""
             yield Finding("precision", name, True, text, asked == name)
         except Exception as error:  # whatever the device cannot do
             yield Finding("precision", name, False, first_line(error), asked == name)
@@ -172,6 +174,14 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
     target = str(config.strategy.get("_target_"))
     on_tensorflow = config.backend == "tensorflow"
     yield Finding("strategy", "default", True, "one device", target.endswith("get_strategy"))
+    asked = target == "tensorflow.distribute.OneDeviceStrategy"
+    text = f"on {config.strategy.get('device')}" if asked else "on a device that you name"
+    if not on_tensorflow:
+        text = "TensorFlow's; with backend=jax: JAX_PLATFORMS=cpu, and strategy=default"
+    yield (
+        _built("one_device", text, config) if asked and on_tensorflow
+        else Finding("strategy", "one_device", on_tensorflow, text, asked)
+    )  # fmt: skip
     asked = target == "kx.strategy.mirrored"
     if not on_tensorflow:
         text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
@@ -239,8 +249,11 @@ def _launchers(config: DictConfig) -> Iterator[Finding]:
         yield Finding("launcher", "slurm", False, "no `sbatch` on this machine", asked)
     else:
         try:
-            done = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
-        except OSError as error:
+            done = subprocess.run(
+                ["sinfo", "-h"], capture_output=True, text=True, check=False,
+                timeout=_ANSWER_SECONDS,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
             yield Finding("launcher", "slurm", False, first_line(error), asked)
             return
         said = (done.stdout or done.stderr).strip().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kx.errors import ConfigError
 from kx.launch.table import clock
 from kx.search.study import FILE, RUNNING, Study, find_study, studies_dir, study_folder
 from kx.search.table import as_csv, show_study, values_text
@@ -50,10 +51,15 @@ def export(name: str, path: str | None) -> int:
 
 
 def _list() -> int:
-    studies = [Study.load(path.parent) for path in sorted(studies_dir().glob(f"*/{FILE}"))]
-    if not studies:
+    folders = [path.parent for path in sorted(studies_dir().glob(f"*/{FILE}"))]
+    if not folders:
         print(f"no study in {studies_dir()}. Start one: python -m kx.run tuner=bayesian")
-    for study in studies:
+    for folder in folders:
+        try:
+            study = Study.load(folder)
+        except ConfigError as error:  # a damaged file hides no other study
+            print(f"{folder.name}: {error}")
+            continue
         best = next(iter(study.scored()), None)
         score = f", best {study.objective[0]} {best.score:.4g}" if best else ""
         print(f"{study.name}: {_state(study)}, {len(study.trials)} trials{score}")

@@ -27,6 +27,11 @@ _UNIT: _Rule = (lambda v: 0 <= v <= 1, "between 0 and 1")
 _BETWEEN: _Rule = (lambda v: 0 < v < 1, "between 0 and 1, neither included")
 
 
+def _real(rule: _Rule) -> _Rule:
+    """Returns a rule that takes numbers alone: nobody else judges a word here."""
+    return (lambda v: isinstance(v, int | float) and rule[0](v), rule[1])
+
+
 def _one_of(*allowed: Any) -> _Rule:
     return (lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
 
@@ -70,15 +75,15 @@ _RULES: dict[str, _Rule] = {
         "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     ),
     "jit_compile": _one_of(True, False, "auto"),
-    **dict.fromkeys(["workers", "max_trials", "max_epochs"], _AT_LEAST_1),
-    **dict.fromkeys(["iterations", "executions_per_trial", "num_initial_points"], _AT_LEAST_1),
-    **dict.fromkeys(["max_retries_per_trial", "beta"], _AT_LEAST_0),
-    **dict.fromkeys(["max_hours", "alpha", "max_consecutive_failed_trials"], _POSITIVE),
+    **dict.fromkeys(["workers", "max_trials", "max_epochs"], _COUNT),
+    **dict.fromkeys(["iterations", "executions_per_trial", "num_initial_points"], _COUNT),
+    **dict.fromkeys(["max_retries_per_trial", "beta"], _real(_AT_LEAST_0)),
+    **dict.fromkeys(["max_hours", "alpha", "max_consecutive_failed_trials"], _real(_POSITIVE)),
     **dict.fromkeys(["processes", "logical_devices", "model_devices", "max_turns"], _COUNT),
-    **dict.fromkeys(["max_retries", "gpus", "signal_seconds"], _AT_LEAST_0),
-    **dict.fromkeys(["cpus", "memory_gb"], _POSITIVE),
+    **dict.fromkeys(["max_retries", "gpus", "signal_seconds"], _real(_AT_LEAST_0)),
+    **dict.fromkeys(["cpus", "memory_gb"], _real(_POSITIVE)),
     "objective_mode": _one_of("min", "max"),
-    "timeout_minutes": _POSITIVE,
+    "timeout_minutes": _real(_POSITIVE),
     "monitor_mode": _one_of("min", "max"),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),

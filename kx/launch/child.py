@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import queue
@@ -127,7 +128,9 @@ def _prepare(order: Order) -> None:
         own.mkdir(exist_ok=True)
         order.log, order.begun = own / order.log.name, own / f"{uuid.uuid4().hex}.folder"
         if order.config.get("run_dir"):
-            order.config["run_dir"] = str(own / Path(order.config["run_dir"]).name)
+            there = Path(order.config["run_dir"])  # of which other projects have one of that name
+            unique = hashlib.sha256(str(there).encode()).hexdigest()[:8]
+            order.config["run_dir"] = str(own / f"{there.name}-{unique}")
     if order.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cores)
     order.log.parent.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ class Group:
         status: str,
         fill: Callable[[Path], None],
         metrics: Mapping[str, float] | None = None,
-    ) -> None:
+    ) -> bool:
         """Ends the run of the group, and those of its members that still seem to run.
 
         Args:
@@ -93,6 +93,9 @@ class Group:
             status: `"FINISHED"`, `"FAILED"` or `"KILLED"`.
             fill: function that writes the group's artifacts into a folder.
             metrics: of the group.
+
+        Returns:
+            Whether the store has taken it.
         """
         for job in jobs:
             if job.state in (FAILED, KILLED) and job.composed.config.tracking.enabled:
@@ -107,6 +110,8 @@ class Group:
             self.client.set_terminated(self.run_id, status)
         except (MlflowException, OSError) as error:
             print(f"the run of {self.name} could not be ended in the tracking store: {error}")
+            return False
+        return True
 
 
 def end_run(job: Job) -> None:

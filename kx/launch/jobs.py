@@ -60,7 +60,7 @@ class Job:
     @property
     def epochs(self) -> int:
         """The number of epochs that it is to have."""
-        return int(self.composed.config.epochs)
+        return int(self.options.get("stop_after") or self.composed.config.epochs)
 
     @property
     def monitor(self) -> tuple[str, str]:

@@ -65,13 +65,18 @@ class Pool:
         engine: that runs them, open.
         workers: jobs at a time.
         progress: what is shown.
+        max_retries: how often a job goes on whose process was lost. Defaults to None: as
+            often as the engine has it.
 
     Attributes:
         gave_up: why no job is run any more, if the engine cannot run any.
     """
 
-    def __init__(self, engine: Engine, workers: int, progress: Progress) -> None:
+    def __init__(
+        self, engine: Engine, workers: int, progress: Progress, max_retries: int | None = None
+    ) -> None:
         self.gave_up = ""
+        self.max_retries = engine.max_retries if max_retries is None else max_retries
         self._engine, self._workers, self._progress = engine, workers, progress
         self._running: dict[int, tuple[Job, Handle]] = {}  # by the worker's slot
         self._again: list[Job] = []  # whose process was lost, or could not be started
@@ -163,9 +168,9 @@ class Pool:
         ending = handle.ending()
         handle.close()
         if job.state in UNDERWAY:  # it could not say so itself
-            if not self._stopping and job.retries < self._engine.max_retries:
+            if not self._stopping and job.retries < self.max_retries:
                 job.retries += 1
-                self._progress.again(job, ending, self._engine.max_retries)
+                self._progress.again(job, ending, self.max_retries)
                 self._again.append(job)
                 return
             job.end(*((KILLED, "stopped") if self._stopping else (FAILED, ending)))

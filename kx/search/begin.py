@@ -16,7 +16,10 @@ from kx.search.study import FILE, Study, study_folder
 from kx.tracking.provenance import redact
 
 # Of `tuner`, what may change while a study goes on: how much, and what is done with it.
-_MAY_CHANGE = ("max_trials", "max_hours", "iterations", "workers", "winner", "overwrite", "study")
+_MAY_CHANGE = (
+    "max_trials", "max_hours", "iterations", "workers", "winner", "overwrite", "study",
+    "max_retries_per_trial", "max_consecutive_failed_trials",
+)  # fmt: skip
 _PRUNERS = ("median", "asha")
 _WINNERS = (None, "keep", "retrain", "none")
 
@@ -67,13 +70,16 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
         if "epochs" in settings["space"]:
             text = "Hyperband chooses the epochs by itself (tuner.max_epochs)."
             mistakes.append(Mistake("tuner.space.epochs", text))
-    if str(settings["objective"] or "").startswith("test"):
-        text = "trials are judged on the validation split: val_…"
+    if settings["objective"] and not re.match("val[_/]", str(settings["objective"])):
+        text = (
+            "trials are judged on the validation split: val_… as val_loss. Received:"
+            f" {settings['objective']!r}."
+        )
         mistakes.append(Mistake("tuner.objective", text))
     mistakes += _fold_mistakes(base, settings)
     name = study_name(base)
-    if not re.fullmatch(r"[\w.=-]+", name) or name.startswith("."):
-        text = f"expected letters, digits and . _ = - alone. Received: {name!r}."
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        text = f"expected letters, digits and . _ - alone. Received: {name!r}."
         mistakes.append(Mistake("tuner.study", text))
     if str(base.config.resume) not in ("never", "auto"):
         text = "A search goes on by its study (tuner.study), not by resume=RUN."
@@ -117,7 +123,7 @@ def objective(base: Composed) -> tuple[str, str]:
     name = base.config.tuner.objective
     if not name:
         return str(task.monitor), str(task.monitor_mode)
-    name = str(name).replace("val/", "val_").replace("train/", "")
+    name = str(name).replace("val/", "val_")
     if base.config.tuner.objective_mode:
         return name, str(base.config.tuner.objective_mode)
     if name == task.monitor:
@@ -153,6 +159,7 @@ def forget(new: Study) -> None:
     Args:
         new: that takes its place.
     """
+    (new.folder / FILE).unlink(missing_ok=True)  # first: the rest alone is no study
     for old in new.folder.iterdir():
         if old.is_dir():
             shutil.rmtree(old)

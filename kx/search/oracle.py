@@ -66,6 +66,7 @@ class Oracle:
             place="tuner",
         )
         self._oracle.verbose = 0
+        self.exhausted = False
         names = ("max_trials", "iterations", "max_hours")
         self._limits = {name: settings.get(name) for name in names}
         # What it knows is kept in the study's file, whole or not at all.
@@ -112,7 +113,22 @@ class Oracle:
             added["goes_on_from"] = values[_GOES_ON_FROM]
         return trial.trial_id, decode(self._parameters, values), added
 
-    exhausted = False
+    @property
+    def num_trials(self) -> int | None:
+        """The number of trials that there will be at most, or None if that is not known."""
+        if "iterations" in self._limits and self._limits["iterations"] is not None:
+            return self._planned_trials() * int(self._limits["iterations"])
+        limit = self._limits["max_trials"]
+        return None if limit is None else int(limit)
+
+    def _planned_trials(self) -> int:
+        """Returns the number of trials of a Hyperband: all rounds of all its brackets."""
+        oracle = self._oracle
+        return sum(
+            oracle._get_size(bracket, number)
+            for bracket in range(oracle._get_num_brackets())
+            for number in range(oracle._get_num_rounds(bracket))
+        )
 
     def tell(self, key: str, score: float | None, error: str = "") -> bool:
         """Says how a trial ended, and returns whether it is to be tried again.

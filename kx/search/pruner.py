@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -32,10 +33,14 @@ def goes_on(
     epoch = len(curve)
     best = max if direction == "max" else min
     sign = 1 if direction == "max" else -1
-    reached = [best(other[:epoch]) for other in others if len(other) >= epoch]
     if pruner is None or not curve:
         return True
-    mine = best(curve)
+    if not any(map(math.isfinite, curve)):
+        return epoch < _FIRST_EPOCHS
+    # A NaN is neither large nor small: an epoch without a number counts for nothing.
+    curves = [list(filter(math.isfinite, other[:epoch])) for other in others if len(other) >= epoch]
+    reached = [best(values) for values in curves if values]
+    mine = best(filter(math.isfinite, curve))
     if pruner == "median":
         if epoch < _FIRST_EPOCHS or len(reached) < _FIRST_TRIALS:
             return True

@@ -17,7 +17,7 @@ from kx.config.places import display
 from kx.errors import ConfigError, KxError, first_line
 from kx.launch.engines import Engine, make_engine
 from kx.launch.here import hidden_stderr, quiet_log_level
-from kx.launch.jobs import DONE, FINISHED
+from kx.launch.jobs import DONE
 from kx.launch.pool import Listed, Pool
 from kx.launch.table import clock
 from kx.launch.team import refuse_teams
@@ -142,8 +142,8 @@ def _search(
     search = Search(base, settings, study, trials, oracle, group.tags if group else {})
     told = f"{len(study.trials)} trials so far" if again else "new"
     print(f"study {study.name} ({told}), workers: {settings['workers']}")
-    progress = SearchProgress(search.jobs, settings["workers"], study, settings)
-    pool = Pool(engine, settings["workers"], progress)
+    progress = SearchProgress(search.jobs, settings["workers"], study, oracle.num_trials)
+    pool = Pool(engine, settings["workers"], progress, max_retries=max(1, engine.max_retries))
     with noting_stop() as stop:
         search.stop = stop
         pool.run(search, stop)
@@ -152,14 +152,15 @@ def _search(
         if study.finished and best and settings["winner"] != "none":
             winner = finish_winner(base, settings, study, trials, best, group)
             if winner.state not in DONE:
-                last = SearchProgress([winner], 1, study, settings)
-                Pool(engine, 1, last).run(Listed([winner]), stop)
+                last = SearchProgress([winner], 1, study, None)
+                Pool(engine, 1, last, max_retries=pool.max_retries).run(Listed([winner]), stop)
             search.jobs.append(winner)
             study.finished = winner.state in DONE
-    study.winner = best.number if study.finished and best else None
-    study.winner_is = settings["winner"] if study.finished else ""
-    study.save()
-    return _end(base, study, trials, search, group, stopped=stop.asked, gave_up=pool.gave_up)
+        study.winner = best.number if study.finished and best else None
+        study.winner_is = settings["winner"] if study.finished else ""
+        code = _end(base, study, trials, search, group, stopped=stop.asked, gave_up=pool.gave_up)
+        study.save()  # after all: a search that is killed while it ends is ended anew
+    return code
 
 
 def _open_group(base: Composed, study: Study, *, again: bool) -> Group | None:
@@ -199,10 +200,13 @@ def _end(
             print(f"the best config could not be written as an experiment: {error}")
     if group:
         status = "FINISHED" if study.finished else "KILLED" if stopped or gave_up else "FAILED"
-        group.close(search.jobs, status, lambda folder: _fill(study, folder))
+        told = group.close(search.jobs, status, lambda folder: _fill(study, folder))
         winner = search.jobs[-1] if search.jobs else None
-        if winner and winner.state == FINISHED and winner.tags.get("kx.kind") == "winner":
-            register(study, group, winner.run_id)
+        if winner and winner.state in DONE and winner.tags.get("kx.kind") == "winner":
+            told = register(study, group, winner.run_id) and told
+        if study.finished and not told:  # else nobody would tell the store any more
+            study.finished = False
+            print("the same command tells the tracking store what it has missed")
     print(f"\nstudy {study.name}: {clock(study.seconds)}, {display(study.folder)}")
     if stopped:
         print("stopped; the same command goes on (without tuner.overwrite)")

@@ -18,6 +18,9 @@ from kx.search.study import FAILED as TRIAL_FAILED
 from kx.search.table import values_text
 from kx.signals import Stop
 
+_MAX_STOPS = 3
+_NO_METRIC = "There will be no metric"  # how kx.fit.assemble begins to say so
+
 
 class Search:
     """Gives trials to the workers, tells the oracle how they went, and keeps the study.
@@ -66,7 +69,11 @@ class Search:
         """Says whether a trial is to go on after an epoch, as its pruner has it."""
         trial, execution = self._parts[job.number]
         index = trial.executions.index(execution)  # with the same fold, and the like seed
-        others = [t.executions[index].curve for t in self._study.trials if t is not trial]
+        others = [
+            other.executions[index].curve
+            for other in self._study.trials
+            if other is not trial and other.state != TRIAL_FAILED
+        ]
         execution.curve = list(job.curve)
         if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
             return True
@@ -88,8 +95,14 @@ class Search:
                 self._complete(trial)
         elif job.state == FAILED:
             self._fail(trial, job.error, [execution])
-        elif not self.stop.asked:  # somebody else stopped it
-            self._waiting.append(self._job(trial, execution, trial.executions.index(execution)))
+        elif not self.stop.asked:  # somebody else stopped it, perhaps as it took too much memory
+            execution.stops += 1
+            if execution.stops > _MAX_STOPS:
+                error = f"Its process was told to end {execution.stops} times, not by the search."
+                self._fail(trial, error, [execution])
+            else:
+                index = trial.executions.index(execution)
+                self._waiting.append(self._job(trial, execution, index))
         self._save()  # else it was stopped, and goes on where it was
 
     # --- trials
@@ -169,9 +182,11 @@ class Search:
     def _fail(self, trial: Trial, error: str, executions: list[Execution]) -> None:
         """Lets what failed be tried again, as often as asked, or ends the trial."""
         trial.error, trial.tries = error, trial.tries + 1
+        if _NO_METRIC in error:
+            self.gave_up = f"The objective cannot be measured: {error}"
         if self._oracle.tell(trial.key, None, trial.error):
             for execution in executions:
-                execution.done = False
+                execution.done, execution.stops = False, 0
                 index = trial.executions.index(execution)
                 self._waiting.append(self._job(trial, execution, index))
         else:
@@ -179,7 +194,8 @@ class Search:
             trial.state = TRIAL_FAILED
             trial.score = None
             self._failures += 1
-            if self._failures >= self._settings["max_consecutive_failed_trials"]:
+            limit = self._settings["max_consecutive_failed_trials"]
+            if self._failures >= limit and not self.gave_up:
                 self.gave_up = (
                     f"{self._failures} trials failed in a row, the last one with: {error}"
                 )

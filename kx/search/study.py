@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ class Execution:
         done: whether it has ended.
         pruned: whether it was stopped by its curve.
         curve: the objective after each epoch.
+        stops: how often its process was told to end, not by the search.
     """
 
     folder: str
@@ -42,6 +44,7 @@ class Execution:
     done: bool = False
     pruned: bool = False
     curve: list[float] = field(default_factory=list)
+    stops: int = 0
 
 
 @dataclass
@@ -83,8 +86,7 @@ class Trial:
         scores = [e.score for e in self.executions if e.score is not None]
         if len(scores) < 2:
             return None
-        mean = sum(scores) / len(scores)
-        return float((sum((s - mean) ** 2 for s in scores) / (len(scores) - 1)) ** 0.5)
+        return statistics.stdev(scores)
 
 
 @dataclass

@@ -25,18 +25,17 @@ class SearchProgress(Progress):
         jobs: its trainings, to which are added.
         workers: trials at a time.
         study: of the search.
-        settings: of `tuner`.
+        num_trials: that there will be at most, or None if that is not known.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], workers: int, study: Study, settings: Mapping[str, Any]
+        self, jobs: Sequence[Job], workers: int, study: Study, num_trials: int | None
     ) -> None:
-        self._study = study
-        self._max_trials = settings.get("max_trials")
+        self._study, self._num_trials = study, num_trials
         super().__init__(jobs, workers)
 
     def _of_all(self, job: Job) -> str:
-        limit = f" of {self._max_trials}" if self._max_trials else ""
+        limit = f" of {self._num_trials}" if self._num_trials else ""
         number = job.tags.get("kx.trial")
         return f"trial {number}{limit}" if number else "winner:"
 
@@ -44,14 +43,14 @@ class SearchProgress(Progress):
         if any("kx.trial" not in job.tags for job in self._jobs):
             return "the best trial is evaluated on the test split, and saved"
         ended = [trial for trial in self._study.trials if trial.state != RUNNING]
-        limit = f" of {self._max_trials}" if self._max_trials else ""
+        limit = f" of {self._num_trials}" if self._num_trials else ""
         parts = [f"{len(ended)}{limit} trials done"]
         best = next(iter(self._study.scored()), None)
         if best:
             parts.append(f"best {self._study.objective[0]} {best.score:.4g} (trial {best.number})")
-        if self._max_trials and ended:
+        if self._num_trials and ended:
             each = sum(trial.seconds for trial in ended) / len(ended)
-            left = each * (self._max_trials - len(ended)) / self._workers
+            left = each * (self._num_trials - len(ended)) / self._workers
             parts.append(f"about {clock(left)} left")
         return ", ".join(parts)
 

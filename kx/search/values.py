@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,6 +124,7 @@ def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[s
 def _on_step(parameter: Parameter, value: float) -> float:
     """Returns a number without what the adding of steps left of rounding errors."""
     if parameter.step and parameter.sampling == "linear":
-        steps = round((value - parameter.min) / parameter.step)
+        most = math.floor((parameter.max - parameter.min) / parameter.step + 1e-9)
+        steps = min(round((value - parameter.min) / parameter.step), most)
         value = float(f"{parameter.min + steps * parameter.step:.12g}")
     return min(max(value, parameter.min), parameter.max)

@@ -162,19 +162,22 @@ def _delta(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def register(study: Study, group: Group, run_id: str) -> None:
+def register(study: Study, group: Group, run_id: str) -> bool:
     """Registers the best model in MLflow's registry, under the study's name, as `best`.
 
     Args:
         study: finished.
         group: of its trials.
         run_id: of the run that has the model.
+
+    Returns:
+        Whether it is there, if the run has a model at all.
     """
     client: MlflowClient = group.client
     try:
         outputs = client.get_run(run_id).outputs
-        if outputs is None or not outputs.model_outputs:
-            return
+        if outputs is None or not outputs.model_outputs or _is_best(client, study.name, run_id):
+            return True
         model_id = outputs.model_outputs[-1].model_id
         try:
             client.create_registered_model(study.name, description="The best model of a search.")
@@ -188,3 +191,14 @@ def register(study: Study, group: Group, run_id: str) -> None:
         print(f"registered in MLflow: models:/{study.name}@best (version {version.version})")
     except (MlflowException, OSError) as error:
         print(f"the best model could not be registered: {error}")
+        return False
+    return True
+
+
+def _is_best(client: MlflowClient, name: str, run_id: str) -> bool:
+    try:
+        return bool(client.get_model_version_by_alias(name, "best").run_id == run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from kx.launch.engines.processes import JobProcess, start_server
 
 _LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
 # Where jobs share a GPU, none may take all of its memory at once: TensorFlow, JAX.
-_GROW = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+# Lets several processes share a GPU, of which each else takes all the memory.
+GROW = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 @dataclass
@@ -103,12 +105,13 @@ def cores_for(slot: int, workers: int) -> list[int] | None:
 
 
 def gpu_for(slot: int, workers: int) -> dict[str, str]:
-    """Returns the environment that gives one of several workers its own GPU, if there are any."""
-    gpus = visible_gpus()
-    if workers == 1 or not gpus:
+    """Returns the environment that gives one of several workers its share of the GPUs."""
+    gpus = visible_gpus() if workers > 1 else []
+    if not gpus:
         return {}
-    shared = _GROW if workers > len(gpus) else {}
-    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)], **shared}
+    if workers > len(gpus):
+        return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)], **GROW}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[slot::workers])}
 
 
 def visible_gpus() -> list[str]:
@@ -116,9 +119,14 @@ def visible_gpus() -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [word.strip() for word in given.split(",") if word.strip() not in ("", "-1")]
+    return list(_gpus_of_the_machine())
+
+
+@functools.cache
+def _gpus_of_the_machine() -> tuple[str, ...]:
     try:
         words = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
+        return ()
+    return tuple(done.stdout.split()) if done.returncode == 0 else ()

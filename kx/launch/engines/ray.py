@@ -17,6 +17,7 @@ from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
 from kx.launch.child import Order
 from kx.launch.engines import Message
+from kx.launch.engines.local import GROW
 from kx.launch.engines.mail import Mailbox, free_place, run_order
 from kx.launch.engines.relay import STOP
 
@@ -172,7 +173,11 @@ class Ray:
             task = self._task
             if self._group is not None:
                 task = task.options(scheduling_strategy=self._bundle(slot))
-            order = replace(order, threads=threads, marker=self._marker)
+            shared = GROW if self.gpus % 1 else {}  # a part of a GPU: no job may take all of it
+            order = replace(
+                order, threads=threads, marker=self._marker,
+                environment={**order.environment, **shared},
+            )  # fmt: skip
             reference = task.remote(order, key, self._mailbox)
             found[slot] = RayJob(self._ray, self._mailbox, key, reference)
         return found
