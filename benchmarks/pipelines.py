@@ -2,10 +2,17 @@
 
     python benchmarks/pipelines.py --data-dir FOLDER
     python benchmarks/pipelines.py --pairs 9 --images 50000
+    python benchmarks/pipelines.py --parts files
 
-32x32x3 uint8 images of CIFAR-10 that are in memory, batches of 128, pad-crop by
-four pixels and flip: kx's `train_batches` with `augment=crop_flip` against four
-other ways to write it. Then each of kx's augmentations, against none.
+ways    32x32x3 uint8 images of CIFAR-10 that are in memory, batches of 128, pad-crop
+        by four pixels and flip: kx's `train_batches` with `augment=crop_flip` against
+        four other ways to write it. Then each of kx's augmentations, against none.
+layers  each augmentation against Keras's layer for it. Bar: at least 1.5 for flip,
+        crop_flip, translate, rotate, zoom and randaugment.
+files   a folder of 1,200 JPEG files of some 300x400 pixels, decoded, resized to 96x96,
+        cropped and flipped: the first epoch of kx, which also keeps the prepared
+        pictures, against the best tf.data that we can write. Bar: at least 0.95. Then
+        the epochs after it, and the look at each file before the training.
 
 All run in one process, in turn, with autotuning off, the same parallelism and the
 same prefetching; the first batches of each are not counted. kx also draws its
@@ -21,11 +28,15 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from common import arguments, heading, ratio
+import numpy as np
+from common import arguments, heading, median, ratio
+from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -35,11 +46,15 @@ from sides import crop_flip  # noqa: E402
 
 from kx.config import CONF_DIR, compose  # noqa: E402
 from kx.data.augment import chain  # noqa: E402
+from kx.data.folder import image_folder  # noqa: E402
 from kx.data.pipeline import NUM_PARALLEL_CALLS, Stored, store, train_batches  # noqa: E402
+from kx.data.specs import Data  # noqa: E402
 from kx.data.tfds import tfds_images  # noqa: E402
 
 BATCH_SIZE = 128
 WARM_UP_BATCHES = 20
+NUM_FILES = 1_200
+SIZE = (96, 96)  # height, width
 PREFETCH_BATCHES = 4
 
 Pipeline = Callable[[int], tf.data.Dataset]  # number of batches -> batches
@@ -48,12 +63,23 @@ Pipeline = Callable[[int], tf.data.Dataset]  # number of batches -> batches
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=50_000, help="of each measurement")
+    parts = {"ways": ways, "layers": layers, "files": files}
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     args = parser.parse_args()
     if args.quick:
         args.images = 1_280
     keras.utils.set_random_seed(0)
-    stored = store(tfds_images("cifar10", data_dir=args.data_dir, download=False), "train")
+    for part in args.parts:
+        parts[part](args)
 
+
+def cifar10(args: argparse.Namespace) -> Stored:
+    """Returns the training images, in memory."""
+    return store(tfds_images("cifar10", data_dir=args.data_dir, download=False), "train")
+
+
+def ways(args: argparse.Namespace) -> None:
+    stored = cifar10(args)
     heading("Flip and pad-crop of 32x32x3 images: kx against four other ways")
     rates = measure_all(args, {"kx": kx_pipeline(stored, "crop_flip"), **other_ways(stored)})
     for name in list(rates)[1:]:
@@ -65,6 +91,149 @@ def main() -> None:
     for name in options:
         if name != "none":
             ratio(f"{name} / none", rates[name], rates["none"])
+
+
+KERAS_LAYERS: dict[str, Callable[[], list[keras.layers.Layer]]] = {
+    "flip": lambda: [keras.layers.RandomFlip("horizontal")],
+    "crop_flip": lambda: [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomTranslation(4 / 32, 4 / 32, fill_mode="constant"),
+    ],
+    "translate": lambda: [keras.layers.RandomTranslation(0.1, 0.1, fill_mode="constant")],
+    "rotate": lambda: [keras.layers.RandomRotation(15 / 360, fill_mode="constant")],
+    "zoom": lambda: [keras.layers.RandomZoom(0.1, 0.1, fill_mode="constant")],
+    "randaugment": lambda: [keras.layers.RandAugment((0, 255), num_ops=2, factor=0.3)],
+    "shear": lambda: [keras.layers.RandomShear(0.2, 0.0, fill_mode="constant")],
+    "color": lambda: [
+        keras.layers.RandomColorJitter(
+            (0, 255), brightness_factor=0.2, contrast_factor=0.2, saturation_factor=0.2,
+            hue_factor=0.05,
+        )
+    ],
+    "grayscale": lambda: [keras.layers.RandomGrayscale(0.2)],
+    "autocontrast": lambda: [keras.layers.AutoContrast((0, 255))],
+    "blur": lambda: [keras.layers.RandomGaussianBlur(0.5, kernel_size=3, sigma=1.0)],
+    "erase": lambda: [keras.layers.RandomErasing(0.5)],
+    "mixup": lambda: [keras.layers.MixUp(0.2)],
+    "cutmix": lambda: [keras.layers.CutMix(1.0)],
+}  # fmt: skip
+WITH_BAR = ("flip", "crop_flip", "translate", "rotate", "zoom", "randaugment")
+
+
+def layers(args: argparse.Namespace) -> None:
+    heading("kx's augmentations against Keras's layers")
+    stored = cifar10(args)
+    for name, make in KERAS_LAYERS.items():
+        sides = {
+            name: kx_pipeline(stored, name),
+            f"Keras, {name}": partial(keras_layers, stored, keras.Sequential(make())),
+        }
+        rates = measure_all(args, sides)
+        bar = 1.5 if name in WITH_BAR else None
+        ratio(f"{name}: kx / Keras", *rates.values(), at_least=bar)
+
+
+def keras_layers(stored: Stored, model: keras.Sequential, num_batches: int) -> tf.data.Dataset:
+    """Augments batches by Keras's layers, in tf.data as their guide has it."""
+    mixes = isinstance(model.layers[0], keras.layers.MixUp | keras.layers.CutMix)
+
+    def finish(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = tf.gather(stored.inputs, index)
+        labels = tf.one_hot(tf.gather(stored.targets, index), 10)
+        if mixes:
+            mixed = model.layers[0]({"images": images, "labels": labels}, training=True)
+            return mixed["images"], mixed["labels"]
+        return model(images, training=True), labels
+
+    return batches_of(stored, finish, num_batches)
+
+
+# --- files
+
+
+def files(args: argparse.Namespace) -> None:
+    heading("A folder of JPEG files: kx against hand-written tf.data")
+    count = 128 if args.quick else NUM_FILES
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KX_CACHE_DIR"] = str(Path(folder, "cache"))
+        pictures = Path(folder, "pictures")
+        write_pictures(pictures, count)
+        words = {"root": str(pictures), "image_size": SIZE, "validation_fraction": 0.0}
+        begun = time.perf_counter()
+        data = image_folder(**words, test_fraction=0.0, resize="stretch")
+        print(f"  the look at each file: {count / (time.perf_counter() - begun):,.0f} files/s")
+        first: dict[str, list[float]] = {"kx": [], "tf.data": []}
+        later = []
+        for _ in range(args.pairs):
+            rate, rate_after = kx_epochs(data)
+            first["kx"].append(rate)
+            later.append(rate_after)
+            first["tf.data"].append(plain_epoch(pictures, count))
+    median("kx, first epoch", first["kx"], "images/s")
+    median("kx, epochs after it", later, "images/s")
+    median("tf.data, each epoch", first["tf.data"], "images/s")
+    ratio("first epoch: kx / tf.data", first["kx"], first["tf.data"], at_least=0.95)
+    ratio("epochs after it: kx / tf.data", later, first["tf.data"])
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Writes smooth pictures with some noise, as photographs are, in four classes."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        height, width = generator.integers(250, 350), generator.integers(330, 470)
+        coarse = generator.integers(0, 256, (12, 16, 3)).astype("uint8")
+        picture = Image.fromarray(coarse).resize((int(width), int(height)), Image.BICUBIC)
+        noise = generator.integers(-12, 12, (height, width, 3))
+        pixels = np.clip(np.asarray(picture, "int32") + noise, 0, 255).astype("uint8")
+        place = folder / f"class_{number % 4}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number:05d}.jpg", quality=85)
+
+
+def kx_epochs(data: Data) -> tuple[float, float]:
+    """Returns images/s of the first epoch, the preparation with it, and of the one after it."""
+    begun = time.perf_counter()
+    stored = store(data, "train")
+    encode = partial(tf.one_hot, depth=4)
+    augment = chain(compose(["augment=crop_flip"]).config.augment)
+    stream = train_batches(
+        stored, batch_size=BATCH_SIZE, epochs=2, seed=0, encode=encode, augment=augment
+    )
+    per_epoch = stored.num_batches(BATCH_SIZE, drop_remainder=True)
+    rates = []
+    for number, (images, _) in enumerate(stream, 1):
+        assert images.shape[0] == BATCH_SIZE
+        if number % per_epoch == 0:
+            rates.append(per_epoch * BATCH_SIZE / (time.perf_counter() - begun))
+            begun = time.perf_counter()
+    return rates[0], rates[1]
+
+
+def plain_epoch(folder: Path, count: int) -> float:
+    """Returns images/s of an epoch of hand-written tf.data: the decoding in parallel, no cache."""
+    paths = sorted(map(str, folder.glob("*/*.jpg")))
+    labels = [int(Path(path).parent.name[-1]) for path in paths]
+
+    def read(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        image = tf.image.resize(image, SIZE, antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8), label
+
+    def finish(images: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = tf.ensure_shape(images, (BATCH_SIZE, *SIZE, 3))
+        return crop_flip.one_flat_gather(images), tf.one_hot(label, 4)
+
+    begun = time.perf_counter()
+    examples = tf.data.Dataset.from_tensor_slices((paths, labels)).shuffle(count)
+    batches = examples.map(read, num_parallel_calls=NUM_PARALLEL_CALLS).batch(
+        BATCH_SIZE, drop_remainder=True
+    )
+    batches = batches.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS)
+    images = sum(len(batch) for batch, _ in finished(batches, count // BATCH_SIZE))
+    return images / (time.perf_counter() - begun)
+
+
+# --- measuring
 
 
 def measure_all(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, list[float]]:
@@ -158,6 +327,13 @@ def per_batch(
         images, labels = tf.gather(stored.inputs, index), tf.gather(stored.targets, index)
         return augment(images), tf.one_hot(labels, 10)
 
+    return batches_of(stored, finish, num_batches)
+
+
+def batches_of(
+    stored: Stored, finish: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], num_batches: int
+) -> tf.data.Dataset:
+    """Shuffles and batches indices, and makes each batch of them a batch of examples."""
     indices = tf.data.Dataset.range(stored.num_examples).shuffle(stored.num_examples)
     batches = indices.batch(BATCH_SIZE, drop_remainder=True).repeat()
     return finished(batches.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS), num_batches)

@@ -1,6 +1,6 @@
 """Is training with kx as fast as a good hand-written script, and faster than the usual one?
 
-    python benchmarks/training.py --data-dir FOLDER              # all three parts
+    python benchmarks/training.py --data-dir FOLDER              # all parts
     python benchmarks/training.py --parts throughput fit
     python benchmarks/training.py --parts precision --seeds 5
 
@@ -17,6 +17,9 @@ throughput   examples/s of the training steps, the first epochs left out:
 fit          seconds of six epochs of about 5 s, from the call of `fit` to its
              return: the usual tutorial script (sides/tutorial_keras.py) / kx.
              Bar: at least 1.3.
+augment      examples/s of the training steps with an augmentation / with none, in turns
+             likewise. Bar: at least 0.97 for flip, crop_flip and translate, and 0.85
+             for randaugment.
 precision    kx with mixed_bfloat16 / kx with float32, in examples/s, and the test
              accuracy of both over some seeds.
 
@@ -50,7 +53,7 @@ FIT_EPOCHS = 6
 
 def main() -> None:
     parser = arguments(__doc__)
-    parts = {"throughput": throughput, "fit": fit, "precision": precision}
+    parts = {"throughput": throughput, "fit": fit, "augment": augment, "precision": precision}
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--warm-up-epochs", type=int, default=2, help="left out (throughput)")
     parser.add_argument("--epochs", type=int, default=12, help="measured after them (throughput)")
@@ -138,6 +141,33 @@ def examples_for(args: argparse.Namespace) -> int:
     rates = train(args, "best_keras.py", NUM_EXAMPLES, epochs=2)["examples_per_second"]
     units = round(args.epoch_seconds * rates[-1] / (0.9 * UNIT_EXAMPLES))
     return UNIT_EXAMPLES * max(1, units)
+
+
+# --- augment
+
+
+def augment(args: argparse.Namespace) -> None:
+    heading("Training steps of kx with an augmentation against none")
+    epochs = args.warm_up_epochs + args.epochs
+    examples = UNIT_EXAMPLES if args.quick else NUM_EXAMPLES
+    measured = slice(args.warm_up_epochs, None)
+    bars = {"flip": 0.97, "crop_flip": 0.97, "translate": 0.97, "randaugment": 0.85}
+    words = {
+        name: side_words(args, "kx_training.py", examples, epochs, f"augment={name}")
+        for name in ("none", *bars)
+    }
+    ratios: dict[str, list[float]] = {name: [] for name in bars}
+    for pair in range(1, args.pairs + 1):
+        order = list(words) if pair % 2 else list(reversed(words))
+        numbers = in_turns({name: words[name] for name in order})
+        rates = {name: side["examples_per_second"][measured] for name, side in numbers.items()}
+        for name, values in ratios.items():
+            values.append(of_epochs(rates[name], rates["none"]))
+        rate = statistics.median(rates["none"])
+        texts = ", ".join(f"{name} {values[-1]:.3f}" for name, values in ratios.items())
+        print(f"  round {pair} of {args.pairs}: none {rate:,.0f} examples/s; {texts}", flush=True)
+    for name, values in ratios.items():
+        summarize(f"{name} / none", values, at_least=bars[name])
 
 
 # --- precision

@@ -41,6 +41,23 @@ def example(inputs: Spec, count: int = 2) -> np.ndarray:
     return generator.normal(size=(count, *inputs.shape)).astype("float32")
 
 
+FAMILIES = ("MobileNetV2", "MobileNetV3Small", "NASNetMobile", "InceptionV3", "Xception",
+            "ResNet50V2", "VGG16", "EfficientNetB0")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_each_family_of_architectures_is_built(architecture: str) -> None:
+    normalization = NORMALIZATIONS[architecture]
+    outputs = Outputs(3, ("a", "b", "c"))
+    model = application(
+        Spec((96, 96, 3), "float32"), outputs, architecture=architecture,
+        input_normalization=normalization,
+    )  # fmt: skip
+    assert model(np.zeros((1, 96, 96, 3), "float32")).shape == (1, 3)
+    assert isinstance(model.get_layer("base"), keras.Model)
+
+
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_a_builder_gives_an_uncompiled_model_of_raw_scores(
     project: Path, name: str, tmp_path: Path

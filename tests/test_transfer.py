@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 import kx
 from kx.config import compose
@@ -17,21 +18,21 @@ from kx.training import train
 NET = '''
 import keras
 
-def own(inputs, outputs, *, weights=None, training=False):
+def own(inputs, outputs, *, weights=None, training=False, filters=8):
     """Builds a small convolutional base under scores."""
     x = keras.Input(inputs.shape)
     base = keras.Sequential([
         keras.Input(inputs.shape),
-        keras.layers.Conv2D(8, 3, padding="same", name="low"),
+        keras.layers.Conv2D(filters, 3, padding="same", name="low"),
         keras.layers.BatchNormalization(name="low_norm"),
         keras.layers.Activation("relu"),
-        keras.layers.Conv2D(16, 3, strides=2, name="high"),
+        keras.layers.Conv2D(2 * filters, 3, strides=2, name="high"),
         keras.layers.BatchNormalization(name="high_norm"),
         keras.layers.Activation("relu"),
     ], name="base")
     if weights:
         base.load_weights(weights)
-    h = keras.layers.GlobalAveragePooling2D()(base(x, training=None if training else False))
+    h = keras.layers.Flatten()(base(x, training=None if training else False))
     return keras.Model(x, keras.layers.Dense(outputs.units)(keras.layers.Dropout(0.2)(h)))
 '''
 PHASES = [
@@ -49,7 +50,7 @@ def net(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(project)
     folder = project / "conf" / "model"
     folder.mkdir(parents=True)
-    text = "_target_: own_nets.own\nweights: null\ntraining: false\n"
+    text = "_target_: own_nets.own\nweights: null\ntraining: false\nfilters: 8\n"
     (folder / "own_net.yaml").write_text(text, encoding="utf-8")
     return project
 
@@ -92,8 +93,8 @@ def test_one_run_has_one_curve_with_its_phases_marked(
     assert 0.005 < rates[0] < 0.02 > rates[1] > rates[2], "the schedule spans its phase"
     assert 3e-4 > rates[3] > rates[4] > rates[5] >= 0
     said = capsys.readouterr().out
-    assert "frozen: 170 of 1,514 parameters learn, at 0.02" in said
-    assert "fine_tune: 1,338 of 1,514 parameters learn, at 0.0003" in said
+    assert "frozen: 1,450 of 2,794 parameters learn, at 0.02" in said
+    assert "fine_tune: 2,618 of 2,794 parameters learn, at 0.0003" in said
     assert "epoch 1/6" in said and "epoch 6/6" in said
     figure = training_curves(run.history)
     assert figure is not None
@@ -151,3 +152,29 @@ def test_a_training_too_short_to_fine_tune_says_so(
     run = kx.train(*PHASES, "epochs=2", "tracking=none")
     assert run.history["phase"] == [1, 1]
     assert "epochs=2 ends before fine_tune begins" in capsys.readouterr().out
+
+
+def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net: Path) -> None:
+    """A base that knows five digits reads the other five from two examples of each."""
+    images, digits = load_digits(return_X_y=True)
+    images = images.reshape(-1, 8, 8, 1).astype("uint8") * 15
+    np.savez("known.npz", x_train=images[digits < 5], y_train=digits[digits < 5])
+    generator = np.random.default_rng(0)
+    chosen = [generator.choice(np.flatnonzero(digits == n), 2, False) for n in range(5, 10)]
+    few, rest = np.concatenate(chosen), np.setdiff1d(np.flatnonzero(digits >= 5), chosen)
+    np.savez("few.npz", x_train=images[few], y_train=digits[few] - 5,
+             x_test=images[rest], y_test=digits[rest] - 5)  # fmt: skip
+    words = ["model=own_net", "model.filters=16", "data=arrays", "data.normalize=unit",
+             "tracking=none", "report=none", "callbacks=none"]  # fmt: skip
+    own = ["data.path=known.npz", "epochs=20", "augment=[translate]", "model.training=true"]
+    base_of(kx.train(*words, *own, quiet=True).model()).save_weights("known.weights.h5")
+    words += ["data.path=few.npz", "data.validation_fraction=0", "task.monitor=accuracy",
+              "batch_size=5", "epochs=30", "optimizer.learning_rate=0.01"]  # fmt: skip
+    plan = ["model.weights=known.weights.h5", "transfer=fine_tune", "transfer.frozen_epochs=20",
+            "transfer.learning_rate=1e-3"]  # fmt: skip
+    transferred, scratch = (
+        [kx.train(*words, *more, f"seed={seed}", quiet=True).metrics["test/accuracy"]
+         for seed in range(2)]
+        for more in (plan, ["model.training=true"])
+    )  # fmt: skip
+    assert min(transferred) > max(scratch), (transferred, scratch)

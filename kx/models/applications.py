@@ -40,6 +40,7 @@ def application(
     weights: str | None = None,
     trainable: bool = True,
     dropout: float = 0.2,
+    batch_norm_momentum: float | None = 0.99,
     input_normalization: str = "symmetric",
     arguments: Mapping[str, Any] | None = None,
 ) -> keras.Model:
@@ -55,6 +56,9 @@ def application(
             base (`.weights.h5`), or a model that this function built (`.keras`).
         trainable: whether the base is trained, too.
         dropout: before the scores.
+        batch_norm_momentum: of the base's statistics, where it has random weights: the 0.999 of
+            some architectures needs thousands of steps, which a small set does not have. None
+            leaves it to the architecture.
         input_normalization: of the pixels, that the architecture expects; `data.normalize`
             follows it.
         arguments: further ones of the function: `{alpha: 0.35}`.
@@ -85,6 +89,10 @@ def application(
         h = keras.ops.flip(h, axis=-1)
     base = _base(architecture, tuple(h.shape[1:]), weights, dict(arguments or {}))
     base.trainable = trainable
+    if not known and batch_norm_momentum is not None:
+        for layer in base._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = batch_norm_momentum
     h = base(h, training=False) if known or not trainable else base(h)
     h = keras.layers.GlobalAveragePooling2D()(h)
     if dropout:
@@ -102,7 +110,7 @@ def _base(
         with warnings.catch_warnings():  # of MobileNet's weights, whose sizes do not matter here
             warnings.filterwarnings("ignore", message=".*Weights for input shape")
             base = function(
-                include_top=False, input_shape=shape, name="base",
+                include_top=False, input_shape=shape,
                 weights=None if from_file else weights, **arguments,
             )  # fmt: skip
     except (ValueError, TypeError) as error:
@@ -112,6 +120,7 @@ def _base(
         ) from error
     except Exception as error:  # Keras lets through whatever its download raises
         raise ConfigError(_no_weights(architecture, error)) from error
+    base.name = "base"  # not by its argument: EfficientNetV2 looks its blocks up by that
     if from_file:
         _load(base, Path(str(weights)).expanduser())
     return base
