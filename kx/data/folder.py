@@ -106,8 +106,9 @@ def image_folder(
     else:
         places = divide(labels, contents, split, validation_fraction, test_fraction, split_seed)
         parts = limit_parts(places, labels, limit, split_seed)
-    order = np.array([content_rank(content, split_seed) for content in contents])
-    # Of any class at any place: the first examples are those that a check or a picture shows.
+    # Of any class at any place: the first examples are those that a check or a picture shows. Not
+    # by the rank that has divided them: of each class it took the first ones for other splits.
+    order = np.array([content_rank(f"order:{content}", split_seed) for content in contents])
     parts = {
         part: chosen[np.argsort(order[chosen], kind="stable")] for part, chosen in parts.items()
     }

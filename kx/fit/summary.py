@@ -90,9 +90,9 @@ def show_summary(job: Composed) -> None:
         job: the composed config.
     """
     from kx.config import build
-    from kx.fit.assemble import assemble, make_optimizer
+    from kx.fit.assemble import assemble, make_optimizer, make_phases
     from kx.fit.batches import make_data
-    from kx.fit.fit import compile_options
+    from kx.fit.fit import compile_options, phase_line
     from kx.strategy import prepare_process
 
     config = job.config
@@ -100,8 +100,17 @@ def show_summary(job: Composed) -> None:
     data = make_data(config)
     task = build(config.task, data.targets, place="task")
     model = assemble(config, data, task)
-    task.compile(model, make_optimizer(config, 1), **compile_options(config))
+    phases = make_phases(config)
+    lines = []
+    for phase in reversed(phases):  # last, it is as the first one has it
+        if phase.prepare is not None:
+            phase.prepare(model)
+        optimizer = make_optimizer(config, 1, learning_rate=phase.learning_rate)
+        task.compile(model, optimizer, **compile_options(config))
+        lines.append(phase_line(model, phase))
     print(summary_text(model))
+    if len(phases) > 1:
+        print("\n".join(reversed(lines)))
     for name, split in data.splits.items():
         print(f"{name + ' examples':<24}{int(split.cardinality()):>14,}")
     print(f"{'prepared input':<24}{data.inputs.dtype + ' ' + str(data.inputs.shape):>14}")

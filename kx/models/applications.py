@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError, did_you_mean, first_line
+from kx.models.base import on_base
 from kx.models.layers import require_image, scores
 
 # Of each architecture, the normalization of the pixels that its ImageNet weights were trained
@@ -88,12 +88,12 @@ def application(
     if expected == "caffe" and h.shape[-1] == 3:
         h = keras.ops.flip(h, axis=-1)
     base = _base(architecture, tuple(h.shape[1:]), weights, dict(arguments or {}))
-    base.trainable = trainable
     if not known and batch_norm_momentum is not None:
         for layer in base._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = batch_norm_momentum
-    h = base(h, training=False) if known or not trainable else base(h)
+    of_keras = weights == "imagenet"
+    h = on_base(h, base, weights="loaded" if of_keras else weights, trainable=trainable)
     h = keras.layers.GlobalAveragePooling2D()(h)
     if dropout:
         h = keras.layers.Dropout(dropout)(h)
@@ -105,13 +105,12 @@ def _base(
 ) -> keras.Model:
     """Returns the net without its top, with its weights."""
     function = getattr(keras.applications, architecture)
-    from_file = weights is not None and weights != "imagenet"
     try:
         with warnings.catch_warnings():  # of MobileNet's weights, whose sizes do not matter here
             warnings.filterwarnings("ignore", message=".*Weights for input shape")
             base = function(
                 include_top=False, input_shape=shape,
-                weights=None if from_file else weights, **arguments,
+                weights=weights if weights == "imagenet" else None, **arguments,
             )  # fmt: skip
     except (ValueError, TypeError) as error:
         raise ConfigError(
@@ -121,8 +120,6 @@ def _base(
     except Exception as error:  # Keras lets through whatever its download raises
         raise ConfigError(_no_weights(architecture, error)) from error
     base.name = "base"  # not by its argument: EfficientNetV2 looks its blocks up by that
-    if from_file:
-        _load(base, Path(str(weights)).expanduser())
     return base
 
 
@@ -139,21 +136,3 @@ def _no_weights(architecture: str, error: Exception) -> str:
         " a model)\n"
         "  - random weights: model.weights=null"
     )
-
-
-def _load(base: keras.Model, path: Path) -> None:
-    """Loads weights of the base alone, or the base of a whole model."""
-    if not path.is_file():
-        raise ConfigError(f"model.weights: there is no file {path} (nor is it null or imagenet).")
-    try:
-        if path.suffix == ".keras":
-            base.set_weights(
-                keras.models.load_model(path, compile=False).get_layer("base").get_weights()
-            )
-        else:
-            base.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise ConfigError(
-            f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
-            f" {first_line(error)}"
-        ) from error

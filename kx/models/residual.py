@@ -9,6 +9,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
+from kx.models.base import on_base
 from kx.models.layers import batch_normalized, penalty, require_image, scores
 
 
@@ -22,6 +23,8 @@ def resnet(
     batch_normalization: bool = True,
     dropout: float = 0.0,
     kernel_initializer: str = "he_normal",
+    weights: str | None = None,
+    trainable: bool = True,
     l1: float = 0.0,
     l2: float = 1e-4,
 ) -> keras.Model:
@@ -36,6 +39,9 @@ def resnet(
         batch_normalization: after each convolution.
         dropout: before the scores.
         kernel_initializer: of the weights.
+        weights: of all below the average, the layer `base`: None for random ones, or a file:
+            its weights (`.weights.h5`), or a model of this kind (`.keras`).
+        trainable: whether the base is trained, too.
         l1: strength of the L1 penalty.
         l2: strength of the L2 penalty (the paper's weight decay).
 
@@ -80,6 +86,7 @@ def resnet(
     for stage, width in enumerate(filters):
         for number in range((depth - 2) // per_block):
             h = block(h, width, strides=2 if stage > 0 and number == 0 else 1)
+    h = on_base(x, keras.Model(x, h, name="base"), weights=weights, trainable=trainable)
     h = keras.layers.GlobalAveragePooling2D()(h)
     if dropout:
         h = keras.layers.Dropout(dropout)(h)

@@ -8,6 +8,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
+from kx.models.base import on_base
 from kx.models.layers import batch_normalized, penalty, require_image, scores
 
 
@@ -20,6 +21,8 @@ def wide_resnet(
     dropout: float = 0.0,
     activation: str = "relu",
     kernel_initializer: str = "he_normal",
+    weights: str | None = None,
+    trainable: bool = True,
     l1: float = 0.0,
     l2: float = 5e-4,
 ) -> keras.Model:
@@ -33,6 +36,9 @@ def wide_resnet(
         dropout: between the convolutions of a block (the paper: 0.3, or none).
         activation: before each convolution.
         kernel_initializer: of the convolutions.
+        weights: of all below the average, the layer `base`: None for random ones, or a file:
+            its weights (`.weights.h5`), or a model of this kind (`.keras`).
+        trainable: whether the base is trained, too.
         l1: strength of the L1 penalty.
         l2: strength of the L2 penalty (the paper's weight decay).
 
@@ -80,6 +86,8 @@ def wide_resnet(
     for stage, filters in enumerate((16 * width, 32 * width, 64 * width)):
         for number in range((depth - 4) // 6):
             h = block(h, filters, strides=2 if stage > 0 and number == 0 else 1)
-    h = keras.layers.GlobalAveragePooling2D()(active(h))
+    base = keras.Model(x, active(h), name="base")
+    h = on_base(x, base, weights=weights, trainable=trainable)
+    h = keras.layers.GlobalAveragePooling2D()(h)
     y = scores(h, outputs.units, l1, l2)
     return keras.Model(x, y, name=f"wide_resnet_{depth}_{width}")

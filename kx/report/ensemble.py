@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from rich.table import Table
 
 from kx.errors import DataError
@@ -49,6 +50,7 @@ def evaluate_ensemble(
     Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation
     using deep ensembles", section 2.4.
     """
+    tf.get_logger().setLevel("ERROR")  # it warns that each model is traced anew
     first = runs[0]
     asked = []
     for run in runs:
