@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -34,6 +35,34 @@ def chain(entries: Mapping[str, Any]) -> Augment | None:
         if node is not None
     ]
     return partial(_chained, functions) if functions else None
+
+
+def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets XLA make one loop of a function's many small operations.
+
+    TensorFlow runs one after the other, each of which reads and writes the whole batch.
+
+    Args:
+        function: of tensors, of operations that XLA knows.
+    """
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def fused(function: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Fuses an augmentation's operations where a graph is built of them, as in a pipeline.
+
+    Args:
+        function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`, of operations that
+            XLA knows. By itself, called eagerly, it is as it was: to compile takes longer.
+    """
+
+    @functools.wraps(function)
+    def wrapper(inputs: Any, targets: Any, seeds: tf.Tensor, **options: Any) -> Batch:
+        if tf.executing_eagerly():
+            return function(inputs, targets, seeds, **options)
+        return fuse(partial(function, **options))(inputs, targets, seeds)
+
+    return wrapper
 
 
 def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, like
+from kx.data.augment.chaining import Batch, fused, like
 from kx.data.random import uniform
 
 
+@fused
 def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.5) -> Batch:
     """Mirrors images left and right.
 
@@ -25,6 +26,7 @@ def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.
     return _pixels(inputs, rows, tf.where(mirrored, columns[::-1], columns)), targets
 
 
+@fused
 def crop_flip(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, padding: int = 4, probability: float = 0.5
 ) -> Batch:
@@ -51,6 +53,7 @@ def crop_flip(
     return _pixels(padded, rows, columns), targets
 
 
+@fused
 def translate(
     inputs: Any,
     targets: Any,
@@ -93,6 +96,7 @@ def _pixels(images: Any, rows: tf.Tensor, columns: tf.Tensor) -> Any:
     return tf.gather(tf.reshape(images, (-1, channels)), flat)
 
 
+@fused
 def rotate(
     inputs: Any,
     targets: Any,
@@ -116,6 +120,7 @@ def rotate(
     return affine(inputs, cosine, -sine, sine, cosine, fill_value), targets
 
 
+@fused
 def zoom(
     inputs: Any,
     targets: Any,
@@ -138,6 +143,7 @@ def zoom(
     return affine(inputs, scale, nothing, nothing, scale, fill_value), targets
 
 
+@fused
 def shear(
     inputs: Any,
     targets: Any,
@@ -165,6 +171,7 @@ def shear(
     ), targets
 
 
+@fused
 def resized_crop(
     inputs: Any,
     targets: Any,
@@ -224,20 +231,33 @@ def affine(
         fill_value: of the pixels that come in.
         right: where the centre is taken from, in pixels to the right of it.
         down: likewise, below it.
-        fill_mode: of TensorFlow's operation: `"CONSTANT"`, `"NEAREST"`, `"REFLECT"`.
+        fill_mode: `"CONSTANT"`, or `"NEAREST"` for pixels as at the edge.
     """
-    height, width = inputs.shape[1], inputs.shape[2]
-    y, x = (height - 1) / 2.0, (width - 1) / 2.0
-    nothing = tf.zeros_like(a)
-    transforms = tf.stack(
-        [a, b, x - a * x - b * y + right, c, d, y - c * x - d * y + down, nothing, nothing], 1
-    )
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(inputs, tf.float32),
-        transforms=transforms,
-        output_shape=(height, width),
-        interpolation="BILINEAR",
-        fill_mode=fill_mode,
-        fill_value=fill_value,
-    )
-    return like(moved, inputs)
+    height, width, channels = inputs.shape[1:]
+    middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
+    y = tf.range(height, dtype=tf.float32)[None, :, None] - middle_y
+    x = tf.range(width, dtype=tf.float32)[None, None, :] - middle_x
+    a, b, c, d = (tf.reshape(value, (-1, 1, 1)) for value in (a, b, c, d))
+    right, down = (tf.reshape(tf.cast(value, tf.float32), (-1, 1, 1)) for value in (right, down))
+    y, x = c * x + d * y + (middle_y + down), a * x + b * y + (middle_x + right)
+    if fill_mode == "NEAREST":
+        y, x = tf.clip_by_value(y, 0.0, height - 1.0), tf.clip_by_value(x, 0.0, width - 1.0)
+    fill = tf.cast(fill_value, inputs.dtype)  # all round: what is farther away is as it
+    framed = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=fill)
+    y, x = tf.clip_by_value(y + 1.0, 0.0, height + 1.0), tf.clip_by_value(x + 1.0, 0.0, width + 1.0)
+    pixels, wide = tf.reshape(framed, (-1, channels)), width + 2
+    above, left = tf.floor(y), tf.floor(x)
+    part_y, part_x = (y - above)[..., None], (x - left)[..., None]
+    first = tf.range(tf.shape(inputs)[0])[:, None, None] * ((height + 2) * wide)
+    row = first + tf.cast(above, tf.int32) * wide
+    below = first + tf.cast(tf.minimum(above + 1.0, height + 1.0), tf.int32) * wide
+    column = tf.cast(left, tf.int32)
+    right_of_it = tf.cast(tf.minimum(left + 1.0, width + 1.0), tf.int32)
+
+    def at(places: Any) -> Any:
+        return tf.cast(tf.gather(pixels, places), tf.float32)
+
+    # Not TensorFlow's ImageProjectiveTransform: of this, XLA makes one loop.
+    top = at(row + column) * (1.0 - part_x) + at(row + right_of_it) * part_x
+    bottom = at(below + column) * (1.0 - part_x) + at(below + right_of_it) * part_x
+    return like(top * (1.0 - part_y) + bottom * part_y, inputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, like, some
+from kx.data.augment.chaining import Batch, fused, like, some
 from kx.data.random import uniform
 from kx.errors import ConfigError
 
@@ -21,6 +21,7 @@ _LIGHT_DIRECTIONS = (
 )
 
 
+@fused
 def color(
     inputs: Any,
     targets: Any,
@@ -84,6 +85,7 @@ def turn_hue(images: Any, turn: Any) -> Any:
     return tf.image.hsv_to_rgb(tf.concat([turned, saturation, value], axis=-1)) * 255.0
 
 
+@fused
 def grayscale(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.2) -> Batch:
     """Takes the colour from some images, as `keras.layers.RandomGrayscale`.
 
@@ -123,6 +125,7 @@ def blend(first: Any, second: Any, factor: Any) -> Any:
     return first + (second - first) * factor
 
 
+@fused
 def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: float = 0.1) -> Batch:
     """Adds a colour to each image, along the principal components of ImageNet's colours.
 
@@ -156,6 +159,7 @@ def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
     return radius * tf.cos(2.0 * math.pi * draws[:, count:])
 
 
+@fused
 def autocontrast(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 1.0) -> Batch:
     """Stretches each channel to the whole range, as `keras.layers.AutoContrast`.
 
@@ -174,6 +178,7 @@ def autocontrast(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: fl
     return some(inputs, like(stretched, inputs), seeds, probability), targets
 
 
+@fused
 def blur(
     inputs: Any,
     targets: Any,
@@ -228,6 +233,7 @@ def gaussian_blur(images: Any, sigma: Any, kernel_size: int) -> Any:
     return images
 
 
+@fused
 def erase(
     inputs: Any,
     targets: Any,
