@@ -9,7 +9,7 @@ ways    32x32x3 uint8 images of CIFAR-10 that are in memory, batches of 128, pad
         four other ways to write it. Then each of kx's augmentations, against none.
 layers  each augmentation against Keras's layer for it. Bar: at least 1.5 for flip,
         crop_flip, translate, rotate, zoom and randaugment.
-files   a folder of 1,200 JPEG files of some 300x400 pixels, decoded, resized to 96x96,
+files   a folder of 4,800 JPEG files of some 300x400 pixels, decoded, resized to 96x96,
         cropped and flipped: the first epoch of kx, which also keeps the prepared
         pictures, against the best tf.data that we can write. Bar: at least 0.95. Then
         the epochs after it, and the look at each file before the training.
@@ -53,7 +53,7 @@ from kx.data.tfds import tfds_images  # noqa: E402
 
 BATCH_SIZE = 128
 WARM_UP_BATCHES = 20
-NUM_FILES = 1_200
+NUM_FILES = 4_800
 SIZE = (96, 96)  # height, width
 PREFETCH_BATCHES = 4
 

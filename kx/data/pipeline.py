@@ -29,7 +29,7 @@ from kx.errors import ConfigError, DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREFETCH_BATCHES = 4
-_CHECKED = 1024  # examples at a time
+_CHECKED = 256  # examples at a time
 _SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
 _MEMORY_SHARE = 0.4  # of the available memory, that a split may take
 
@@ -170,7 +170,8 @@ def _in_memory(
     )
     position = 0
     try:
-        for batch, answers in prepared.batch(_CHECKED).as_numpy_iterator():
+        # The next ones are prepared while these are copied.
+        for batch, answers in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
             inputs[position : position + len(batch)] = batch
             targets[position : position + len(batch)] = answers
             position += len(batch)

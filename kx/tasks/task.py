@@ -80,9 +80,9 @@ def average_probabilities(scores: Any) -> Any:
     estimation using deep ensembles", section 2.4.
 
     Example:
-    >>> sure, unsure = [[0.0, 20.0]], [[0.0, 0.0]]
-    >>> keras.ops.softmax(average_probabilities(np.array([sure, unsure]))).numpy().round(2)
-    array([[0.25, 0.75]])
+    >>> scores = keras.ops.array([[[0.0, 20.0]], [[0.0, 0.0]]])  # of a sure model, and another
+    >>> keras.ops.softmax(average_probabilities(scores)).numpy().round(2).tolist()
+    [[0.25, 0.75]]
     """
     return keras.ops.logsumexp(keras.ops.log_softmax(scores, axis=-1), axis=0) - math.log(
         scores.shape[0]

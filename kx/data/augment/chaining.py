@@ -44,22 +44,26 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         function: of tensors, of operations that XLA knows.
+
+    Returns:
+        It, fused where a graph is built, as in a pipeline; called eagerly it is as it was:
+        to compile takes longer than to run it once.
     """
+    if tf.executing_eagerly():
+        return function
     return tf.function(function, jit_compile=True, autograph=False)
 
 
 def fused(function: Callable[..., Batch]) -> Callable[..., Batch]:
-    """Fuses an augmentation's operations where a graph is built of them, as in a pipeline.
+    """Fuses all of an augmentation.
 
     Args:
         function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`, of operations that
-            XLA knows. By itself, called eagerly, it is as it was: to compile takes longer.
+            XLA knows.
     """
 
     @functools.wraps(function)
     def wrapper(inputs: Any, targets: Any, seeds: tf.Tensor, **options: Any) -> Batch:
-        if tf.executing_eagerly():
-            return function(inputs, targets, seeds, **options)
         return fuse(partial(function, **options))(inputs, targets, seeds)
 
     return wrapper
