@@ -142,6 +142,7 @@ def _built(
         model = assemble(config, data, task, core)
         chosen.check(model)
     for phase in reversed(phases):  # last, it is as the first one has it
+        make_optimizer(config, 1, learning_rate=phase.learning_rate)  # refused now, not in mid-run
         if phase.prepare is not None:
             phase.prepare(model)
     return model

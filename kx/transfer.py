@@ -40,7 +40,7 @@ def fine_tune(
     learning_rate: float = 1e-5,
     base: str = "base",
 ) -> list[Phase]:
-    """Trains what is above a base first, then the base's upper layers too.
+    """Trains what is above a base first, then the base too, or its upper layers.
 
     The base's batch normalizations never learn: their statistics are those of the many
     images that the base was trained on.
@@ -95,9 +95,9 @@ def _base(model: keras.Model, name: str) -> keras.Model:
         + (
             f" {did_you_mean(name, there)}"
             if there
-            else " It has none: take one of keras.applications (model=mobilenet, resnet50 …), or"
-            " let your builder call a keras.Model of that name as a layer. To train all in one"
-            " phase: transfer=none."
+            else " It has none: take model=resnet, wide_resnet, or one of keras.applications"
+            " (mobilenet, resnet50 …), or let your builder call a keras.Model of that name as a"
+            " layer. To train all in one phase: transfer=none."
         )
     )
 

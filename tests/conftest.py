@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -125,6 +126,49 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file = folder / name / f"{number}.{'jpg' if number % 2 else 'png'}"
             Image.fromarray(pixels.astype("uint8")).save(file)
     return folder
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def images_of(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    return GENERATOR.integers(0, 256, (count, *shape), dtype="uint8")
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    code = {"uint8": 8, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
+    head = bytes([0, 0, code[values.dtype.name], values.ndim])
+    sizes = np.array(values.shape, ">u4").tobytes()
+    return head + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.fixture
+def mnist_files(tmp_path: Path) -> Path:
+    """Sixty and twenty images of ten classes, as idx; one file gzipped."""
+    for part, count in (("train", 60), ("t10k", 20)):
+        labels = (np.arange(count) % 10).astype("uint8")
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+        content = idx_bytes(images_of(count, (8, 8)))
+        path = tmp_path / f"{part}-images-idx3-ubyte"
+        if part == "train":
+            path.write_bytes(content)
+        else:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content))
+    return tmp_path
+
+
+def record(label: int, pixels: np.ndarray) -> bytes:
+    return bytes([label]) + pixels.transpose(2, 0, 1).tobytes()
+
+
+@pytest.fixture
+def cifar_files(tmp_path: Path) -> Path:
+    """Sixty and twenty images of ten classes, as CIFAR-10's binary batches."""
+    for name, count in (("data_batch_1", 40), ("data_batch_2", 20), ("test_batch", 20)):
+        pixels = images_of(count, (32, 32, 3))
+        content = b"".join(record(i % 10, image) for i, image in enumerate(pixels))
+        (tmp_path / f"{name}.bin").write_bytes(content)
+    return tmp_path
 
 
 FAMILIES = {

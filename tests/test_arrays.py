@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import needs_shared
+from conftest import GENERATOR, idx_bytes, images_of, needs_shared, record
 
 import kx
 from kx.data import Data
 from kx.data.arrays import arrays
 from kx.data.binary import cifar10_binary, idx, read_idx
 from kx.errors import ConfigError, DataError
-
-GENERATOR = np.random.default_rng(0)
-
-
-def images_of(count: int, shape: tuple[int, ...]) -> np.ndarray:
-    return GENERATOR.integers(0, 256, (count, *shape), dtype="uint8")
-
-
-def idx_bytes(values: np.ndarray) -> bytes:
-    code = {"uint8": 8, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
-    head = bytes([0, 0, code[values.dtype.name], values.ndim])
-    sizes = np.array(values.shape, ">u4").tobytes()
-    return head + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()
-
-
-@pytest.fixture
-def mnist(tmp_path: Path) -> Path:
-    """Sixty and twenty images of ten classes, as idx; one file gzipped."""
-    for part, count in (("train", 60), ("t10k", 20)):
-        labels = (np.arange(count) % 10).astype("uint8")
-        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
-        content = idx_bytes(images_of(count, (8, 8)))
-        path = tmp_path / f"{part}-images-idx3-ubyte"
-        if part == "train":
-            path.write_bytes(content)
-        else:
-            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content))
-    return tmp_path
-
-
-def record(label: int, pixels: np.ndarray) -> bytes:
-    return bytes([label]) + pixels.transpose(2, 0, 1).tobytes()
-
-
-@pytest.fixture
-def cifar(tmp_path: Path) -> Path:
-    for name, count in (("data_batch_1", 40), ("data_batch_2", 20), ("test_batch", 20)):
-        pixels = images_of(count, (32, 32, 3))
-        content = b"".join(record(i % 10, image) for i, image in enumerate(pixels))
-        (tmp_path / f"{name}.bin").write_bytes(content)
-    return tmp_path
 
 
 def decoded(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -67,14 +25,16 @@ def decoded(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def test_idx_files_are_read_exactly(mnist: Path) -> None:
-    data = idx(str(mnist))
+def test_idx_files_are_read_exactly(mnist_files: Path) -> None:
+    data = idx(str(mnist_files))
     assert {k: int(v.cardinality()) for k, v in data.splits.items()} == {
         "train": 54, "validation": 6, "test": 20,
     }  # fmt: skip
     assert data.inputs.shape == (8, 8, 1) and data.targets.class_names == tuple("0123456789")
     images, labels = decoded(data, "test")
-    np.testing.assert_array_equal(images[..., 0], read_idx(mnist / "t10k-images-idx3-ubyte.gz"))
+    np.testing.assert_array_equal(
+        images[..., 0], read_idx(mnist_files / "t10k-images-idx3-ubyte.gz")
+    )
     np.testing.assert_array_equal(labels, np.arange(20) % 10)
 
 
@@ -101,11 +61,11 @@ def test_real_mnist_and_cifar10_are_what_they_are_known_to_be() -> None:
     assert cifar10.class_counts["test"] == (100,) * 10
 
 
-def test_the_channels_of_cifar10_are_in_their_places(cifar: Path) -> None:
+def test_the_channels_of_cifar10_are_in_their_places(cifar_files: Path) -> None:
     pixels = np.zeros((32, 32, 3), "uint8")
     pixels[:8, :, 0] = 200  # red above
-    (cifar / "test_batch.bin").write_bytes(record(3, pixels) * 10)
-    data = cifar10_binary(str(cifar))
+    (cifar_files / "test_batch.bin").write_bytes(record(3, pixels) * 10)
+    data = cifar10_binary(str(cifar_files))
     images, labels = decoded(data, "test")
     np.testing.assert_array_equal(images[0], pixels)
     assert set(labels) == {3} and data.targets.class_names[3] == "cat"  # type: ignore[index]
@@ -137,11 +97,11 @@ def overwritten(content: bytes, at: int = 0) -> Callable[[Path], None]:
     ],
 )
 def test_a_harmed_idx_file_is_named(
-    mnist: Path, name: str, harm: Callable[[Path], None], said: str
+    mnist_files: Path, name: str, harm: Callable[[Path], None], said: str
 ) -> None:
-    harm(mnist / name)
+    harm(mnist_files / name)
     with pytest.raises(DataError, match=said) as caught:
-        idx(str(mnist))
+        idx(str(mnist_files))
     assert name.split("-idx")[0] in str(caught.value)
 
 
@@ -154,11 +114,11 @@ def test_a_harmed_idx_file_is_named(
     ],
 )
 def test_a_harmed_batch_of_cifar10_is_named(
-    cifar: Path, name: str, harm: Callable[[Path], None], said: str
+    cifar_files: Path, name: str, harm: Callable[[Path], None], said: str
 ) -> None:
-    harm(cifar / name)
+    harm(cifar_files / name)
     with pytest.raises(DataError, match=said) as caught:
-        cifar10_binary(str(cifar))
+        cifar10_binary(str(cifar_files))
     assert name in str(caught.value)
 
 
@@ -232,7 +192,7 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
         arrays(str(objects))
 
 
-def test_a_raw_example_is_a_png_of_the_very_pixels(mnist: Path) -> None:
-    data = idx(str(mnist))
+def test_a_raw_example_is_a_png_of_the_very_pixels(mnist_files: Path) -> None:
+    data = idx(str(mnist_files))
     raw, _ = next(iter(data.test))  # type: ignore[arg-type]
     assert raw.dtype == tf.string and raw.numpy().startswith(b"\x89PNG")

@@ -148,6 +148,28 @@ def test_geometry_is_that_of_keras() -> None:
         np.testing.assert_array_equal(image, expected)
 
 
+def test_each_image_is_turned_and_zoomed_by_its_own_draw_as_in_keras() -> None:
+    images = tf.cast(IMAGES, tf.float32)
+    turned, _ = augment.rotate(images, (), SEEDS, max_degrees=40.0)
+    zoomed, _ = augment.zoom(images, (), SEEDS, max_fraction=0.3)
+    turns = uniform(SEEDS, 1, -40 / 360, 40 / 360).numpy()[:, 0]
+    zooms = 1 / uniform(SEEDS, 1, 0.7, 1.3).numpy()[:, 0] - 1
+    assert np.ptp(turns) > 0.05 and np.ptp(zooms) > 0.1
+    for i, (turn, zoom) in enumerate(zip(turns, zooms, strict=True)):
+        layer = keras.layers.RandomRotation((turn, turn), fill_mode="constant")
+        expected = layer(images[i : i + 1], training=True)
+        np.testing.assert_allclose(turned[i : i + 1], expected, atol=0.05)
+        layer = keras.layers.RandomZoom((zoom, zoom), (zoom, zoom), fill_mode="constant")
+        expected = layer(images[i : i + 1], training=True)
+        np.testing.assert_allclose(zoomed[i : i + 1], expected, atol=0.05)
+
+
+def test_what_is_no_measurement_is_not_mixed() -> None:
+    tokens = tf.ones((2, 5), tf.int32)
+    with pytest.raises(ConfigError, match="Received: int32"):
+        augment.mixup(tokens, tf.eye(2), SEEDS[:2])
+
+
 def test_shear_moves_each_row_by_its_distance_from_the_centre() -> None:
     picture = np.zeros((1, 9, 9, 1), "float32")
     picture[0, :, 4] = 1  # an upright line

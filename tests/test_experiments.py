@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,24 @@ from kx.config import EXPERIMENTS_DIR
 NAMES = sorted(path.stem for path in EXPERIMENTS_DIR.glob("*.yaml"))
 
 
+@pytest.fixture
+def where(
+    tfds_folder: Path, cifar_files: Path, mnist_files: Path, pictures: Path
+) -> dict[str, list[str]]:
+    """The words that say where the data is, by the words that an experiment chooses it by."""
+    root = {"cifar10_binary": cifar_files, "idx": mnist_files, "image_folder": pictures}
+    words = {name: [f"data.root={folder}"] for name, folder in root.items()}
+    return words | {"digits": [], "flowers_transfer": ["model.weights=null"]}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_runs_for_a_step(project: Path, tfds_folder: Path, name: str) -> None:
-    where = [] if name.startswith("digits") else [f"data.data_dir={tfds_folder}"]
-    words = ["debug=fast", "tracking=none", "batch_size=32"]
-    run = kx.train(f"experiment={name}", *where, *words, quiet=True)
+def test_an_experiment_runs_for_a_step(
+    project: Path, tfds_folder: Path, where: dict[str, list[str]], name: str
+) -> None:
+    text = (EXPERIMENTS_DIR / f"{name}.yaml").read_text(encoding="utf-8")
+    [data] = re.findall(r"override /data: (\w+)", text)
+    words = [*where.get(data, [f"data.data_dir={tfds_folder}"]), *where.get(name, [])]
+    words += ["debug=fast", "tracking=none", "batch_size=16"]
+    run = kx.train(f"experiment={name}", *words, quiet=True)
     assert run.name.startswith(name)
     assert np.isfinite(run.metrics["test/loss"])

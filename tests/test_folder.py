@@ -18,6 +18,7 @@ from PIL import Image
 
 import kx
 from kx.cli import main
+from kx.data import folder
 from kx.data import scan as scanning
 from kx.data.folder import image_folder
 from kx.data.folder_splits import divide
@@ -194,8 +195,12 @@ def test_links_are_followed_and_circles_are_not(two: Path, tmp_path: Path) -> No
     (two / "a" / "again").symlink_to(two / "a")
     (two / "b" / "up").symlink_to(two)
     (two / "b" / "nowhere.png").symlink_to(two / "none")
+    scanned_before = "a link to a folder that is above it, or was seen already"
     data = image_folder(str(two), **SIZE)
-    assert sum(data.class_counts[part][0] for part in data.splits) == 11
+    counts = [sum(data.class_counts[part][i] for part in data.splits) for i in range(2)]
+    assert counts == [11, 10], "a link to a folder above brings no picture of another class"
+    for name in ("a/again", "b/up"):
+        assert found(data)[name] == ("left out", scanned_before)
     assert found(data)["b/nowhere.png"] == ("left out", "the file is gone")
 
 
@@ -231,6 +236,57 @@ def test_a_class_with_a_single_image_trains_on_it(two: Path) -> None:
     data = image_folder(str(two), **SIZE)
     assert data.class_counts["train"][2] == 1
     assert "a single image" in found(data)["c"][1]
+
+
+def test_what_was_to_be_converted_and_has_changed_is_named(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(shade: int) -> None:
+        Image.new("CMYK", (20, 20), (shade, 0, 0, 0)).save(two / "a" / "cmyk.jpg")
+
+    save(10)
+    look = folder.scan
+
+    def and_then_it_changes(paths: list[str], limit: float) -> list[object]:
+        seen = look(paths, limit)
+        save(200)
+        return seen
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "scan", and_then_it_changes)
+        with pytest.raises(DataError, match=r"cmyk.jpg: the file is not what it was"):
+            image_folder(str(two), **SIZE)
+    image_folder(str(two), **SIZE)  # looks again
+
+
+def test_a_damaged_cache_costs_time_alone(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KX_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "images.db").write_bytes(b"no database" * 100)
+    data = image_folder(str(two), **SIZE)
+    assert sum(data.class_counts["train"]) > 0
+    assert "images.db cannot be used" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("file,label\n花.png,\u7ea2".encode("gbk"), "no table in UTF-8"),
+        (b"", "no table in UTF-8"),
+    ],
+)
+def test_a_manifest_that_is_no_table_is_refused(two: Path, content: bytes, said: str) -> None:
+    (two / "list.csv").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        image_folder(str(two), manifest="list.csv", **SIZE)
+
+
+def test_a_class_whose_name_is_of_another_encoding_is_refused(two: Path) -> None:
+    os.mkdir(os.fsencode(two) + b"/\xba\xec")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        image_folder(str(two), **SIZE)
 
 
 def test_a_file_that_goes_or_changes_meanwhile_is_told(
@@ -412,6 +468,8 @@ def test_normalization_by_name() -> None:
     assert normalization("none") is None
     with pytest.raises(ConfigError, match="Did you mean 'imagenet'"):
         normalization("imagnet")
+    with pytest.raises(ConfigError, match="these images are grey"):
+        normalization("caffe", channels=1)
 
 
 # --- once

@@ -504,10 +504,6 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     study = find_study("mlp-wine")
     assert study.finished and len(study.trials) == 1
     assert (project / "experiments" / "mlp-wine_best.yaml").is_file()
-    text = run_search(*words, "tuner.max_trials=2")
-    assert "(version 3)" not in text
-    assert len(find_study("mlp-wine").trials) == 2
-    assert (study.folder / "report" / "search.html").is_file()
 
 
 def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:

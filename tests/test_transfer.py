@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import few
 from sklearn.datasets import load_digits
 
 import kx
@@ -73,7 +74,7 @@ def same_curves(run: kx.Run, other: kx.Run) -> None:
     assert {n: run.history[n] for n in names} == {n: other.history[n] for n in names}
 
 
-@pytest.mark.parametrize("batch_norm", ["inference", "training"])
+@pytest.mark.parametrize("batch_norm", few(["training", "inference"], 1))
 def test_each_phase_trains_what_it_says(net: Path, batch_norm: str) -> None:
     words = [*PHASES, "callbacks=none", f"model.training={str(batch_norm == 'training').lower()}"]
     frozen, end = values_after(words, 3), values_after(words, 6)
@@ -133,7 +134,7 @@ def test_a_finished_run_is_fine_tuned_on(net: Path) -> None:
         (["transfer.fine_tune_at=hihg"], "no layer 'hihg'. Did you mean 'high'"),
         (["transfer.fine_tune_at=6"], "has 6 layers, numbers 0 to 5, or -6 to -1"),
         (["transfer.base=bass"], "Did you mean 'base'"),
-        (["model=cnn"], "It has none: take one of keras.applications"),
+        (["model=cnn"], "It has none: take model=resnet"),
         (["transfer.frozen_epochs=-1"], "expected 0 or more. Received: -1"),
         (["transfer.learning_rate=0"], "expected a number greater than 0"),
     ],
@@ -173,8 +174,7 @@ def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net
     plan = ["model.weights=known.weights.h5", "transfer=fine_tune", "transfer.frozen_epochs=20",
             "transfer.learning_rate=1e-3"]  # fmt: skip
     transferred, scratch = (
-        [kx.train(*words, *more, f"seed={seed}", quiet=True).metrics["test/accuracy"]
-         for seed in range(2)]
+        kx.train(*words, *more, quiet=True).metrics["test/accuracy"]
         for more in (plan, ["model.training=true"])
-    )  # fmt: skip
-    assert min(transferred) > max(scratch), (transferred, scratch)
+    )
+    assert transferred > scratch + 0.1, (transferred, scratch)

@@ -232,6 +232,8 @@ def array_data(
 def _names_of_classes(
     targets: np.ndarray, class_names: Sequence[str] | None, source: str
 ) -> tuple[str, ...]:
+    if not len(targets):
+        raise DataError(f"{source}: there is no example.")
     count = len(class_names) if class_names is not None else int(targets.max()) + 1
     bad = np.flatnonzero((targets < 0) | (targets >= count))
     if len(bad):

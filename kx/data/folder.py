@@ -15,7 +15,7 @@ from kx.data.folder_files import NamedFile, files_of_folders, files_of_manifest,
 from kx.data.folder_splits import PARTS, completed, content_rank, divide, given_parts, limit_parts
 from kx.data.images import decode_image, normalization
 from kx.data.pipeline import NUM_PARALLEL_CALLS, no_autotune
-from kx.data.scan import Scanned, convert_once, scan
+from kx.data.scan import Scanned, convert, scan
 from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.errors import ConfigError, DataError, did_you_mean
@@ -60,8 +60,8 @@ def image_folder(
         normalize: as in `kx.data.images.normalization`.
         split: `"stratified"`: exact shares of each class, ranked by content and seed;
             `"hash"`: each file by itself, so that another file moves none.
-        validation_fraction: part of all.
-        test_fraction: part of all.
+        validation_fraction: part of all; of `train`, where the splits are ready-made.
+        test_fraction: part of all, unless the splits are ready-made.
         max_megapixels: a larger image is left out.
         limit: at most this many examples of the training part (validation included)
             and of the test part, balanced.
@@ -114,16 +114,15 @@ def image_folder(
     }
     if not len(parts.get("train", ())):
         raise DataError(f"{folder}: no image is left to train on, of {len(files)} files.")
-    paths = [
-        convert_once(seen[i], max_megapixels) if seen[i].checked.convert else files[i].path
-        for i in kept
-    ]
+    chosen = [seen[kept[i]] for part in parts.values() for i in part]
+    pictures = convert([one for one in chosen if one.checked.convert], max_megapixels)
+    paths = [pictures.get(files[i].path, files[i].path) for i in kept]
     return Data(
         **{part: _split(paths, labels, parts.get(part)) for part in PARTS},  # type: ignore[arg-type]
         inputs=Spec(shape, "uint8"),
         targets=Spec((), "int32", class_names=tuple(class_names)),
         prepare=decode_image(shape, resize=resize, crop_fraction=crop_fraction),
-        normalize=normalization(normalize),
+        normalize=normalization(normalize, channels),
         kind="image",
         name=folder.name,
         source=str(folder),
@@ -184,7 +183,7 @@ def _class_names(
         if not counts[name]:
             findings.append(Finding(name, "left out", "a class without one readable image"))
         elif counts[name] == 1:
-            findings.append(Finding(name, "kept", "a class with a single image: it is to train on"))
+            findings.append(Finding(name, "kept", "a class with a single image"))
     classes = [name for name in named if counts[name]]
     if len(classes) < 2:
         there = ", ".join(f"{name} ({counts[name]} images)" for name in named)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from kx.data.specs import Finding
-from kx.errors import DataError, did_you_mean
+from kx.errors import DataError, did_you_mean, first_line
 
 _READY = {
     "train": "train", "training": "train",
@@ -57,7 +57,8 @@ def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
         for folder in sorted(p for p in place.iterdir() if p.is_dir()):
             if folder.name.startswith(".") or folder.name == "__MACOSX":
                 continue
-            own = _walk(folder)
+            _refuse_name(folder)
+            own = _walk(folder, root, findings)
             files += [NamedFile(path, folder.name, part) for path in own]
             if not own:
                 findings.append(Finding(shown(folder, root), "left out", "an empty folder"))
@@ -69,19 +70,43 @@ def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
     return files
 
 
-def _walk(folder: Path) -> list[str]:
+def _refuse_name(folder: Path) -> None:
+    """Refuses a name of a class that no text file could hold."""
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{os.fsencode(folder)!r}: the name of this class folder is not UTF-8 (of an archive"
+            " made elsewhere?). Rename it, for instance: convmv -r -f gbk -t utf8 --notest FOLDER."
+        ) from error
+
+
+def _walk(folder: Path, root: Path, findings: list[Finding]) -> list[str]:
     """Returns the files below a folder in a fixed order; links are followed, circles are not."""
     found: list[str] = []
-    visited = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        status = os.stat(current)
-        if (status.st_dev, status.st_ino) in visited:
+
+    def tell(error: OSError) -> None:
+        reason = f"cannot be read: {error.strerror}"
+        findings.append(Finding(shown(str(error.filename), root), "left out", reason))
+
+    # A link to a folder above this one would make all classes this one's.
+    above = [folder.parent, *folder.parent.parents]
+    visited = {_identity(path) for path in above}
+    for current, folders, names in os.walk(folder, followlinks=True, onerror=tell):
+        if _identity(current) in visited:
             folders.clear()
+            text = "a link to a folder that is above it, or was seen already"
+            findings.append(Finding(shown(current, root), "left out", text))
             continue
-        visited.add((status.st_dev, status.st_ino))
+        visited.add(_identity(current))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [os.path.join(current, name) for name in sorted(names) if name[0] != "."]
     return found
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
@@ -98,7 +123,12 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
     path = path if path.is_absolute() or path.is_file() else root / path
     if not path.is_file():
         raise DataError(f"data.manifest: there is no file {path}.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:  # pandas' errors of a table are ValueErrors
+        raise DataError(
+            f"{path}: this is no table in UTF-8 with a line of names first: {first_line(error)}"
+        ) from error
     for column in ("file", "label"):
         if column not in table.columns:
             raise DataError(

@@ -78,6 +78,9 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
             if convert or not _graph_reads(encoded, image.format or ""):
                 image.load()  # all of it: a cut file is found here
                 convert = convert or f"a kind of {image.format} that TensorFlow does not read"
+                if image.mode == "I" and int(image.getextrema()[1]) > 0xFFFF:  # type: ignore[arg-type]
+                    problem = "its pixels are whole numbers above 65535, of no known range"
+                    return Checked(problem, "", width, height)
                 if image.mode == "F":
                     return Checked("its pixels are floats, of no known range", "", width, height)
             return Checked("", convert, width, height)
@@ -133,18 +136,19 @@ def converted(encoded: bytes) -> bytes:
     return out.getvalue()
 
 
-def readable(encoded: bytes, name: str) -> bytes:
+def readable(encoded: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
     """Returns what the graph can read of a file that is asked about.
 
     Args:
         encoded: the file's bytes.
         name: for the message.
+        max_megapixels: of the largest picture that is taken, as in the training.
 
     Raises:
         DataError: if it is no picture, damaged, or too large.
     """
-    with pixel_limit(MAX_MEGAPIXELS):
-        checked = check_image(encoded)
+    with pixel_limit(max_megapixels):
+        checked = check_image(encoded, max_megapixels)
         if checked.problem:
             raise DataError(f"{name}: {checked.problem}. Expected a picture: JPEG, PNG, GIF, BMP,"
                             " WebP, TIFF …")  # fmt: skip

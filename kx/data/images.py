@@ -128,7 +128,7 @@ _STATISTICS = {
 NORMALIZATIONS = ("unit", "symmetric", "standardize", *_STATISTICS, "none")
 
 
-def normalization(kind: str) -> keras.layers.Layer | None:
+def normalization(kind: str, channels: int = 3) -> keras.layers.Layer | None:
     """Returns the first layer of a model on images.
 
     Args:
@@ -137,9 +137,10 @@ def normalization(kind: str) -> keras.layers.Layer | None:
             channel by the mean and standard deviation of that set; `"caffe"`: from 0 to 255,
             less ImageNet's mean; `"none"`: 0 to 255, as models expect that normalize by
             themselves.
+        channels: of the images.
 
     Raises:
-        ConfigError: for any other word.
+        ConfigError: for any other word, or for three channels' statistics where there is one.
     """
     if kind == "unit":
         return keras.layers.Rescaling(1.0 / 255, name="normalize")
@@ -150,6 +151,12 @@ def normalization(kind: str) -> keras.layers.Layer | None:
     if kind in _STATISTICS:
         mean, deviation = (np.array(values, "float64") for values in _STATISTICS[kind])
         scale, offset = 1 / (255 * deviation), -mean / deviation
+        if len(mean) != 1 and channels == 1:
+            raise ConfigError(
+                f"data.normalize={kind} is of three channels, and these images are grey. Show"
+                " them as colours (data.channels=3, where the data has it), or take another base:"
+                " model=mobilenet, model=efficientnet."
+            )
         if len(mean) == 1:
             return keras.layers.Rescaling(float(scale[0]), float(offset[0]), name="normalize")
         return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="normalize")
@@ -197,7 +204,7 @@ def image_data(
         inputs=Spec(shape, "uint8"),
         targets=Spec((), "int32", class_names=class_names),
         prepare=decode_image(shape),
-        normalize=normalization(normalize),
+        normalize=normalization(normalize, shape[-1]),
         kind="image",
         name=name,
         source=source,

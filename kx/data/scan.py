@@ -15,10 +15,14 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from kx.data.image_files import Checked, check_image, converted, pixel_limit
-from kx.errors import first_line
+import PIL
+import tensorflow as tf
 
-_VERSION = 1  # of what is checked: verdicts of another are not used
+from kx.data.image_files import Checked, check_image, converted, pixel_limit
+from kx.errors import DataError, first_line
+
+# Of what is checked, and by what: verdicts of another are not used.
+_VERSION = f"1, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
 _BLOCK = 500  # files between two writes of what was seen
 _BUSY_SECONDS = 120
 _TRIES = 3  # to read a file that changes
@@ -68,7 +72,11 @@ def scan(paths: Sequence[str], max_megapixels: float) -> list[Scanned]:
     Returns:
         One for each path, in their order.
     """
-    with _store() as store, _progress(len(paths)) as advance, pixel_limit(max_megapixels):
+    with (
+        _store() as store,
+        _progress("looking at the images", len(paths)) as advance,
+        pixel_limit(max_megapixels),
+    ):
         found: list[Scanned] = []
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             for start in range(0, len(paths), _BLOCK):
@@ -85,23 +93,45 @@ def scan(paths: Sequence[str], max_megapixels: float) -> list[Scanned]:
     return found
 
 
-def convert_once(seen: Scanned, max_megapixels: float) -> str:
-    """Converts a file that the graph does not read, and returns where the picture is.
+def convert(files: Sequence[Scanned], max_megapixels: float) -> dict[str, str]:
+    """Converts files that the graph does not read, each content once, and keeps the pictures.
 
     Args:
-        seen: the file; the same content is converted once.
+        files: that were looked at.
         max_megapixels: of the largest picture that is taken.
+
+    Returns:
+        Path of a file to that of its picture.
+
+    Raises:
+        DataError: if a file is not any more what was looked at.
     """
-    path, content = seen.path, seen.content
-    target = _writable() / "converted" / content[:2] / f"{content}.png"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with pixel_limit(max_megapixels):
-            picture = converted(Path(path).read_bytes())
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(picture)
-        os.replace(file.name, target)
-    return str(target)
+    folder = _writable() / "converted"
+    targets = {seen.content: folder / seen.content[:2] / f"{seen.content}.png" for seen in files}
+    todo = {seen.content: seen for seen in files if not targets[seen.content].is_file()}
+    with _progress("converting", len(todo)) as advance, pixel_limit(max_megapixels):
+        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            for _ in pool.map(lambda seen: _convert(seen, targets[seen.content]), todo.values()):
+                advance()
+    return {seen.path: str(targets[seen.content]) for seen in files}
+
+
+def _convert(seen: Scanned, target: Path) -> None:
+    try:
+        encoded = Path(seen.path).read_bytes()
+    except OSError as error:
+        encoded, reason = b"", error.strerror
+    else:
+        reason = "it has changed"
+    if hashlib.sha256(encoded).hexdigest() != seen.content:
+        raise DataError(
+            f"{seen.path}: the file is not what it was when it was looked at ({reason}). The same"
+            " command looks again."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(converted(encoded))
+    os.replace(file.name, target)
 
 
 def _look(path: str, max_megapixels: float) -> tuple[Scanned, tuple[int, int]]:
@@ -144,11 +174,12 @@ class _Store:
         """Returns what is known of files that are as they were."""
         found = {}
         for path in paths:
-            row = self._connection.execute(
+            rows = self._execute(
                 "SELECT size, changed, content, problem, convert, width, height FROM files"
                 " JOIN seen USING (content) WHERE path = ? AND version = ? AND megapixels = ?",
                 (os.fsencode(path), _VERSION, max_megapixels),
-            ).fetchone()
+            )
+            row = rows[0] if rows else None
             try:
                 if row is not None and _stamp(path) == row[:2]:
                     found[path] = Scanned(path, row[2], Checked(*row[3:]))
@@ -161,29 +192,39 @@ class _Store:
         if not seen.content:
             return
         file = (os.fsencode(seen.path), *stamp, seen.content)
-        self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", file)
+        self._execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", file)
         verdict: tuple[Any, ...] = (seen.content, _VERSION, max_megapixels, *astuple(seen.checked))
-        self._connection.execute("INSERT OR REPLACE INTO seen VALUES (?,?,?,?,?,?,?)", verdict)
+        self._execute("INSERT OR REPLACE INTO seen VALUES (?,?,?,?,?,?,?)", verdict)
 
     def commit(self) -> None:
         """Keeps what was written down."""
-        self._connection.commit()
+        with contextlib.suppress(sqlite3.Error):  # a full disk: looked at anew the next time
+            self._connection.commit()
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """Asks the file; what it cannot take or say is looked at anew the next time."""
+        with contextlib.suppress(sqlite3.Error):
+            return self._connection.execute(statement, values).fetchall()
+        return []
 
 
 @contextmanager
 def _store() -> Iterator[_Store]:
-    folder = cache_dir()
+    path = cache_dir() / "images.db"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(folder / "images.db", timeout=_BUSY_SECONDS)
-    except (OSError, sqlite3.Error):  # no place to keep it: looked at each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+        store = _Store(connection)
+    except (OSError, sqlite3.Error) as error:
+        print(f"{path} cannot be used ({error}): each image is looked at anew. Remove the file")
         connection = sqlite3.connect(":memory:")
+        store = _Store(connection)
     with closing(connection):
-        yield _Store(connection)
+        yield store
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(what: str, total: int) -> Iterator[Any]:
     """Yields a function that says how many more were seen; shown on a terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -194,7 +235,7 @@ def _progress(total: int) -> Iterator[Any]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("looking at the images"), BarColumn(), MofNCompleteColumn(),
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     console = Console(stderr=True)
     with Progress(

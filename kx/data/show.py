@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kx.config import Composed
 from kx.data.augment import chain
@@ -68,7 +69,7 @@ def _print_counts(data: Data) -> None:
     for split in data.class_counts:
         table.add_column(split, justify="right")
     for place, name in enumerate(names):
-        table.add_row(name, *(f"{counts[place]:,}" for counts in data.class_counts.values()))
+        table.add_row(Text(name), *(f"{counts[place]:,}" for counts in data.class_counts.values()))
     Console().print(table)
 
 
@@ -79,7 +80,9 @@ def _augmented(job: Composed, pictures: list[np.ndarray]) -> list[np.ndarray]:
         print("augment=none: the model sees the images as they are.")
         return []
     seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
-    changed, _ = augment(tf.stack(pictures), (), seeds)  # of mixtures, the images alone
+    changed, _ = augment(
+        tf.constant(np.stack(pictures)), (), seeds
+    )  # of mixtures, the images alone
     return list(changed.numpy())
 
 

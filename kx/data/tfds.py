@@ -94,7 +94,7 @@ def tfds_images(
         inputs=Spec(shape, "uint8"),
         targets=Spec((), "int32", class_names=tuple(builder.info.features["label"].names)),
         prepare=decode_image(shape),
-        normalize=normalization(normalize),
+        normalize=normalization(normalize, shape[-1]),
         kind="image",
         name=builder.name,
         source=f"tfds:{version}",

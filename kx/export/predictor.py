@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.image_files import readable
+from kx.data.image_files import MAX_MEGAPIXELS, readable
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.tasks.task import Task
@@ -25,9 +25,17 @@ class Predictor:
         bundle: for the preparation and the specs.
         model: gives scores.
         task: says what they mean.
+        max_megapixels: of the largest picture that is taken.
     """
 
-    def __init__(self, bundle: Bundle, model: keras.Model, task: Task) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        model: keras.Model,
+        task: Task,
+        max_megapixels: float = MAX_MEGAPIXELS,
+    ) -> None:
+        self.max_megapixels = max_megapixels
         self.spec = bundle.spec()
         self.preparation = bundle.preparation()
         self.model = model
@@ -107,10 +115,17 @@ class Predictor:
         Raises:
             DataError: if a file is not there.
         """
-        reader = {"image": _read_image, "row": self._read_rows, "text": _read_text}
+        reader = {"image": self._read_image, "row": self._read_rows, "text": _read_text}
         read = reader.get(self.spec["kind"], _read_array)
         pairs = [pair for item in inputs for pair in read(item)]
         return [name for name, _ in pairs], [raw for _, raw in pairs]
+
+    def _read_image(self, item: Any) -> list[tuple[Any, Any]]:
+        if isinstance(item, bytes):
+            name, encoded = f"{len(item)} bytes", item
+        else:
+            name, encoded = str(item), _existing(item, "image files").read_bytes()
+        return [(name, readable(encoded, name, self.max_megapixels))]
 
     def _read_rows(self, item: Any) -> list[tuple[Any, Any]]:
         columns = self.spec["inputs"].column_names or ()
@@ -128,13 +143,6 @@ class Predictor:
         if rows and [w.strip().strip('"') for w in rows[0].split(",")] == list(columns):
             rows = rows[1:]
         return [(f"{item}:{number}", row) for number, row in enumerate(rows, 1)]
-
-
-def _read_image(item: Any) -> list[tuple[Any, Any]]:
-    if isinstance(item, bytes):
-        name = f"{len(item)} bytes"
-        return [(name, readable(item, name))]
-    return [(str(item), readable(_existing(item, "image files").read_bytes(), str(item)))]
 
 
 def _read_text(item: Any) -> list[tuple[Any, Any]]:

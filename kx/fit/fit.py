@@ -55,6 +55,10 @@ def announce(
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
     if uneven := class_line(data):
         print(uneven)
+    config = job.config
+    no_weights = "weights" in config.model and config.model.weights is None
+    if len(phases) > 1 and no_weights and not config.init_from:
+        print("transfer: the base has random weights, and is frozen so: set model.weights")
     for before, phase in pairwise(phases):
         if before.last_epoch >= job.config.epochs:
             print(

@@ -119,7 +119,12 @@ def _keyed(
         yield f"{kind}#{seen[kind]}", callback
 
 
-_BEST = ("best", "best_epoch", "best_weights")  # of an EarlyStopping
+def _kept_names(callback: keras.callbacks.Callback) -> list[str]:
+    """Returns what a new phase does not begin anew: EarlyStopping's best, TensorBoard's steps."""
+    names = ["_global_train_batch"]
+    if getattr(callback, "restore_best_weights", False):
+        names += ["best", "best_epoch", "best_weights"]
+    return [name for name in names if name in vars(callback)]
 
 
 class _NotPlain(Exception):
@@ -188,7 +193,7 @@ class KeepState(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.phases = list(state.phases) if state else []
-        self._best: list[tuple[keras.callbacks.Callback, dict[str, Any]]] = []
+        self._kept: list[tuple[keras.callbacks.Callback, dict[str, Any]]] = []
         self._folder, self._callbacks = folder, callbacks
         self._state, self._epochs, self._data_fingerprint = state, epochs, data_fingerprint
 
@@ -199,17 +204,17 @@ class KeepState(keras.callbacks.Callback):
             first_epoch: the number of epochs that are done.
         """
         self.phases.append(first_epoch)
-        self._best = [
-            (callback, {name: getattr(callback, name, None) for name in _BEST})
+        self._kept = [
+            (callback, {name: vars(callback)[name] for name in _kept_names(callback)})
             for callback in self._callbacks
-            if first_epoch and getattr(callback, "restore_best_weights", False)
+            if first_epoch
         ]
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Gives the callbacks what they had counted."""
-        for callback, values in self._best:
+        for callback, values in self._kept:
             vars(callback).update(values)
-        self._best = []
+        self._kept = []
         if self._state is not None:
             restore_callbacks(self._callbacks, self._state)
             if self._state.stopped and self._epochs > self._state.epochs:

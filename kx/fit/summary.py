@@ -101,13 +101,15 @@ def show_summary(job: Composed) -> None:
     task = build(config.task, data.targets, place="task")
     model = assemble(config, data, task)
     phases = make_phases(config)
-    lines = []
+    lines, memory = [], dict[str, int]()
     for phase in reversed(phases):  # last, it is as the first one has it
         if phase.prepare is not None:
             phase.prepare(model)
         optimizer = make_optimizer(config, 1, learning_rate=phase.learning_rate)
         task.compile(model, optimizer, **compile_options(config))
         lines.append(phase_line(model, phase))
+        for what, size in memory_bytes(model, config.batch_size).items():
+            memory[what] = max(size, memory.get(what, 0))
     print(summary_text(model))
     if len(phases) > 1:
         print("\n".join(reversed(lines)))
@@ -116,6 +118,6 @@ def show_summary(job: Composed) -> None:
     print(f"{'prepared input':<24}{data.inputs.dtype + ' ' + str(data.inputs.shape):>14}")
     print(f"{'scores':<24}{task.outputs.units:>14,}")
     print(f"{'FLOPs, forward, 1 example':<24}{forward_flops(model):>13,}")
-    for what, size in memory_bytes(model, config.batch_size).items():
+    for what, size in memory.items():
         label = f"{what} (batch of {config.batch_size})" if what == "activations" else what
         print(f"{label:<28}{size / 2**20:>10,.1f} MiB")

@@ -11,7 +11,7 @@ import keras
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError, did_you_mean, first_line
-from kx.models.base import on_base
+from kx.models.base import num_channels, on_base
 from kx.models.layers import require_image, scores
 
 # Of each architecture, the normalization of the pixels that its ImageNet weights were trained
@@ -83,7 +83,9 @@ def application(
         )
     known = weights is not None
     x = h = keras.Input(inputs.shape, name="inputs")
-    if inputs.shape[-1] == 1 and known:
+    of_keras = weights == "imagenet"
+    in_colour = of_keras or (weights is not None and num_channels(weights) == 3)
+    if inputs.shape[-1] == 1 and in_colour:
         h = keras.layers.Concatenate()([h, h, h])  # grey, as the colours that the weights know
     if expected == "caffe" and h.shape[-1] == 3:
         h = keras.ops.flip(h, axis=-1)
@@ -92,7 +94,6 @@ def application(
         for layer in base._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = batch_norm_momentum
-    of_keras = weights == "imagenet"
     h = on_base(h, base, weights="loaded" if of_keras else weights, trainable=trainable)
     h = keras.layers.GlobalAveragePooling2D()(h)
     if dropout:

@@ -34,6 +34,21 @@ def on_base(
     return base(x, training=False) if weights is not None or not trainable else base(x)
 
 
+def num_channels(weights: str) -> int:
+    """Returns how many channels the base in a file takes; three, where it does not say.
+
+    Args:
+        weights: of a file.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix != ".keras" or not path.is_file():
+        return 3
+    try:
+        return int(_base_of(keras.models.load_model(path, compile=False)).input_shape[-1])
+    except (ValueError, TypeError, OSError, KeyError):
+        return 3  # told when it is loaded
+
+
 def _load(base: keras.Model, path: Path) -> None:
     """Loads weights of the base alone, or the base of a whole model."""
     if not path.is_file():
@@ -43,7 +58,7 @@ def _load(base: keras.Model, path: Path) -> None:
             base.set_weights(_base_of(keras.models.load_model(path, compile=False)).get_weights())
         else:
             base.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigError(
             f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
             f" {first_line(error)}"

@@ -13,6 +13,7 @@ import keras
 from omegaconf import OmegaConf
 
 from kx.config import Composed, build, resolved
+from kx.data.image_files import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
@@ -174,7 +175,11 @@ class Run:
     @functools.cached_property
     def predictor(self) -> Predictor:
         """The way from raw examples to answers."""
-        return Predictor(self.bundle(), self.model(), self.task())
+        return self._predictor(self.model())
+
+    def _predictor(self, model: keras.Model) -> Predictor:
+        limit = self.config["data"].get("max_megapixels") or MAX_MEGAPIXELS
+        return Predictor(self.bundle(), model, self.task(), limit)
 
     def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Answers raw inputs.
@@ -192,8 +197,7 @@ class Run:
         if isinstance(inputs, str | bytes | Path):
             inputs = [inputs]
         if tta:
-            model = with_views(self.model(), self.task(), tta)
-            return Predictor(self.bundle(), model, self.task())(inputs)
+            return self._predictor(with_views(self.model(), self.task(), tta))(inputs)
         return self.predictor(inputs)
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -29,10 +29,15 @@ def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) ->
             to one of both.
 
     Raises:
-        ConfigError: if the targets cannot be mixed.
+        ConfigError: if the inputs or the targets cannot be mixed.
 
     Source: Zhang et al. 2017, "mixup: Beyond Empirical Risk Minimization", section 2.
     """
+    if inputs.dtype.is_integer and inputs.dtype != tf.uint8:
+        raise ConfigError(
+            f"mixup adds inputs: pixels, or other measurements. Received: {inputs.dtype.name}, the"
+            " numbers of words or classes, of which no sum means anything."
+        )
     weight = beta(uniform(seeds, 1)[:, 0], alpha)
     first = tf.cast(inputs, tf.float32)
     mixed = _mixed(first, tf.roll(first, 1, axis=0), weight)

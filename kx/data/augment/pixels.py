@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from kx.data.augment.chaining import Batch, fused, like, some
-from kx.data.random import uniform
+from kx.data.random import fold_in, uniform
 from kx.errors import ConfigError
 
+_NOISE = 1  # the stream of an erased rectangle's
 _GRAY = (0.2989, 0.587, 0.114)  # of red, green and blue
 # Of ImageNet's pixels, from 0 to 255: the principal components, scaled by their deviation.
 _LIGHT_DEVIATIONS = (55.46, 4.794, 1.148)
@@ -269,7 +270,7 @@ def erase(
     wide = tf.clip_by_value(tf.round(tf.sqrt(area / aspect)), 1, width)
     inside = rectangle(height, width, draws[:, 2], draws[:, 3], tall, wide)
     if fill_value is None:
-        noise = uniform(seeds + 1, height * width * channels, 0.0, 256.0)
+        noise = uniform(fold_in(seeds, _NOISE), height * width * channels, 0.0, 256.0)
         filled = tf.floor(tf.reshape(noise, (-1, height, width, channels)))
     else:
         filled = tf.fill(tf.shape(inputs), float(fill_value))

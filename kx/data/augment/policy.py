@@ -36,6 +36,7 @@ class Ranges:
         degrees: of the turn.
         shear: of a row, by its distance from the centre.
         shift: as a part of the side.
+        max_shift_pixels: and no farther.
         factor: by which brightness, contrast, colour and sharpness change, either way.
         bits: that posterize takes away.
     """
@@ -43,12 +44,15 @@ class Ranges:
     degrees: float
     shear: float
     shift: float
+    max_shift_pixels: float
     factor: float
     bits: int
 
 
-_RANDAUGMENT = Ranges(degrees=30.0, shear=0.3, shift=150 / 331, factor=0.9, bits=4)
-_TRIVIAL = Ranges(degrees=135.0, shear=0.99, shift=1.0, factor=0.99, bits=6)
+_RANDAUGMENT = Ranges(
+    degrees=30.0, shear=0.3, shift=150 / 331, max_shift_pixels=math.inf, factor=0.9, bits=4
+)
+_TRIVIAL = Ranges(degrees=135.0, shear=0.99, shift=1.0, max_shift_pixels=32, factor=0.99, bits=6)
 
 
 def randaugment(
@@ -143,8 +147,8 @@ def change(
             tf.cast(images, tf.float32), tf.cos(angle),
             amount("shear_x", ranges.shear) - tf.sin(angle),
             amount("shear_y", ranges.shear) + tf.sin(angle), tf.cos(angle), fill_value,
-            right=amount("translate_x", ranges.shift * width),
-            down=amount("translate_y", ranges.shift * height),
+            right=amount("translate_x", min(ranges.shift * width, ranges.max_shift_pixels)),
+            down=amount("translate_y", min(ranges.shift * height, ranges.max_shift_pixels)),
         )  # fmt: skip
         return tf.cast(tf.clip_by_value(tf.round(images), 0.0, 255.0), tf.int32)
 
