@@ -150,8 +150,8 @@ def strategy(config: DictConfig) -> Strategy:
     if chosen and keras.backend.backend() == "jax":
         raise ConfigError(
             f"strategy ({config.strategy['_target_']}) is TensorFlow's. On JAX:"
-            " strategy=model_parallel strategy.model_devices=1, which shares each batch out among all devices, or"
-            " strategy=default for one of them (JAX_PLATFORMS=cpu for the CPU)."
+            " strategy=model_parallel strategy.model_devices=1, which shares each batch out among"
+            " all devices, or strategy=default for one of them (JAX_PLATFORMS=cpu for the CPU)."
         )
     replicas = found.num_replicas_in_sync
     if replicas > 1 and config.batch_size % replicas:
