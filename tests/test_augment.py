@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -162,6 +164,14 @@ def test_each_image_is_turned_and_zoomed_by_its_own_draw_as_in_keras() -> None:
         layer = keras.layers.RandomZoom((zoom, zoom), (zoom, zoom), fill_mode="constant")
         expected = layer(images[i : i + 1], training=True)
         np.testing.assert_allclose(zoomed[i : i + 1], expected, atol=0.05)
+
+
+def test_float_images_of_another_range_are_refused(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(size=(40, 8, 8, 3)).astype("float32")
+    np.savez(tmp_path / "small.npz", x_train=images, y_train=np.arange(40) % 2)
+    words = ["data=arrays", f"data.path={tmp_path / 'small.npz'}", "model=linear", "epochs=1"]
+    with pytest.raises(ConfigError, match="augment=color counts pixels from 0 to 255"):
+        kx.train(*words, "augment=[flip,color]", "tracking=none", "batch_size=8", quiet=True)
 
 
 def test_what_is_no_measurement_is_not_mixed() -> None:

@@ -15,9 +15,9 @@ import kx
 from kx.cli import main
 from kx.data.specs import Spec
 from kx.errors import ConfigError, DataError
+from kx.export.views import VIEWS, with_views
 from kx.report.again import ask
 from kx.report.ensemble import evaluate_ensemble
-from kx.report.views import VIEWS, with_views
 from kx.tasks.binary import binary
 from kx.tasks.classification import classification
 from kx.tasks.regression import regression

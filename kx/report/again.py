@@ -24,12 +24,12 @@ from kx.config.values import mismatch
 from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.export.views import with_views
 from kx.fit.batches import make_data
 from kx.report.evaluate import predict_scores, report_on
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import write_report
 from kx.report.reports import score_prefix
-from kx.report.views import with_views
 from kx.tasks.task import Task
 from kx.tracking.provenance import redact, redact_word
 from kx.tracking.runs import Run

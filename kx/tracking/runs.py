@@ -17,7 +17,7 @@ from kx.data.image_files import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
-from kx.report.views import with_views
+from kx.export.views import with_views
 from kx.tracking.store import current_store, store_uri
 from kx.tracking.tracker import Tracker
 
