@@ -85,6 +85,9 @@ class MissingExtraError(KxError):
     """Reports an optional dependency that is not installed."""
 
 
+NO_METRIC = "There will be no metric"  # an error that begins so, no other values would mend
+
+
 def did_you_mean(word: str, available: Iterable[str], label: str = "Available") -> str:
     """Returns the closest of the available names as a question, then all of them.
 

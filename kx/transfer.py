@@ -20,7 +20,7 @@ class Phase:
 
     Args:
         name: as users see it.
-        last_epoch: after which it ends, if EarlyStopping has not ended it before.
+        last_epoch: after which it ends, if EarlyStopping or the training has not ended before.
         learning_rate: in place of the optimizer's. Defaults to None: the optimizer's.
         prepare: function that says which layers of the model learn. Defaults to None:
             they stay as they are.
@@ -75,7 +75,7 @@ def fine_tune(
     def thaw(model: keras.Model) -> None:
         _thaw(_base(model, base), fine_tune_at)
 
-    frozen = Phase("frozen", min(frozen_epochs, epochs), prepare=freeze)
+    frozen = Phase("frozen", frozen_epochs, prepare=freeze)
     tuned = Phase("fine_tune", epochs, learning_rate, thaw)
     return [frozen, tuned] if frozen_epochs else [tuned]
 

@@ -152,7 +152,7 @@ def test_a_training_too_short_to_fine_tune_says_so(
 ) -> None:
     run = kx.train(*PHASES, "epochs=2", "tracking=none")
     assert run.history["phase"] == [1, 1]
-    assert "epochs=2 ends before fine_tune begins" in capsys.readouterr().out
+    assert "epochs=2 ends before fine_tune begins, after epoch 3" in capsys.readouterr().out
 
 
 def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net: Path) -> None:

@@ -123,7 +123,7 @@ def _install(package: str) -> str:
 
 
 def _machine(config: DictConfig) -> Iterator[Finding]:
-    from kx.data.pipeline import available_bytes
+    from kx.data.memory import available_bytes
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory, disk = available_bytes() / 2**30, shutil.disk_usage(project_dir()).free / 2**30

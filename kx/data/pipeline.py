@@ -19,19 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from kx.data.augment import Augment
+from kx.data.memory import example_bytes, fits_in_memory
 from kx.data.random import example_seeds
-from kx.data.specs import Data, Spec
+from kx.data.specs import Data
 from kx.errors import ConfigError, DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREFETCH_BATCHES = 4
 _CHECKED = 256  # examples at a time
 _SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
-_MEMORY_SHARE = 0.4  # of the available memory, that a split may take
 
 
 @dataclass
@@ -125,37 +124,6 @@ def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:
                 f"The {split} split of {data.name} has the class index {bad}. Expected 0 to"
                 f" {count - 1}, since there are {count} class names."
             )
-
-
-def example_bytes(data: Data) -> int:
-    """Returns the size of one prepared example with its target, in bytes."""
-
-    def size(spec: Spec) -> int:
-        return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
-
-    return size(data.inputs) + size(data.targets)
-
-
-def fits_in_memory(num_bytes: int) -> bool:
-    """Says whether a split of this size may be kept in memory, as it is now."""
-    return num_bytes <= _MEMORY_SHARE * available_bytes()
-
-
-def available_bytes() -> int:
-    """Returns the free memory, a container's limit considered."""
-    available = psutil.virtual_memory().available
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
-         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):  # fmt: skip
-        try:
-            text = Path(limit).read_text().strip()
-            if text != "max":
-                available = min(available, int(text) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return max(0, available)
 
 
 def _in_memory(

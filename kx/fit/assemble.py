@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from kx.callbacks import SwapAverage
 from kx.config import build, plain
 from kx.data.specs import Data, Outputs
-from kx.errors import ConfigError, Mistake, did_you_mean
+from kx.errors import NO_METRIC, ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
 from kx.tasks.task import Task
 from kx.transfer import Phase
@@ -201,4 +201,4 @@ def _no_such_metric(place: str, monitor: str, available: list[str], batches: Bat
             f" {place}={monitor.removeprefix('val_')}"
             + ("." if place.startswith("task") else ", or callbacks=none.")
         )
-    return f"There will be no metric {monitor!r}. {hint}"
+    return f"{NO_METRIC} {monitor!r}. {hint}"

@@ -13,14 +13,11 @@ from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
-from kx.data.augment import Augment, check_fits
+from kx.data.augment import Augment, check_fits, check_range
 from kx.data.pipeline import Stored, eval_batches, store, train_batches
 from kx.data.specs import Data
 from kx.errors import ConfigError
 from kx.tasks.task import Task
-
-# Augmentations that add to pixels or fill them, by the names of their entries.
-_OF_255 = ("color", "light", "autocontrast", "erase", "randaugment", "trivial")
 
 
 @dataclass
@@ -89,7 +86,8 @@ def make_batches(
         check_fits(augment, data.inputs, [k for k, v in config.augment.items() if v is not None])
     cache = config.data.cache
     stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
-    _refuse_small_range(config, data, stored["train"])
+    if stored["train"].inputs is not None:
+        check_range(config.augment, stored["train"].inputs)
     size = config.batch_size
     _refuse_large_batch(size, stored["train"].num_examples)
     if config.overfit_batches:
@@ -163,17 +161,6 @@ def _labels(stored: Stored) -> Iterable[np.ndarray]:
     if stored.dataset is None:
         return [np.asarray(stored.targets)]
     return stored.dataset.map(lambda _, targets: targets).batch(4096).as_numpy_iterator()
-
-
-def _refuse_small_range(config: DictConfig, data: Data, train: Stored) -> None:
-    """Refuses float images from 0 to 1 where an augmentation counts from 0 to 255."""
-    names = [name for name, node in config.augment.items() if node and name in _OF_255]
-    is_float = len(data.inputs.shape) == 3 and data.inputs.dtype.startswith("float")
-    if names and is_float and train.inputs is not None and float(tf.reduce_max(train.inputs)) <= 1:
-        raise ConfigError(
-            f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are at"
-            " most 1: give them as uint8, or times 255."
-        )
 
 
 def _refuse_large_batch(batch_size: int, num_examples: int) -> None:

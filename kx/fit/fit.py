@@ -55,15 +55,19 @@ def announce(
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
     if uneven := class_line(data):
         print(uneven)
-    config = job.config
+    _warn_of_phases(job.config, phases)
+
+
+def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
+    """Says what of a plan of phases will not be as it seems to be meant."""
     no_weights = "weights" in config.model and config.model.weights is None
     if len(phases) > 1 and no_weights and not config.init_from:
         print("transfer: the base has random weights, and is frozen so: set model.weights")
     for before, phase in pairwise(phases):
-        if before.last_epoch >= job.config.epochs:
+        if before.last_epoch >= config.epochs:
             print(
-                f"epochs={job.config.epochs} ends before {phase.name} begins, after epoch"
-                f" {before.last_epoch}: give it more epochs"
+                f"epochs={config.epochs} ends before {phase.name} begins, after epoch"
+                f" {before.last_epoch}: give it more epochs, or transfer.frozen_epochs less"
             )
 
 
@@ -128,17 +132,17 @@ def fit(
         for callback in callbacks
         if isinstance(callback, own_callbacks.SwapAverage)
     ]
-    done = batches.first_epoch
+    done, end = batches.first_epoch, min(config.epochs, stop_after or config.epochs)
     for number, phase in enumerate(phases, 1):
-        last_epoch = phase.last_epoch
         if number < len(keep.phases):
             continue  # it was over when the training was left
-        if number > len(keep.phases):
+        goes_on = number == len(keep.phases)
+        if not goes_on:
             keep.begin_phase(done)
-            begin_phase(phase, done)
-        else:
+        begin_phase(phase, keep.phases[-1])
+        last_epoch = min(phase.last_epoch, end)
+        if goes_on:
             assert state is not None
-            begin_phase(phase, keep.phases[-1])
             restore_variables(model, state)
             if state.stopped and (phase is not phases[-1] or config.epochs <= state.epochs):
                 last_epoch = done  # what is left of it is what callbacks do at its end
@@ -153,7 +157,7 @@ def fit(
                 model.fit(
                     batches.train_from(done),
                     initial_epoch=done,
-                    epochs=min(last_epoch, stop_after or last_epoch),
+                    epochs=last_epoch,
                     steps_per_epoch=batches.steps_per_epoch,
                     validation_data=batches.validation,
                     callbacks=[record, *callbacks, keep, *display, tell, *averages],
@@ -165,7 +169,7 @@ def fit(
                 shown.close()
         done = num_epochs(record.history)
         _refuse_no_number(record.history)
-        if tell.stopped or done >= min(config.epochs, stop_after or config.epochs):
+        if tell.stopped or done >= end:
             break
     return record.history
 

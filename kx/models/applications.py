@@ -84,8 +84,7 @@ def application(
     known = weights is not None
     x = h = keras.Input(inputs.shape, name="inputs")
     of_keras = weights == "imagenet"
-    in_colour = of_keras or (weights is not None and num_channels(weights) == 3)
-    if inputs.shape[-1] == 1 and in_colour:
+    if inputs.shape[-1] == 1 and weights and (of_keras or num_channels(weights) == 3):
         h = keras.layers.Concatenate()([h, h, h])  # grey, as the colours that the weights know
     if expected == "caffe" and h.shape[-1] == 3:
         h = keras.ops.flip(h, axis=-1)

@@ -118,9 +118,7 @@ def evaluate_run(
     )
     if as_trained_on and run.uri is not None:
         _log_metrics(run, findings, split)
-    show_metrics(findings)
-    if written is not None:
-        print(f"\nreport: {written}")
+    show_metrics(findings, written)
     return findings
 
 
@@ -255,9 +253,16 @@ def _log_metrics(run: Run, findings: Findings, split: str) -> None:
     MlflowClient(run.uri).log_batch(run.id, metrics=metrics)
 
 
-def show_metrics(findings: Findings) -> None:
-    """Prints the metrics, with their intervals."""
+def show_metrics(findings: Findings, page: Path | None) -> None:
+    """Prints the metrics, with their intervals, and where the report is.
+
+    Args:
+        findings: of the evaluation.
+        page: of the report, if it is kept.
+    """
     for name, value in findings.metrics.items():
         low_high = findings.intervals.get(name)
         suffix = f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
         print(f"  {name:<28}{value:.4f}{suffix}")
+    if page is not None:
+        print(f"\nreport: {page}")

@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from kx.data.pipeline import store
 from kx.errors import ConfigError, DataError, RunNotFoundError
-from kx.fit.batches import make_data
 from kx.launch.table import number, wide_console
-from kx.report.again import as_trained
-from kx.report.evaluate import predict_scores
+from kx.report.again import ask
 from kx.report.findings import Findings, ReportOptions
 from kx.report.page import PREDICTIONS
 from kx.tracking.runs import Run
@@ -122,15 +118,8 @@ def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (RunNotFoundError, FileNotFoundError):
         pass
-    config = OmegaConf.create(run.config)
-    assert isinstance(config, DictConfig)
-    data = as_trained(make_data(config), run)
-    if split not in data.splits:
-        raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
-    size = int(run.config["batch_size"])
-    targets, scores = predict_scores(run.model(), store(data, split), size)
-    positions = data.positions.get(split, np.arange(len(targets)))
-    return {"targets": targets, "scores": scores, "positions": positions}
+    asked = ask(run, [], split)
+    return {"targets": asked.targets, "scores": asked.scores, "positions": asked.positions}
 
 
 def _same_examples(

@@ -68,9 +68,7 @@ def evaluate_ensemble(
     quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
     alone = [each.task.report(each.targets, each.scores, quick) for each in asked]
     _show(runs, alone, findings)
-    show_metrics(findings)
-    if written is not None:
-        print(f"\nreport: {written}")
+    show_metrics(findings, written)
     return findings
 
 

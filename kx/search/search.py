@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kx.config import Composed
+from kx.errors import NO_METRIC
 from kx.launch.jobs import DONE, FAILED, Job
 from kx.search.configs import Trials
 from kx.search.oracle import Oracle
@@ -19,7 +20,6 @@ from kx.search.table import values_text
 from kx.signals import Stop
 
 _MAX_STOPS = 3
-_NO_METRIC = "There will be no metric"  # how kx.fit.assemble begins to say so
 
 
 class Search:
@@ -182,7 +182,7 @@ class Search:
     def _fail(self, trial: Trial, error: str, executions: list[Execution]) -> None:
         """Lets what failed be tried again, as often as asked, or ends the trial."""
         trial.error, trial.tries = error, trial.tries + 1
-        if _NO_METRIC in error:
+        if NO_METRIC in error:
             self.gave_up = f"The objective cannot be measured: {error}"
         if self._oracle.tell(trial.key, None, trial.error):
             for execution in executions:

@@ -5,7 +5,7 @@ from 0 to 255, of shape `(batch, height, width, channels)`, targets as the loss 
 shape `(batch, 2)`. An entry of the `augment` config names one; a chain runs in order.
 """
 
-from kx.data.augment.chaining import Augment, Batch, chain, check_fits
+from kx.data.augment.chaining import Augment, Batch, chain, check_fits, check_range
 from kx.data.augment.geometry import (
     crop_flip,
     flip,
@@ -15,12 +15,13 @@ from kx.data.augment.geometry import (
     translate,
     zoom,
 )
+from kx.data.augment.holes import erase
 from kx.data.augment.mixing import cutmix, mixup
-from kx.data.augment.pixels import autocontrast, blur, color, erase, grayscale, light
+from kx.data.augment.pixels import autocontrast, blur, color, grayscale, light
 from kx.data.augment.policy import randaugment, trivial
 
 __all__ = [
-    "Augment", "Batch", "autocontrast", "blur", "chain", "check_fits", "color", "crop_flip",
-    "cutmix", "erase", "flip", "grayscale", "light", "mixup", "randaugment", "resized_crop",
-    "rotate", "shear", "translate", "trivial", "zoom",
+    "Augment", "Batch", "autocontrast", "blur", "chain", "check_fits", "check_range", "color",
+    "crop_flip", "cutmix", "erase", "flip", "grayscale", "light", "mixup", "randaugment",
+    "resized_crop", "rotate", "shear", "translate", "trivial", "zoom",
 ]  # fmt: skip

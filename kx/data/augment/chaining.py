@@ -14,6 +14,8 @@ from kx.data.random import example_seeds, fold_in, uniform
 from kx.data.specs import Spec
 from kx.errors import ConfigError
 
+# Augmentations that add to pixels or fill them.
+_OF_255 = ("color", "light", "autocontrast", "erase", "randaugment", "trivial")
 _CHOICE = 7919  # the stream of which images are changed at all
 
 Batch = tuple[Any, Any]
@@ -96,6 +98,27 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
             f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
             f" {inputs.shape}, {inputs.dtype}.{expected} ({str(error).splitlines()[-1].strip()})"
         ) from error
+
+
+def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
+    """Refuses float images from 0 to 1 where an augmentation counts from 0 to 255.
+
+    Args:
+        entries: of the `augment` config.
+        images: prepared, of any kind.
+
+    Raises:
+        ConfigError: with the entries that count so.
+    """
+    functions = {n: str(v["_target_"]).rpartition(".")[2] for n, v in entries.items() if v}
+    names = [name for name, function in functions.items() if function in _OF_255]
+    if not names or not images.dtype.is_floating or images.shape.rank != 4:
+        return
+    if float(tf.reduce_max(images)) <= 1:
+        raise ConfigError(
+            f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are at"
+            " most 1: give them as uint8, or times 255."
+        )
 
 
 def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kx.data.augment.chaining import Batch, fused, like
-from kx.data.augment.pixels import rectangle
+from kx.data.augment.holes import rectangle
 from kx.data.random import uniform
 from kx.errors import ConfigError
 

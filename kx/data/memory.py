@@ -1,0 +1,44 @@
+"""How much memory there is, and what fits into it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import psutil
+import tensorflow as tf
+
+from kx.data.specs import Data, Spec
+
+_MEMORY_SHARE = 0.4  # of the available memory, that a split may take
+
+
+def example_bytes(data: Data) -> int:
+    """Returns the size of one prepared example with its target, in bytes."""
+
+    def size(spec: Spec) -> int:
+        return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
+
+    return size(data.inputs) + size(data.targets)
+
+
+def fits_in_memory(num_bytes: int) -> bool:
+    """Says whether a split of this size may be kept in memory, as it is now."""
+    return num_bytes <= _MEMORY_SHARE * available_bytes()
+
+
+def available_bytes() -> int:
+    """Returns the free memory, a container's limit considered."""
+    available = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):  # fmt: skip
+        try:
+            text = Path(limit).read_text().strip()
+            if text != "max":
+                available = min(available, int(text) - int(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, available)
