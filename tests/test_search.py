@@ -26,8 +26,9 @@ import kx
 from kx.cli import main as kx_main
 from kx.config import CONF_DIR, compose, plain
 from kx.config.words import word
-from kx.errors import ConfigError
+from kx.errors import ConfigError, RunNotFoundError
 from kx.run import main
+from kx.search.begin import checked
 from kx.search.configs import Trials
 from kx.search.pruner import goes_on
 from kx.search.run import study_name
@@ -92,6 +93,20 @@ def test_a_mistake_in_a_space_is_named(node: object, said: str) -> None:
     model = {"type": "choice", "values": ["cnn", "mlp"]}
     _, mistakes = read_space({"model": model, "x": node})
     assert any(said in mistake.message for mistake in mistakes), mistakes
+
+
+@pytest.mark.parametrize("taken_out", [{"a": {"b": None}}, {"a.b": None}])
+def test_a_null_takes_a_key_out_however_it_is_written(taken_out: dict[str, object]) -> None:
+    leaf = {"type": "float", "min": 0.1, "max": 1}
+    parameters, mistakes = read_space({"a.b": leaf, "a.c": {"type": "bool"}, **taken_out})
+    assert parameters == [Parameter("a.c", "bool")] and not mistakes
+
+
+def test_a_key_is_taken_out_of_the_models_own_space(project: Path) -> None:
+    base = compose(["tuner=random", "data=wine", "tuner.space.model.dropout=null"])
+    trials, _ = checked(base, plain(base.config.tuner, resolve=True))
+    paths = [parameter.path for parameter in trials.parameters]
+    assert "model.hidden_units" in paths and "model.dropout" not in paths
 
 
 def test_a_space_that_depends_on_itself_is_refused() -> None:
@@ -275,6 +290,9 @@ def test_a_search_ends_with_its_best_model(project: Path) -> None:
     assert winner.id == version.run_id
     assert len(winner.predict([",".join(["13"] * 13)])) == 1
     assert winner.metrics["best/val_accuracy"] == pytest.approx(best.score)
+    loser = next(run for run in children if run.info.run_id != winner.id)
+    with pytest.raises(RunNotFoundError, match="of which only the best keeps its model"):
+        kx.load_run(loser.info.run_id).bundle()
     # The best config is an experiment, and the very same one.
     assert "python -m kx.run experiment=mlp-wine_best" in text
     again = kx.train("experiment=mlp-wine_best", "tracking=none", *QUICK[2:3], quiet=True)
@@ -420,7 +438,9 @@ def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> N
     assert curve == alone.history["val/accuracy"]
 
 
-def test_a_trial_that_fails_is_named_and_the_search_goes_on(project: Path) -> None:
+def test_a_trial_that_fails_is_named_and_the_search_goes_on(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = "tuner.space.model={type: choice, values: [mlp, cnn]}"
     text = run_search("tuner=grid", model, *QUICK)
     study = find_study("mlp-wine")
@@ -433,6 +453,9 @@ def test_a_trial_that_fails_is_named_and_the_search_goes_on(project: Path) -> No
         "tuner.space.batch_size={type: choice, values: [8, 16]}", *QUICK, code=1,
     )  # fmt: skip
     assert "All 2 trials failed" in text and "expects images" in text
+    assert "tuner.overwrite=true begins anew" in text
+    assert kx_main(["search", "show", "bad"]) == 0
+    assert "study bad: failed" in capsys.readouterr().out
     assert "Traceback" not in text
 
 
@@ -503,7 +526,14 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     assert "registered in MLflow: models:/mlp-wine@best (version 1)" in text
     study = find_study("mlp-wine")
     assert study.finished and len(study.trials) == 1
-    assert (project / "experiments" / "mlp-wine_best.yaml").is_file()
+    # What somebody has written into the experiment stays, when the study is extended.
+    experiment = project / "experiments" / "mlp-wine_best.yaml"
+    mine = experiment.read_text() + "# mine\n"
+    experiment.write_text(mine)
+    text = run_search(*words, "tuner.max_trials=2")
+    assert "kept as mlp-wine_best.yaml.old" in text
+    assert experiment.with_suffix(".yaml.old").read_text() == mine
+    assert "# mine" not in experiment.read_text()
 
 
 def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:

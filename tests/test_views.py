@@ -159,5 +159,7 @@ def test_several_runs_answer_together(
     split = kx.train(*words, "data.split_seed=1", "tracking.run_name=split", quiet=True)
     with pytest.raises(DataError, match="same data and data.split_seed"):
         evaluate_ensemble([run, split])
+    with pytest.raises(ConfigError, match="is named twice"):
+        evaluate_ensemble([run, run])
     with pytest.raises(DataError, match="another task"):
         evaluate_ensemble([run, trained("number")])

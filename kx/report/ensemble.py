@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
-from kx.errors import DataError
+from kx.errors import ConfigError, DataError
 from kx.launch.table import wide_console
 from kx.report.again import (
     Asked,
@@ -44,12 +44,15 @@ def evaluate_ensemble(
         tta: views of each image over which to average too.
 
     Raises:
-        ConfigError: if an override names another key.
+        ConfigError: if an override names another key, or a run is named twice.
         DataError: if the runs answer other examples, or other questions.
 
     Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation
     using deep ensembles", section 2.4.
     """
+    ids = [run.id for run in runs]
+    if twice := [run.name for run in runs if ids.count(run.id) > 1]:
+        raise ConfigError(f"{twice[0]} is named twice: an average is of different runs.")
     tf.get_logger().setLevel("ERROR")  # it warns that each model is traced anew
     first = runs[0]
     asked = []

@@ -42,7 +42,9 @@ def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, Study]:
         ConfigError: with every mistake of the settings, or of the space.
     """
     mistakes = _setting_mistakes(base, settings)
-    space = settings["space"] or _default_space(base)
+    space = settings["space"]
+    if not flat(space):  # none, or what is taken out of the model's own
+        space = {**_default_space(base), **space}
     parameters, wrong = read_space(space)
     if mistakes or wrong:
         raise ConfigError([*mistakes, *wrong])

@@ -217,9 +217,15 @@ def _end(
     errors = [trial.error for trial in study.trials if trial.error]
     if not study.scored():
         why = f", the last one with: {errors[-1]}" if errors else ""
-        raise KxError(f"All {len(study.trials)} trials failed{why}")
+        raise KxError(
+            f"All {len(study.trials)} trials failed{why}\nOnce the cause is mended, the same"
+            " command with a larger tuner.max_trials goes on; tuner.overwrite=true begins anew."
+        )
     if search.gave_up:
         print(search.gave_up)
+    last = search.jobs[-1] if search.jobs else None
+    if last and last.tags.get("kx.kind") == "winner" and last.state in DONE:
+        print(f"the best model: kx evaluate {last.run_name}, kx predict {last.run_name} INPUT…")
     if written:
         print(f"the best config again: python -m kx.run experiment={written.stem}")
     return 0 if study.finished else 1

@@ -16,6 +16,7 @@ _ALLOWED = {
     "choice": ("values",),
     "bool": (),
 }
+_WORDS = {"type", "when", *(word for words in _ALLOWED.values() for word in words)}
 _SAMPLINGS = ("linear", "log", "reverse_log")
 
 
@@ -96,8 +97,9 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
             place = f"tuner.space.{parameter.path}.when"
             if parent == parameter.path or parent not in parameters:
                 known = [p for p in parameters if p != parameter.path]
-                hint = did_you_mean(parent, known, "Parameters")
-                mistakes.append(Mistake(place, f"{parent!r} is not in the space. {hint}"))
+                hint = did_you_mean(parent, known, "Parameters") if known else ""
+                text = f"{parent!r} is not in the space: add tuner.space.{parent}. {hint}"
+                mistakes.append(Mistake(place, text.strip()))
                 continue
             absent = [v for v in allowed if not parameters[parent].admits(v)]
             if absent:
@@ -115,21 +117,29 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
     return ([] if mistakes else _parents_first(parameters, mistakes)), mistakes
 
 
-def flat(space: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields each path of a space, and what it may be."""
+def flat(space: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns each path of a space and what it may be, but for those that a null takes out."""
+    pairs = list(_pairs(space))
+    gone = {path for path, node in pairs if node is None}
+    return [(path, node) for path, node in pairs if path not in gone]
+
+
+def _pairs(space: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, node in space.items():
         here = f"{path}.{key}" if path else str(key)
-        if node is None:  # which takes a key out of a space
-            continue
         if not isinstance(node, Mapping):
             yield here, node
             continue
         # `model` may be a parameter, and have `model.dropout` beside what it is itself.
-        inner = {k: v for k, v in node.items() if k != "when" and isinstance(v, Mapping)}
+        inner = {
+            k: v
+            for k, v in node.items()
+            if k != "when" and (isinstance(v, Mapping) or (v is None and k not in _WORDS))
+        }
         own = {k: v for k, v in node.items() if k not in inner}
         if own or not inner:
             yield here, own
-        yield from flat(inner, here)
+        yield from _pairs(inner, here)
 
 
 def _problems(node: Any) -> list[str]:

@@ -104,6 +104,7 @@ class Study:
         finished: whether the search has come to its end.
         winner: number of the best trial, once that is finished.
         winner_is: what became of it: `"keep"`, `"retrain"` or `"none"`.
+        experiment: hash of the experiment file that was written of it.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Study:
     finished: bool = False
     winner: int | None = None
     winner_is: str = ""
+    experiment: str = ""
 
     def save(self) -> None:
         """Writes the study, whole or not at all."""
@@ -191,12 +193,13 @@ class Study:
         if mistakes:
             raise ConfigError(
                 [
-                    *mistakes,
                     Mistake(
                         "tuner.study",
-                        "A study goes on as it began. For another one: tuner.study=NAME. To"
-                        " forget this one: tuner.overwrite=true.",
+                        f"There is a study {self.name} already, and it goes on as it began; what"
+                        " differs follows. For another one: tuner.study=NAME. To forget it:"
+                        " tuner.overwrite=true.",
                     ),
+                    *mistakes,
                 ]
             )
 

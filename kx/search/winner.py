@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,18 @@ def experiment_file(study: Study, composed: Composed) -> Path:
     folder = project_dir() / "experiments"
     folder.mkdir(exist_ok=True)
     path = folder / f"{_name(study)}.yaml"
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    path.write_text(head + text, encoding="utf-8")
+    text = head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    if path.is_file() and _hash(path.read_text(encoding="utf-8")) != study.experiment:
+        own = path.with_suffix(".yaml.old")
+        path.replace(own)
+        print(f"{path.name} was not as the study had left it: kept as {own.name}")
+    path.write_text(text, encoding="utf-8")
+    study.experiment = _hash(text)
     return path
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _composed(

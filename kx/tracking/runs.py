@@ -134,11 +134,21 @@ class Run:
             try:
                 self._bundle = Bundle(self.artifact("bundle"))
             except RunNotFoundError as error:
+                if self._kind() == "trial":
+                    raise RunNotFoundError(
+                        f"The run {self.name} is a trial of a search, of which only the best keeps"
+                        " its model: kx search show."
+                    ) from error
                 raise RunNotFoundError(
                     f"The run {self.name} has no model: it is {self.status}, or was made with"
                     " tracking.log_model=false. Finished runs: kx runs --status FINISHED."
                 ) from error
         return self._bundle
+
+    def _kind(self) -> str | None:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri).get_run(self.id).data.tags.get("kx.kind")
 
     def model(self) -> keras.Model:
         """Returns the trained model: normalized input within, raw scores out.
