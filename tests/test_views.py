@@ -118,7 +118,8 @@ def test_evaluate_and_predict_average_over_views(
     run = trained("image")
     own = ask(run, [], "test")
     seen = ask(run, [], "test", ["flip"])
-    images = np.stack([run.bundle().preparation().prepare(x[None])[0] for x, _ in own.data.test])
+    preparation = run.bundle().preparation()
+    images = np.stack([preparation.prepare(x[None])[0] for x, _ in own.data.test])
     model = run.model()
     expected = (softmax(model(images), axis=-1) + softmax(model(images[:, :, ::-1]), axis=-1)) / 2
     np.testing.assert_allclose(softmax(seen.scores, axis=-1), expected, atol=1e-5)
