@@ -16,7 +16,9 @@ from kx.run import report_errors
 
 # A row may begin with a negative number: `kx predict latest -1.5,2,3`.
 _NEGATIVE = re.compile(r"^-[\d.]")
-_RUN_HELP = "RUN: a run id, a unique prefix of one, a run name, `latest` or `best`"
+_RUN_HELP = (
+    "RUN: a run id, a unique prefix of one, a run name, `latest`, `best`, or models:/NAME@best"
+)
 _OVERRIDES_HELP = "options and keys as in `kx run`: model=cnn data=digits epochs=3"
 
 

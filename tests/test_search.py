@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import math
 import os
 import random
@@ -283,6 +284,13 @@ def test_a_search_ends_with_its_best_model(project: Path) -> None:
     )} <= files  # fmt: skip
     version = client.get_model_version_by_alias("mlp-wine", "best")
     assert version.run_id == best.executions[0].run_id
+    for name in ("models:/mlp-wine@best", "models:/mlp-wine/1"):
+        assert kx.load_run(name).id == version.run_id
+    for name in ("models:/mlp-wine@bets", "models:/mlp-wine/7", "models:/mlp-wine"):
+        with pytest.raises(RunNotFoundError, match="models:/mlp-wine@ALIAS or"):
+            kx.load_run(name)
+    with pytest.raises(RunNotFoundError, match="Did you mean 'mlp-wine'"):
+        kx.load_run("models:/mlp-win@best")
     # Only the winner has seen the test split, and can be asked.
     tested = [run for run in children if "test/accuracy" in run.data.metrics]
     assert [run.info.run_id for run in tested] == [version.run_id]
@@ -351,7 +359,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
 
 @pytest.mark.parametrize("how", few([signal.SIGKILL, signal.SIGINT], 1))
 def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
-    project: Path, how: signal.Signals
+    project: Path, how: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["tuner=random", "tuner.max_trials=3", "tuner.winner=none", *SPACE, *QUICK]
     words += ["epochs=40", "callbacks=none"]
@@ -363,8 +371,16 @@ def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
     os.kill(process.pid, how)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how), text
+    left = {run["name"]: run["status"] for run in statuses(capsys)}
+    assert left["k"] == ("LOST" if how == signal.SIGKILL else "KILLED")
     run_search(*words, "tuner.study=k")
     assert_same_trials("k", straight, epochs=40)
+
+
+def statuses(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    capsys.readouterr()
+    assert kx_main(["runs", "--json"]) == 0
+    return list(json.loads(capsys.readouterr().out))
 
 
 def assert_same_trials(name: str, straight: Study, epochs: int) -> None:

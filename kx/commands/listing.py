@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kx.errors import ConfigError, did_you_mean
+from kx.launch.table import counted
+from kx.search.study import study_folder
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
@@ -55,8 +57,7 @@ def show(
     found = list_runs(where, experiment, text_filter)
     rows = [_row(run) for run in found[:limit]]
     if any(row["status"] == "RUNNING" for row in rows):
-        begun = [record for record in all_records() if record.status == "RUNNING"]
-        lost = {record.run_id for record in begun if not is_locked(record.folder)}
+        lost = _lost(found[:limit])
         for row in rows:
             if row["status"] == "RUNNING" and row["id"] in lost:
                 row["status"] = LOST
@@ -81,6 +82,18 @@ def show(
     if len(found) > limit:
         print(f"… and {len(found) - limit} more: --limit {len(found)}")
     return 0
+
+
+def _lost(runs: Sequence[Any]) -> set[str]:
+    """Returns the ids of the runs and searches of this project that no process works at."""
+    begun = [record for record in all_records() if record.status == "RUNNING"]
+    lost = {str(record.run_id) for record in begun if not is_locked(record.folder)}
+    for run in runs:
+        if run.data.tags.get("kx.kind") == "search":
+            folder = study_folder(run.data.tags["kx.search"])
+            if folder.is_dir() and not is_locked(folder):
+                lost.add(run.info.run_id)
+    return lost
 
 
 def _console() -> Console:
@@ -132,7 +145,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     runs = [find_run(name, where, experiment) for name in names]
     for run in runs:
         print(f"{run.info.run_id[:8]}  {run.info.run_name}  {run.info.status}")
-    if ask and not _agreed(f"Delete {len(runs)} runs? [y/N] "):
+    if ask and not _agreed(f"Delete {counted(len(runs), 'run')}? [y/N] "):
         print("Nothing was deleted.")
         return 1
     client = MlflowClient(where)
@@ -143,8 +156,8 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
         if folder is not None and not is_locked(folder):
             shutil.rmtree(folder, ignore_errors=True)
     print(
-        f"Deleted {len(runs)} runs, and their folders in runs/. To remove their artifacts too:"
-        f" mlflow gc --backend-store-uri {shlex.quote(where)}"
+        f"Deleted {counted(len(runs), 'run')}, with their folders in runs/. To remove their"
+        f" artifacts too: mlflow gc --backend-store-uri {shlex.quote(where)}"
     )
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kx.errors import ConfigError
-from kx.launch.table import clock
+from kx.launch.table import clock, counted
 from kx.search.study import FAILED, FILE, RUNNING, Study, find_study, studies_dir, study_folder
 from kx.search.table import as_csv, show_study, values_text
 from kx.tracking.records import is_locked
@@ -22,7 +22,8 @@ def show(name: str | None) -> int:
     study = find_study(name)
     running = [trial for trial in study.trials if trial.state == RUNNING]
     print(
-        f"study {study.name}: {_state(study)}, {len(study.trials)} trials, {clock(study.seconds)}"
+        f"study {study.name}: {_state(study)}, {counted(len(study.trials), 'trial')},"
+        f" {clock(study.seconds)}"
     )
     show_study(study)
     for trial in running:
@@ -62,7 +63,7 @@ def _list() -> int:
             continue
         best = next(iter(study.scored()), None)
         score = f", best {study.objective[0]} {best.score:.4g}" if best else ""
-        print(f"{study.name}: {_state(study)}, {len(study.trials)} trials{score}")
+        print(f"{study.name}: {_state(study)}, {counted(len(study.trials), 'trial')}{score}")
     return 0
 
 

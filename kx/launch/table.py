@@ -146,6 +146,11 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun: `1 trial`, `2 trials`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def clock(seconds: float) -> str:
     """Returns a duration as text.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kx.launch.table import counted
 from kx.search.space import Parameter
 from kx.search.study import Study
 
@@ -149,6 +150,6 @@ def _page(study: Study, figures: list[tuple[str, Any]]) -> str:
         "<style>body{font-family:sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
         "</style></head><body>"
         f"<h1>Search {html.escape(study.name)}</h1>"
-        f"<p>{len(study.trials)} trials; best {html.escape(name)} {best.score:.4f}"
+        f"<p>{counted(len(study.trials), 'trial')}; best {html.escape(name)} {best.score:.4f}"
         f" (trial {best.number}):</p><pre>{values}</pre>" + "\n".join(parts) + "</body></html>\n"
     )

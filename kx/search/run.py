@@ -19,7 +19,7 @@ from kx.launch.engines import Engine, make_engine
 from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE
 from kx.launch.pool import Listed, Pool
-from kx.launch.table import clock
+from kx.launch.table import clock, counted
 from kx.launch.team import refuse_teams
 from kx.search.begin import checked, earlier_study, forget, has_more, study_name
 from kx.search.configs import Trials
@@ -108,7 +108,7 @@ def run_search(base: Composed) -> int:
 
 
 def _show_finished(study: Study) -> None:
-    print(f"the study {study.name} is finished: {len(study.trials)} trials")
+    print(f"the study {study.name} is finished: {counted(len(study.trials), 'trial')}")
     show_study(study)
     print(
         "\nto extend it: a larger tuner.max_trials (hyperband: tuner.iterations);"
@@ -140,7 +140,7 @@ def _search(
     study.finished = False
     study.save()
     search = Search(base, settings, study, trials, oracle, group.tags if group else {})
-    told = f"{len(study.trials)} trials so far" if again else "new"
+    told = f"{counted(len(study.trials), 'trial')} so far" if again else "new"
     print(f"study {study.name} ({told}), workers: {settings['workers']}")
     progress = SearchProgress(search.jobs, settings["workers"], study, oracle.num_trials)
     pool = Pool(engine, settings["workers"], progress, max_retries=max(1, engine.max_retries))

@@ -17,6 +17,7 @@ from kx.config import Composed, hydra_session, plain, project_dir
 from kx.config.places import choice_text
 from kx.launch.group import Group
 from kx.launch.jobs import KEPT, Job
+from kx.launch.table import counted
 from kx.search.configs import Trials
 from kx.search.search import extras
 from kx.search.study import Study, Trial, study_folder
@@ -117,9 +118,10 @@ def experiment_file(study: Study, composed: Composed) -> Path:
     overrides = [{f"override /{group}": _choice(choice)} for group, choice in chosen.items()]
     content = {"defaults": [*overrides, "_self_"], **values}
     name, mode = study.objective
+    when = "large" if mode == "max" else "small"
     head = (
-        f"# The best of {len(study.trials)} trials of the study {study.name}: {name} (best when"
-        f" {'large' if mode == 'max' else 'small'}) {best.score:.4f}, trial {best.number}\n"
+        f"# The best of {counted(len(study.trials), 'trial')} of the study {study.name}: {name}"
+        f" (best when {when}) {best.score:.4f}, trial {best.number}\n"
         f"# Command:  python -m kx.run experiment={_name(study)}\n"
     )
     folder = project_dir() / "experiments"

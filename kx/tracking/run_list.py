@@ -14,6 +14,8 @@ from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
 
 _ALL = 50_000  # MLflow's largest page
 
+_MODELS = "models:/"  # how MLflow names a registered model
+
 GROUPS = ("sweep", "cross-validation", "search")  # what a run that groups others is, `kx.kind`
 
 
@@ -25,6 +27,8 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
             f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
             + ". Start one: python -m kx.run"
         )  # fmt: skip
+    if name.startswith(_MODELS):
+        return _run_of_model(name, uri)
     if name == "latest":
         return next((run for run in runs if _is_ordinary(run)), runs[0])
     if name == "best":
@@ -42,6 +46,32 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
     raise RunNotFoundError(
         f"There is no run {name!r} in {uri}. {hint} Also: latest, best. All: kx runs."
     )
+
+
+def _run_of_model(name: str, uri: str) -> MlflowRun:
+    """Returns the run that a registered model comes from: `models:/NAME@best`, `models:/NAME/2`."""
+    client = MlflowClient(uri)
+    model, at, alias = name.removeprefix(_MODELS).rpartition("@")
+    version = ""
+    if not at:
+        model, _, version = alias.partition("/")
+    known = [found.name for found in client.search_registered_models()]
+    if model not in known:
+        hint = did_you_mean(model, known, "Models")
+        raise RunNotFoundError(f"There is no registered model {model!r} in {uri}. {hint}")
+    try:
+        if at:
+            found = client.get_model_version_by_alias(model, alias)
+        else:
+            found = client.get_model_version(model, version)
+    except MlflowException as error:
+        raise RunNotFoundError(
+            f"{name!r}: {error.message} Expected {_MODELS}{model}@ALIAS or"
+            f" {_MODELS}{model}/VERSION."
+        ) from error
+    if not found.run_id:
+        raise RunNotFoundError(f"{name!r} does not come of a run.")
+    return client.get_run(found.run_id)
 
 
 def _is_ordinary(run: MlflowRun) -> bool:

@@ -258,8 +258,9 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
 
     Args:
         name: a run id, a unique prefix of one, a run name, `latest` (the last
-            one started), or `best` (by its task's validation metric, among the
-            finished runs of the experiment).
+            one started), `best` (by its task's validation metric, among the
+            finished runs of the experiment), or the registered model that came
+            of it: `models:/NAME@best`, `models:/NAME/2`.
         uri: of the store. Defaults to the project's.
         experiment: where to look. Defaults to all experiments, and for `best`
             to that of the latest run.
