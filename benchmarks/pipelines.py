@@ -45,7 +45,7 @@ import tensorflow as tf  # noqa: E402
 from sides import crop_flip  # noqa: E402
 
 from kx.config import CONF_DIR, compose  # noqa: E402
-from kx.data.augment import chain  # noqa: E402
+from kx.data.augment import Augment, chain  # noqa: E402
 from kx.data.folder import image_folder  # noqa: E402
 from kx.data.pipeline import NUM_PARALLEL_CALLS, Stored, store, train_batches  # noqa: E402
 from kx.data.specs import Data  # noqa: E402
@@ -162,10 +162,11 @@ def files(args: argparse.Namespace) -> None:
         begun = time.perf_counter()
         data = image_folder(**words, test_fraction=0.0, resize="stretch")
         print(f"  the look at each file: {count / (time.perf_counter() - begun):,.0f} files/s")
+        augment = chain(compose(["augment=crop_flip"]).config.augment)
         first: dict[str, list[float]] = {"kx": [], "tf.data": []}
         later = []
         for _ in range(args.pairs):
-            rate, rate_after = kx_epochs(data)
+            rate, rate_after = kx_epochs(data, augment)
             first["kx"].append(rate)
             later.append(rate_after)
             first["tf.data"].append(plain_epoch(pictures, count))
@@ -190,12 +191,11 @@ def write_pictures(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(place / f"{number:05d}.jpg", quality=85)
 
 
-def kx_epochs(data: Data) -> tuple[float, float]:
+def kx_epochs(data: Data, augment: Augment) -> tuple[float, float]:
     """Returns images/s of the first epoch, the preparation with it, and of the one after it."""
     begun = time.perf_counter()
     stored = store(data, "train")
     encode = partial(tf.one_hot, depth=4)
-    augment = chain(compose(["augment=crop_flip"]).config.augment)
     stream = train_batches(
         stored, batch_size=BATCH_SIZE, epochs=2, seed=0, encode=encode, augment=augment
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -368,7 +367,7 @@ def test_reproduce_shows_where_a_run_first_differs(
 
 
 def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
-    project: Path, capfd: pytest.CaptureFixture[str]
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (project / "stopping.py").write_text(
         "import keras\n\n\n"
@@ -379,12 +378,12 @@ def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
         "        if epoch == self.after and __import__('os').environ.get('STOP'):\n"
         "            raise KeyboardInterrupt\n"
     )
-    words = ["-m", "kx.run", "data=wine", "epochs=4", "report=none"]
+    words = ["data=wine", "epochs=4", "report=none"]
     stop = ["+callbacks.stop._target_=stopping.Stop", "+callbacks.stop.after=2"]
-    done = subprocess.run(
-        [sys.executable, *words, *stop], env={**os.environ, "STOP": "1"}, check=False
-    )
-    assert done.returncode == 130
+    monkeypatch.syspath_prepend(project)
+    with monkeypatch.context() as patched:
+        patched.setenv("STOP", "1")
+        assert main(["run", *words, *stop]) == 130
     assert main(["reproduce", "latest"]) == 0
     said = capfd.readouterr().out
     assert "is KILLED: its 2 epochs are compared" in said and "of 2 epochs" in said

@@ -170,6 +170,8 @@ def test_a_base_takes_weights_of_a_file_and_stays_if_it_is_frozen(tmp_path: Path
         assert len(model.trainable_variables) == 2
     with pytest.raises(ConfigError, match="does not fit .* parameters"):
         application(IMAGE, Outputs(4), weights=str(tmp_path / "base.weights.h5"))
+    with pytest.raises(ConfigError, match="built with another depth"):
+        application(IMAGE, Outputs(4), weights=str(tmp_path / "whole.keras"))
     with pytest.raises(ConfigError, match="no file"):
         application(IMAGE, Outputs(4), weights=str(tmp_path / "none.keras"))
 

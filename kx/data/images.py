@@ -70,20 +70,16 @@ def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
         image = tf.image.decode_webp(encoded, channels=3)[0]
         return image if channels == 3 else _gray(image)
 
+    def decoded(channels: int) -> tf.Tensor:
+        return tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+
     def other() -> tf.Tensor:
+        if channels == 3:
+            return decoded(3)
         # GIF and BMP have no gray decoder: decode RGB there, and average after.
         first = tf.strings.substr(encoded, 0, 2)
         is_rgb_only = tf.logical_or(first == b"BM", first == b"GI")
-
-        def rgb() -> tf.Tensor:
-            image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            return image if channels == 3 else _gray(image)
-
-        return tf.cond(
-            is_rgb_only,
-            rgb,
-            lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
-        )
+        return tf.cond(is_rgb_only, lambda: _gray(decoded(3)), lambda: decoded(1))
 
     image = tf.cond(is_webp, webp, other)
     return tf.ensure_shape(image, (None, None, channels))

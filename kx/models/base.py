@@ -55,7 +55,13 @@ def _load(base: keras.Model, path: Path) -> None:
         raise ConfigError(f"model.weights: there is no file {path}.")
     try:
         if path.suffix == ".keras":
-            base.set_weights(_base_of(keras.models.load_model(path, compile=False)).get_weights())
+            giver = _base_of(keras.models.load_model(path, compile=False))
+            if [w.shape for w in giver.weights] != [w.shape for w in base.weights]:
+                raise ValueError(
+                    f"the base in it has {giver.count_params():,}, and was built with another"
+                    " depth, other filters, or for other images"
+                )
+            base.set_weights(giver.get_weights())
         else:
             base.load_weights(path)
     except (ValueError, TypeError, OSError, KeyError) as error:

@@ -196,6 +196,7 @@ def test_a_ray_of_this_machine_listens_on_loopback_alone(project: Path) -> None:
     wait_for(lambda: not any(map(_runs, ours)), 60)
 
 
+@pytest.mark.slow
 def test_a_search_after_another_and_what_no_node_has(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_trial_whose_process_is_killed_goes_on_and_a_stop_empties_the_queue(
         assert len(run.history["train/loss"]) == 60
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_step_train_together(slurm: Path, project: Path) -> None:
     words = ["data=wine", "model=mlp", "epochs=3", "report=none", "tracking.system_metrics=false"]
     step = ["srun", "-K", "-n", "2", "-c", "1", "--overcommit", sys.executable, "-m", "kx.run"]
