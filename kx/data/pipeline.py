@@ -28,6 +28,7 @@ from kx.data.specs import Data
 from kx.errors import ConfigError, DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
+_PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: else a large image holds up those behind it
 _PREFETCH_BATCHES = 4
 _CHECKED = 256  # examples at a time
 _SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
@@ -80,7 +81,7 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         raise DataError(f"The {split} split of {data.name} is empty.")
     prepared = raw.map(
         lambda inputs, target: (data.prepare(inputs), target),
-        num_parallel_calls=NUM_PARALLEL_CALLS,
+        num_parallel_calls=_PREPARING,
         deterministic=True,
     ).with_options(no_autotune())
     if cache == "auto":

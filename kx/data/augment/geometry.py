@@ -21,9 +21,8 @@ def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.
         seeds: shape `(batch, 2)`.
         probability: of mirroring an image.
     """
-    rows, columns = tf.range(inputs.shape[1])[None, :], tf.range(inputs.shape[2])
-    mirrored = uniform(seeds, 1) < probability  # (batch, 1)
-    return _pixels(inputs, rows, tf.where(mirrored, columns[::-1], columns)), targets
+    mirrored = uniform(seeds, 1)[:, :, None, None] < probability
+    return tf.where(mirrored, inputs[:, :, ::-1], inputs), targets
 
 
 @fused
@@ -86,8 +85,7 @@ def translate(
 def _pixels(images: Any, rows: tf.Tensor, columns: tf.Tensor) -> Any:
     """Gathers whole pixels: `out[b, i, j] = images[b, rows[b, i], columns[b, j]]`.
 
-    One flat gather is some three times as fast as a map over single images, and
-    six times as fast as a choice between an image and its mirror image.
+    One flat gather is some three times as fast as a map over single images.
     """
     shape = tf.shape(images)
     height, width, channels = shape[1], shape[2], images.shape[3]
