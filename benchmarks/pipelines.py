@@ -12,10 +12,11 @@ layers  each augmentation against Keras's layer for it. Bar: at least 1.5 for fl
 files   a folder of 4,800 JPEG files of some 300x400 pixels, decoded, resized to 96x96,
         cropped and flipped, for ten epochs: kx against the best tf.data that we can
         write, which keeps the decoded pictures, too. Bar: at least 0.95 of all epochs.
-        The first epoch and those after it by themselves; the look at each file before.
+        The first epoch and those after it by themselves; and kx's look at each file,
+        which comes before, once, and belongs to none of them.
 
 All run in one process, in turn, with autotuning off, the same parallelism and the
-same prefetching; the first batches of each are not counted. kx also draws its
+same prefetching; the first batches of each are not counted (but of files). kx also draws its
 random numbers by (seed, epoch, example), so that a run can be repeated; the others
 draw from TensorFlow's global generator.
 
@@ -199,7 +200,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def epoch_rates(make: Callable[[], tf.data.Dataset], count: int) -> list[float]:
-    """Returns images/s of each epoch, the first one with all that comes before it."""
+    """Returns images/s of each epoch, the first one with the making of the pipeline."""
     per_epoch = count // BATCH_SIZE
     rates = []
     begun = time.perf_counter()

@@ -161,9 +161,10 @@ def _begin_phase(
     with chosen.scope():
         if phase.prepare is not None:
             phase.prepare(model)
+        last_epoch = min(phase.last_epoch, config.epochs)
         optimizer = make_optimizer(
             config, batches.steps_per_epoch,
-            epochs=max(1, phase.last_epoch - first_epoch), learning_rate=phase.learning_rate,
+            epochs=max(1, last_epoch - first_epoch), learning_rate=phase.learning_rate,
         )  # fmt: skip
         task.compile(model, optimizer, **compile_options(config))
     chosen.prepare(model, batches.train_from(first_epoch))

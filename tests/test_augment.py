@@ -15,7 +15,9 @@ import kx
 from kx.config import CONF_DIR, compose
 from kx.data import augment
 from kx.data.augment import chain, geometry, mixing, pixels, policy
+from kx.data.augment.chaining import check_fits, check_range
 from kx.data.random import example_seeds, uniform
+from kx.data.specs import Spec
 from kx.errors import ConfigError
 
 OPTIONS = sorted(p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem != "none")
@@ -172,6 +174,21 @@ def test_float_images_of_another_range_are_refused(tmp_path: Path) -> None:
     words = ["data=arrays", f"data.path={tmp_path / 'small.npz'}", "model=linear", "epochs=1"]
     with pytest.raises(ConfigError, match="augment=color counts pixels from 0 to 255"):
         kx.train(*words, "augment=[flip,color]", "tracking=none", "batch_size=8", quiet=True)
+
+
+def test_a_users_own_augmentation_may_count_pixels_as_it_likes() -> None:
+    light = tf.random.stateless_uniform((4, 8, 8, 3), (0, 0))
+    check_range({"color": {"_target_": "mine.color"}}, light)
+    with pytest.raises(ConfigError, match="counts pixels from 0 to 255"):
+        check_range({"mine": {"_target_": "kx.data.augment.color"}}, light)
+
+
+def test_images_without_channels_are_refused() -> None:
+    flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
+    assert flip is not None
+    check_fits(flip, Spec((28, 28, 1), "float32"), ["flip"])
+    with pytest.raises(ConfigError, match="Expected images .height, width, channels."):
+        check_fits(flip, Spec((28, 28), "float32"), ["flip"])
 
 
 def test_what_is_no_measurement_is_not_mixed() -> None:

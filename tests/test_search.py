@@ -108,6 +108,28 @@ def test_a_key_is_taken_out_of_the_models_own_space(project: Path) -> None:
     trials, _ = checked(base, plain(base.config.tuner, resolve=True))
     paths = [parameter.path for parameter in trials.parameters]
     assert "model.hidden_units" in paths and "model.dropout" not in paths
+    # The project's own space, nested: what is beside the key stays.
+    own = project / "conf" / "tuner" / "space"
+    own.mkdir(parents=True)
+    number = "{type: float, min: 0.0, max: 0.5}"
+    (own / "mlp.yaml").write_text(
+        f"model:\n  dropout: {number}\n  l2: {number}\nbatch_size: {{type: choice, values: [8]}}\n"
+        "epochs: {type: choice, values: [1, 2]}\n"
+    )
+
+    def searched(*words: str) -> list[str]:
+        base = compose(["data=wine", *words])
+        trials, _ = checked(base, plain(base.config.tuner, resolve=True))
+        return [parameter.path for parameter in trials.parameters]
+
+    null = "tuner.space.model.dropout=null"
+    assert searched("tuner=random", null) == ["model.l2", "batch_size", "epochs"]
+    assert searched("tuner=random", "tuner.space.model=null") == ["batch_size", "epochs"]
+    with pytest.raises(ConfigError, match="Did you mean 'model.dropout'"):
+        searched("tuner=random", "tuner.space.model.dropuot=null")
+    with pytest.raises(ConfigError, match="Hyperband chooses the epochs"):
+        searched("tuner=hyperband", null)
+    assert searched("tuner=hyperband", "tuner.space.epochs=null")[-1] == "batch_size"
 
 
 def test_a_space_that_depends_on_itself_is_refused() -> None:
@@ -261,7 +283,9 @@ def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Pat
 # --- searches
 
 
-def test_a_search_ends_with_its_best_model(project: Path) -> None:
+def test_a_search_ends_with_its_best_model(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = run_search("tuner=bayesian", "tuner.max_trials=4", *SPACE, *QUICK)
     study = find_study("mlp-wine")
     assert study.finished and [t.state for t in study.trials] == [COMPLETED] * 4
@@ -287,10 +311,17 @@ def test_a_search_ends_with_its_best_model(project: Path) -> None:
     for name in ("models:/mlp-wine@best", "models:/mlp-wine/1"):
         assert kx.load_run(name).id == version.run_id
     for name in ("models:/mlp-wine@bets", "models:/mlp-wine/7", "models:/mlp-wine"):
-        with pytest.raises(RunNotFoundError, match="models:/mlp-wine@ALIAS or"):
+        with pytest.raises(RunNotFoundError, match="models:/NAME@ALIAS or"):
             kx.load_run(name)
     with pytest.raises(RunNotFoundError, match="Did you mean 'mlp-wine'"):
         kx.load_run("models:/mlp-win@best")
+    client.create_model_version("mlp-wine", source="elsewhere")
+    with pytest.raises(RunNotFoundError, match="comes of no run that is there"):
+        kx.load_run("models:/mlp-wine/2")
+    # The search of another project that has a study of this name is not ours to judge.
+    other = client.create_run(parent.info.experiment_id, tags=parent.data.tags)
+    assert {run["id"]: run["status"] for run in statuses(capsys)}[other.info.run_id] == "RUNNING"
+    client.delete_run(other.info.run_id)
     # Only the winner has seen the test split, and can be asked.
     tested = [run for run in children if "test/accuracy" in run.data.metrics]
     assert [run.info.run_id for run in tested] == [version.run_id]
@@ -299,7 +330,7 @@ def test_a_search_ends_with_its_best_model(project: Path) -> None:
     assert len(winner.predict([",".join(["13"] * 13)])) == 1
     assert winner.metrics["best/val_accuracy"] == pytest.approx(best.score)
     loser = next(run for run in children if run.info.run_id != winner.id)
-    with pytest.raises(RunNotFoundError, match="of which only the best keeps its model"):
+    with pytest.raises(RunNotFoundError, match="Trials keep no model"):
         kx.load_run(loser.info.run_id).bundle()
     # The best config is an experiment, and the very same one.
     assert "python -m kx.run experiment=mlp-wine_best" in text
@@ -544,12 +575,14 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     assert study.finished and len(study.trials) == 1
     # What somebody has written into the experiment stays, when the study is extended.
     experiment = project / "experiments" / "mlp-wine_best.yaml"
-    mine = experiment.read_text() + "# mine\n"
-    experiment.write_text(mine)
+    mine = experiment.read_bytes() + "# 我的\n".encode("gbk")
+    experiment.write_bytes(mine)
+    experiment.with_suffix(".yaml.old").write_text("older")
     text = run_search(*words, "tuner.max_trials=2")
-    assert "kept as mlp-wine_best.yaml.old" in text
-    assert experiment.with_suffix(".yaml.old").read_text() == mine
-    assert "# mine" not in experiment.read_text()
+    assert "kept as mlp-wine_best.yaml.old1" in text
+    assert experiment.with_suffix(".yaml.old1").read_bytes() == mine
+    assert experiment.with_suffix(".yaml.old").read_text() == "older"
+    assert mine not in experiment.read_bytes()
 
 
 def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:

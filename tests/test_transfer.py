@@ -102,16 +102,19 @@ def test_one_run_has_one_curve_with_its_phases_marked(
     assert [text.get_text() for text in figure.axes[0].texts] == [" phase 2"]
 
 
-def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path) -> None:
-    # The patience ends the frozen phase early; its best epoch counts on, in the next one too.
+@pytest.mark.parametrize("best_weights", [False, True])
+def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path, best_weights: bool) -> None:
+    # The patience ends the frozen phase early. Its best epoch counts on in the next one, if it
+    # is the one to go back to.
     words = [
         *PHASES, "epochs=7", "transfer.frozen_epochs=5", "optimizer.use_ema=true",
         "callbacks.early_stopping.min_delta=1.0", "callbacks.early_stopping.patience=2",
     ]  # fmt: skip
+    if not best_weights:
+        words.append("callbacks.early_stopping.restore_best_weights=false")
     whole = kx.train(*words, quiet=True)
     phases = whole.history["phase"]
-    assert phases == [1, 1, 1, 2, 2], "patience ends both; the best epoch is the first one's"
-    assert whole.metrics["best/epoch"] == 1
+    assert phases == [1, 1, 1, 2, 2] + ([] if best_weights else [2])
     for epoch in (phases.count(1), phases.count(1) + 1):
         left = train(compose([*words, f"tracking.run_name=left_{epoch}"]), quiet=True,
                      stop_after=epoch, evaluate=False)  # fmt: skip
@@ -151,8 +154,9 @@ def test_what_does_not_fit_is_refused_before_the_training(
 def test_a_training_too_short_to_fine_tune_says_so(
     net: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = kx.train(*PHASES, "epochs=2", "tracking=none")
+    run = kx.train(*PHASES, "epochs=2", "tracking=none", "schedule=cosine")
     assert run.history["phase"] == [1, 1]
+    assert run.history["learning_rate"][-1] < 0.002, "the schedule ends with the training"
     assert "epochs=2 ends before fine_tune begins, after epoch 3" in capsys.readouterr().out
 
 

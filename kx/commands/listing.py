@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kx.errors import ConfigError, did_you_mean
+from kx.errors import ConfigError, KxError, did_you_mean
 from kx.launch.table import counted
-from kx.search.study import study_folder
+from kx.search.study import find_study
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
@@ -90,8 +90,11 @@ def _lost(runs: Sequence[Any]) -> set[str]:
     lost = {str(record.run_id) for record in begun if not is_locked(record.folder)}
     for run in runs:
         if run.data.tags.get("kx.kind") == "search":
-            folder = study_folder(run.data.tags["kx.search"])
-            if folder.is_dir() and not is_locked(folder):
+            try:
+                study = find_study(run.data.tags["kx.search"])
+            except KxError:  # of another project, or damaged
+                continue
+            if study.run_id == run.info.run_id and not is_locked(study.folder):
                 lost.add(run.info.run_id)
     return lost
 

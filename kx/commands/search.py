@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kx.errors import ConfigError
 from kx.launch.table import clock, counted
-from kx.search.study import FAILED, FILE, RUNNING, Study, find_study, studies_dir, study_folder
+from kx.search.study import FILE, RUNNING, Study, find_study, studies_dir, study_folder
 from kx.search.table import as_csv, show_study, values_text
 from kx.tracking.records import is_locked
 
@@ -70,6 +70,6 @@ def _list() -> int:
 def _state(study: Study) -> str:
     if is_locked(study.folder):
         return "running"
-    if study.trials and all(trial.state == FAILED for trial in study.trials):
-        return "failed (once the cause is mended, tuner.overwrite=true begins anew)"
+    if study.failed:
+        return f"failed (once the cause is mended, {study.failed.removesuffix('.')})"
     return "finished" if study.finished else "stopped (the same command goes on)"

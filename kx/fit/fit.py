@@ -67,7 +67,7 @@ def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
         if before.last_epoch >= config.epochs:
             print(
                 f"epochs={config.epochs} ends before {phase.name} begins, after epoch"
-                f" {before.last_epoch}: give it more epochs, or transfer.frozen_epochs less"
+                f" {before.last_epoch}: give it more epochs, or {before.name} fewer"
             )
 
 

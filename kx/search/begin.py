@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolved
-from kx.errors import ConfigError, Mistake
+from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.configs import Trials, unknown_space
-from kx.search.space import flat, read_space
+from kx.search.space import flat, read_space, taken_by, taken_out
 from kx.search.study import FILE, Study, study_folder
 from kx.tracking.provenance import redact
 
@@ -42,18 +44,19 @@ def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, Study]:
         ConfigError: with every mistake of the settings, or of the space.
     """
     mistakes = _setting_mistakes(base, settings)
-    space = settings["space"]
-    if not flat(space):  # none, or what is taken out of the model's own
-        space = {**_default_space(base), **space}
+    space, unknown = _space(base, settings["space"])
     parameters, wrong = read_space(space)
-    if mistakes or wrong:
-        raise ConfigError([*mistakes, *wrong])
+    if "max_epochs" in settings and "epochs" in space:
+        text = "Hyperband chooses the epochs by itself (tuner.max_epochs)."
+        mistakes.append(Mistake("tuner.space.epochs", text))
+    if mistakes or unknown or wrong:
+        raise ConfigError([*mistakes, *unknown, *wrong])
     trials = Trials(base, parameters)
     config = redact(resolved(base.config))
     for key in ("tuner", "tracking", "launcher", "resume", "run_dir", "report"):
         config.pop(key, None)
     method = {k: v for k, v in settings.items() if k not in (*_MAY_CHANGE, "space")}
-    fixed = {"config": config, "tuner": {**method, "space": dict(flat(space))}}
+    fixed = {"config": config, "tuner": {**method, "space": space}}
     name = study_name(base)
     return trials, Study(name, study_folder(name), fixed, objective(base))
 
@@ -69,9 +72,6 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
         if settings["pruner"]:
             text = "Hyperband stops trials by itself: tuner.pruner=null."
             mistakes.append(Mistake("tuner.pruner", text))
-        if "epochs" in settings["space"]:
-            text = "Hyperband chooses the epochs by itself (tuner.max_epochs)."
-            mistakes.append(Mistake("tuner.space.epochs", text))
     if settings["objective"] and not re.match("val[_/]", str(settings["objective"])):
         text = (
             "trials are judged on the validation split: val_… as val_loss. Received:"
@@ -105,6 +105,22 @@ def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
     if settings["winner"] == "keep":
         texts.append("no fold's model has seen all examples: tuner.winner=retrain, or none.")
     return [Mistake("tuner.folds", text) for text in texts]
+
+
+def _space(base: Composed, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    """Returns path to node of the space, and the nulls that take nothing out of the model's own."""
+    space = dict(flat(given))
+    if space:
+        return space, []
+    default = dict(flat(_default_space(base)))
+    nulls = taken_out(given)
+    mistakes = [
+        Mistake(f"tuner.space.{null}", f"null takes a key out. {did_you_mean(null, list(default))}")
+        for null in nulls
+        if not taken_by(null, default)
+    ]
+    gone = [path for null in nulls for path in taken_by(null, default)]
+    return {path: node for path, node in default.items() if path not in gone}, mistakes
 
 
 def _default_space(base: Composed) -> dict[str, Any]:
@@ -152,6 +168,8 @@ def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
         study = Study.load(new.folder)
         study.refuse_change(new.fixed)
         return study
+    with contextlib.suppress(ConfigError, OSError):  # what it wrote is known as its own still
+        new.experiment = Study.load(new.folder).experiment
     return None
 
 

@@ -137,7 +137,8 @@ def _search(
     group = _open_group(base, study, again=again)
     if not again:
         forget(study)
-    study.finished = False
+    study.finished, study.failed = False, ""
+    study.run_id = group.run_id if group else ""
     study.save()
     search = Search(base, settings, study, trials, oracle, group.tags if group else {})
     told = f"{counted(len(study.trials), 'trial')} so far" if again else "new"
@@ -191,7 +192,9 @@ def _end(
         write_figures(study, trials.parameters, study.folder / "report")
     except Exception as error:  # the figures are Optuna's; what was found is kept all the same
         print(f"the figures could not be drawn: {first_line(error)}")
-    written = None
+    written = winner = None
+    if search.jobs and search.jobs[-1].tags.get("kx.kind") == "winner":
+        winner = search.jobs[-1] if search.jobs[-1].state in DONE else None
     if study.winner:
         best = study.trial(study.winner)
         try:
@@ -201,8 +204,7 @@ def _end(
     if group:
         status = "FINISHED" if study.finished else "KILLED" if stopped or gave_up else "FAILED"
         told = group.close(search.jobs, status, lambda folder: _fill(study, folder))
-        winner = search.jobs[-1] if search.jobs else None
-        if winner and winner.state in DONE and winner.tags.get("kx.kind") == "winner":
+        if winner:
             told = register(study, group, winner.run_id) and told
         if study.finished and not told:  # else nobody would tell the store any more
             study.finished = False
@@ -217,18 +219,27 @@ def _end(
     errors = [trial.error for trial in study.trials if trial.error]
     if not study.scored():
         why = f", the last one with: {errors[-1]}" if errors else ""
-        raise KxError(
-            f"All {len(study.trials)} trials failed{why}\nOnce the cause is mended, the same"
-            " command with a larger tuner.max_trials goes on; tuner.overwrite=true begins anew."
-        )
+        study.failed = _way_out(base, search)
+        study.save()
+        count = counted(len(study.trials), "trial")
+        raise KxError(f"All {count} failed{why}\nOnce the cause is mended, {study.failed}")
     if search.gave_up:
         print(search.gave_up)
-    last = search.jobs[-1] if search.jobs else None
-    if last and last.tags.get("kx.kind") == "winner" and last.state in DONE:
-        print(f"the best model: kx evaluate {last.run_name}, kx predict {last.run_name} INPUT…")
+    if winner and group:
+        run = winner.run_id[:8]
+        print(f"the best model ({winner.run_name}): kx evaluate {run}, kx predict {run} INPUT…")
     if written:
         print(f"the best config again: python -m kx.run experiment={written.stem}")
     return 0 if study.finished else 1
+
+
+def _way_out(base: Composed, search: Search) -> str:
+    """Says how a search goes on of which all trials have failed."""
+    anew = "tuner.overwrite=true begins anew."
+    if search.gave_up:
+        return f"the same command goes on; {anew}"
+    limits = [key for key in ("max_trials", "iterations") if base.config.tuner.get(key)]
+    return f"a larger tuner.{limits[0]} goes on; {anew}" if limits else anew
 
 
 def _fill(study: Study, folder: Path) -> None:

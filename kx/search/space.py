@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,8 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
                 known = [p for p in parameters if p != parameter.path]
                 hint = did_you_mean(parent, known, "Parameters") if known else ""
                 text = f"{parent!r} is not in the space: add tuner.space.{parent}. {hint}"
+                if parent == parameter.path:
+                    text = "it depends on itself."
                 mistakes.append(Mistake(place, text.strip()))
                 continue
             absent = [v for v in allowed if not parameters[parent].admits(v)]
@@ -119,9 +121,19 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
 
 def flat(space: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Returns each path of a space and what it may be, but for those that a null takes out."""
-    pairs = list(_pairs(space))
-    gone = {path for path, node in pairs if node is None}
-    return [(path, node) for path, node in pairs if path not in gone]
+    nodes = {path: node for path, node in _pairs(space) if node is not None}
+    gone = [other for null in taken_out(space) for other in taken_by(null, nodes)]
+    return [(path, node) for path, node in nodes.items() if path not in gone]
+
+
+def taken_out(space: Mapping[str, Any]) -> list[str]:
+    """Returns the paths whose node is null."""
+    return [path for path, node in _pairs(space) if node is None]
+
+
+def taken_by(null: str, paths: Collection[str]) -> list[str]:
+    """Returns what a null takes out: the path itself, or, where that is none, all below it."""
+    return [null] if null in paths else [p for p in paths if p.startswith(f"{null}.")]
 
 
 def _pairs(space: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -105,6 +105,8 @@ class Study:
         winner: number of the best trial, once that is finished.
         winner_is: what became of it: `"keep"`, `"retrain"` or `"none"`.
         experiment: hash of the experiment file that was written of it.
+        run_id: of the tracking store's run that groups its trials.
+        failed: what to do once all trials have failed; empty if they have not.
     """
 
     name: str
@@ -118,6 +120,8 @@ class Study:
     winner: int | None = None
     winner_is: str = ""
     experiment: str = ""
+    run_id: str = ""
+    failed: str = ""
 
     def save(self) -> None:
         """Writes the study, whole or not at all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,17 +129,18 @@ def experiment_file(study: Study, composed: Composed) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{_name(study)}.yaml"
     text = head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    if path.is_file() and _hash(path.read_text(encoding="utf-8")) != study.experiment:
-        own = path.with_suffix(".yaml.old")
+    if path.is_file() and _hash(path.read_bytes()) not in (study.experiment, _hash(text.encode())):
+        names = (f"{path.name}.old{number or ''}" for number in itertools.count())
+        own = next(other for name in names if not (other := path.with_name(name)).exists())
         path.replace(own)
         print(f"{path.name} was not as the study had left it: kept as {own.name}")
-    path.write_text(text, encoding="utf-8")
-    study.experiment = _hash(text)
+    path.write_bytes(text.encode())
+    study.experiment = _hash(text.encode())
     return path
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _composed(

@@ -12,7 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
 
-_ALL = 50_000  # MLflow's largest page
+_ALL = 50_000  # MLflow's largest page of runs
+_MANY = 1_000  # of registered models
 
 _MODELS = "models:/"  # how MLflow names a registered model
 
@@ -55,23 +56,22 @@ def _run_of_model(name: str, uri: str) -> MlflowRun:
     version = ""
     if not at:
         model, _, version = alias.partition("/")
-    known = [found.name for found in client.search_registered_models()]
-    if model not in known:
-        hint = did_you_mean(model, known, "Models")
-        raise RunNotFoundError(f"There is no registered model {model!r} in {uri}. {hint}")
     try:
         if at:
             found = client.get_model_version_by_alias(model, alias)
         else:
             found = client.get_model_version(model, version)
+        run = client.get_run(found.run_id) if found.run_id else None
     except MlflowException as error:
+        known = [one.name for one in client.search_registered_models(max_results=_MANY)]
+        hint = "" if model in known else did_you_mean(model, known, "Models")
         raise RunNotFoundError(
-            f"{name!r}: {error.message} Expected {_MODELS}{model}@ALIAS or"
-            f" {_MODELS}{model}/VERSION."
+            f"{name!r}: {error.message} Expected {_MODELS}NAME@ALIAS or {_MODELS}NAME/VERSION."
+            f" {hint}".rstrip()
         ) from error
-    if not found.run_id:
-        raise RunNotFoundError(f"{name!r} does not come of a run.")
-    return client.get_run(found.run_id)
+    if run is None or run.info.lifecycle_stage != "active":
+        raise RunNotFoundError(f"{name!r} comes of no run that is there still.")
+    return run
 
 
 def _is_ordinary(run: MlflowRun) -> bool:

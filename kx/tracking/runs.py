@@ -136,8 +136,8 @@ class Run:
             except RunNotFoundError as error:
                 if self._kind() == "trial":
                     raise RunNotFoundError(
-                        f"The run {self.name} is a trial of a search, of which only the best keeps"
-                        " its model: kx search show."
+                        f"The run {self.name} is a trial of a search. Trials keep no model; the"
+                        " winner may: kx search show."
                     ) from error
                 raise RunNotFoundError(
                     f"The run {self.name} has no model: it is {self.status}, or was made with"

@@ -89,7 +89,9 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
         return augment(images, (), seeds)[0]
 
     try:
-        tf.function(once).get_concrete_function(batch)
+        given = tf.function(once).get_concrete_function(batch).structured_outputs
+        if not given.shape.is_compatible_with(batch.shape):
+            raise ValueError(f"it would make {given.shape} of {batch.shape}")
     except Exception as error:  # what TensorFlow makes of a function's error has no common base
         expected = ""
         if len(inputs.shape) != 3:
@@ -110,8 +112,12 @@ def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
     Raises:
         ConfigError: with the entries that count so.
     """
-    functions = {n: str(v["_target_"]).rpartition(".")[2] for n, v in entries.items() if v}
-    names = [name for name, function in functions.items() if function in _OF_255]
+    functions = {n: str(v["_target_"]).rpartition(".") for n, v in entries.items() if v}
+    names = [
+        name
+        for name, (module, _, function) in functions.items()
+        if module.startswith("kx.data.augment") and function in _OF_255
+    ]
     if not names or not images.dtype.is_floating or images.shape.rank != 4:
         return
     if float(tf.reduce_max(images)) <= 1:
