@@ -168,6 +168,8 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
         ({"x": x, "y_train": y}, {}, "no array 'x_train'. Did you mean"),
         ({"x_train": x, "y_train": y[:9]}, {}, "has 50 examples, and y_train 9"),
         ({"x_train": x, "y_train": y - 1}, {}, "from 0 to 3.*first of example 0: -1"),
+        ({"x_train": x, "y_train": y * 9}, {}, "up to 36, and 32 of them .* train on: 1, 2, 3"),
+        ({"x_train": x, "y_train": y, "x_test": x, "y_test": y + 2}, {}, "up to 6, and 2 of"),
         ({"x_train": x, "y_train": y}, {"class_names": ["a", "b"]}, "from 0 to 1.* example 2: 2"),
         ({"x_train": x, "y_train": np.array(list("ab") * 25)}, {}, "expected numbers"),
         ({"x_train": x, "y_train": np.zeros((50, 2))}, {}, "one target for each"),

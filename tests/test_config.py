@@ -131,6 +131,20 @@ def test_a_schedule_takes_the_place_of_reduce_lr_on_plateau(project: Path) -> No
     assert compose([]).config.callbacks.reduce_lr_on_plateau is not None
 
 
+def test_an_experiment_of_another_model_hides_none_of_the_keys_that_it_brings(
+    project: Path,
+) -> None:
+    (project / "experiments").mkdir()
+    (project / "experiments" / "own.yaml").write_text(
+        "defaults:\n  - override /data: image_folder\n  - override /model: resnet\n  - _self_\n"
+        "model: {depth: 8}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        compose(["experiment=own", "model=cnn", "data.root=here"])
+    [mistake] = caught.value.mistakes
+    assert "model.depth" in mistake.message and "own.yaml" in mistake.place
+
+
 def test_a_sweep_makes_a_job_for_each_combination_and_reports_all_mistakes(project: Path) -> None:
     jobs = compose_all(["model=cnn,mlp", "seed=1,2"], multirun=True)
     assert [(j.choices["model"], j.config.seed) for j in jobs] == [

@@ -195,6 +195,7 @@ def test_links_are_followed_and_circles_are_not(two: Path, tmp_path: Path) -> No
     (two / "a" / "again").symlink_to(two / "a")
     (two / "b" / "up").symlink_to(two)
     (two / "b" / "nowhere.png").symlink_to(two / "none")
+    os.mkfifo(two / "b" / "pipe.png")
     scanned_before = "a link to a folder that is above it, or was seen already"
     data = image_folder(str(two), **SIZE)
     counts = [sum(data.class_counts[part][i] for part in data.splits) for i in range(2)]
@@ -202,6 +203,9 @@ def test_links_are_followed_and_circles_are_not(two: Path, tmp_path: Path) -> No
     for name in ("a/again", "b/up"):
         assert found(data)[name] == ("left out", scanned_before)
     assert found(data)["b/nowhere.png"] == ("left out", "the file is gone")
+    assert found(data)["b/pipe.png"] == ("left out", "no regular file")
+    with pytest.raises(DataError, match="data.root is empty"):
+        image_folder(" ", **SIZE)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_numbers_are_averaged_as_they_are() -> None:
     ("names", "shape", "message"),
     [
         (["filp"], (8, 8, 1), "Did you mean 'flip'"),
+        (["flip", "flip"], (8, 8, 1), "named twice"),
         (["flip"], (8,), "is for images"),
         (["quarter_turns"], (8, 6, 1), "square images. Received: 8x6"),
     ],

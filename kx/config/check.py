@@ -123,7 +123,11 @@ class Checker:
         for override in [item for item in overrides if item not in groups]:
             if not self._check_value_override(override, known):
                 good.append(override)
+        found = len(self.mistakes)
         composed = self._finish([item for item in overrides if item in good], deltas)
+        if composed is None and before < found:
+            # What cannot be composed may only lack the experiment that was left out.
+            del self.mistakes[found:]
         return composed if len(self.mistakes) == before else None
 
     def _finish(self, overrides: list[Override], deltas: list[Delta]) -> Composed | None:

@@ -173,6 +173,8 @@ def array_data(
         )
     classes = targets.dtype.kind in "biu"
     names = _names_of_classes(targets, class_names, source) if classes else None
+    if names is not None and class_names is None:
+        _refuse_gaps(targets[:num_own], names, source)
     own_test = num_own < len(targets)
     parts = split_indices(
         targets[:num_own],
@@ -242,6 +244,18 @@ def _names_of_classes(
             f" first of example {bad[0]}: {targets[bad[0]]}."
         )
     return tuple(class_names) if class_names is not None else tuple(map(str, range(count)))
+
+
+def _refuse_gaps(targets: np.ndarray, names: Sequence[str], source: str) -> None:
+    """Refuses class numbers up to one that is out of range: they would be classes of the model."""
+    absent = np.setdiff1d(np.arange(len(names)), targets)
+    if len(absent):
+        raise DataError(
+            f"{source}: the classes are numbered up to {len(names) - 1}, and {len(absent)} of them"
+            f" have no example to train on: {', '.join(map(str, absent[:5]))}"
+            f"{' …' if len(absent) > 5 else ''}. Number them from 0 on without gaps; or, if all"
+            " are meant, give each a name: data.class_names=[…]."
+        )
 
 
 def _as_png(images: np.ndarray) -> list[bytes]:

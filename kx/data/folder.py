@@ -81,6 +81,8 @@ def image_folder(
     """
     _check_options(split, validation_fraction, test_fraction)
     shape = _shape(image_size, channels)
+    if not str(root).strip():  # the current folder, of which all would be read
+        raise DataError("data.root is empty. Expected a folder: data.root=DIR")
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise DataError(f"data.root: there is no folder {folder}.")

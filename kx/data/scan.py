@@ -139,6 +139,8 @@ def _look(path: str, max_megapixels: float) -> tuple[Scanned, tuple[int, int]]:
     for _ in range(_TRIES):
         try:
             before = _stamp(path)
+            if not os.path.isfile(path):  # to read a pipe is to wait for ever
+                return Scanned(path, "", Checked("no regular file")), (-1, -1)
             encoded = Path(path).read_bytes()
             after = _stamp(path)
         except FileNotFoundError:

@@ -58,6 +58,8 @@ def with_views(model: keras.Model, task: Task, names: Sequence[str]) -> keras.Mo
 
     Source: Krizhevsky et al. 2012, section 4.1 (flipped and shifted views, averaged).
     """
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--tta: a view is named twice. Received: {','.join(names)}.")
     for name in names:
         if name not in VIEWS:
             raise ConfigError(f"--tta: there is no {name!r}. {did_you_mean(name, VIEWS)}")

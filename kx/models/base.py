@@ -52,7 +52,10 @@ def num_channels(weights: str) -> int:
 def _load(base: keras.Model, path: Path) -> None:
     """Loads weights of the base alone, or the base of a whole model."""
     if not path.is_file():
-        raise ConfigError(f"model.weights: there is no file {path}.")
+        hint = " Models of keras.applications have ImageNet's: model=mobilenet, resnet50 …"
+        raise ConfigError(
+            f"model.weights: there is no file {path}." + (hint if path.name == "imagenet" else "")
+        )
     try:
         if path.suffix == ".keras":
             giver = _base_of(keras.models.load_model(path, compile=False))
@@ -67,7 +70,8 @@ def _load(base: keras.Model, path: Path) -> None:
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigError(
             f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
-            f" {first_line(error)}"
+            f" {first_line(error)} Expected a .keras model with such a base, as `kx export` writes"
+            " it, or the .weights.h5 of a base alone."
         ) from error
 
 
