@@ -183,6 +183,46 @@ def test_a_users_own_augmentation_may_count_pixels_as_it_likes() -> None:
         check_range({"mine": {"_target_": "kx.data.augment.color"}}, light)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("shear.x_fraction=nan", "0 or more"),
+        ("rotate.max_degrees=inf", "0 or more"),
+        ("resized_crop.min_area_fraction=0", "more than 0, at most 1"),
+        ("resized_crop.max_aspect_ratio=0", "at least 1"),
+        ("color.contrast=2", "between 0 and 1"),
+        ("color.hue=3", "between 0 and 0.5"),
+        ("blur.min_sigma=0", "greater than 0"),
+        ("randaugment.max_magnitude=0", "greater than 0"),
+        ("randaugment.num_operations=0", "a whole number, at least 1"),
+    ],
+)
+def test_arguments_without_meaning_are_refused(words: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["data=digits", f"augment={words.partition('.')[0]}", f"augment.{words}"])
+    assert words in str(caught.value) and said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("erase", {"min_area_fraction": 0.9}, "at most max_area_fraction=0.33. Received: 0.9"),
+        ("blur", {"min_sigma": 2.0}, "at most max_sigma=1. Received: 2"),
+        ("randaugment", {"magnitude": 50.0}, "at most max_magnitude=30. Received: 50"),
+        ("crop_flip", {"padding": 400}, "at most the image's side=28. Received: 400"),
+        ("blur", {"kernel_size": 4}, "expected an odd number: 4"),
+    ],
+)
+def test_arguments_that_do_not_fit_together_are_refused(
+    name: str, options: dict[str, float], said: str
+) -> None:
+    changed = chain({name: {"_target_": f"kx.data.augment.{name}", **options}})
+    assert changed is not None
+    with pytest.raises(ConfigError, match=f"^augment.{name}") as caught:
+        check_fits(changed, Spec((28, 28, 3), "uint8"), [name])
+    assert said in str(caught.value)
+
+
 def test_images_without_channels_are_refused() -> None:
     flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
     assert flip is not None

@@ -389,6 +389,7 @@ def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
     assert "is KILLED: its 2 epochs are compared" in said and "of 2 epochs" in said
 
 
+@pytest.mark.slow
 def test_reproduce_takes_a_clean_commit_from_a_worktree(
     new_project: Path, needs_git: None, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -367,7 +367,7 @@ def test_a_finished_study_says_so_and_is_extended(
     # What it knows is told, running or not.
     assert kx_main(["search", "show", "s"]) == 0 and kx_main(["search", "show"]) == 0
     said = capsys.readouterr().out
-    assert "study s: finished, 1 trials" in said and "optimizer.learning_rate=0.001" in said
+    assert "study s: finished, 1 trial," in said and "optimizer.learning_rate=0.001" in said
     damaged = project / "studies" / "damaged" / "study.json"
     damaged.parent.mkdir()
     damaged.write_text("{")
@@ -653,6 +653,7 @@ def test_a_grid_tries_each_combination_once_and_goes_on(project: Path) -> None:
     assert len(study.trials) == 4 == len({str(t.values) for t in study.trials})
 
 
+@pytest.mark.slow
 def test_a_grid_is_whole_where_a_key_depends_on_an_option(project: Path) -> None:
     words = [
         "tuner=grid", "tuner.winner=none", "model=linear", *QUICK, "epochs=1", "tracking=none",

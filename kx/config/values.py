@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +20,11 @@ from kx.errors import Mistake, did_you_mean
 
 _Rule = tuple[Callable[[Any], bool], str]
 _POSITIVE: _Rule = (lambda v: v > 0, "a number greater than 0")
-_AT_LEAST_0: _Rule = (lambda v: v >= 0, "0 or more")
+_AT_LEAST_0: _Rule = (lambda v: 0 <= v < math.inf, "0 or more")
 _AT_LEAST_1: _Rule = (lambda v: v >= 1, "at least 1")
 _BELOW_1: _Rule = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
 _COUNT: _Rule = (lambda v: type(v) is int and v >= 1, "a whole number, at least 1")
+_PART: _Rule = (lambda v: 0 < v <= 1, "more than 0, at most 1")
 _UNIT: _Rule = (lambda v: 0 <= v <= 1, "between 0 and 1")
 _BETWEEN: _Rule = (lambda v: 0 < v < 1, "between 0 and 1, neither included")
 
@@ -48,8 +50,10 @@ _RULES: dict[str, _Rule] = {
         _AT_LEAST_1,
     ),
     **dict.fromkeys(
-        ["num_layers", "depth", "limit", "steps_per_execution", "top_k", "image_size"], _AT_LEAST_1
+        ["num_layers", "depth", "limit", "steps_per_execution", "top_k", "max_aspect_ratio"],
+        _AT_LEAST_1,
     ),
+    **dict.fromkeys(["image_size", "num_operations"], _COUNT),
     **dict.fromkeys(["learning_rate", "epsilon", "clipnorm", "global_clipnorm"], _POSITIVE),
     **dict.fromkeys(["clipvalue", "factor", "max_tokens", "sequence_length"], _POSITIVE),
     **dict.fromkeys(["seed", "split_seed"], (lambda v: 0 <= v < 2**32, "0 to 4294967295")),
@@ -61,7 +65,11 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(["test_fraction", "height_fraction", "width_fraction"], _BELOW_1),
     **dict.fromkeys(["dropout", "embedding_dropout", "convolution_dropout"], _BELOW_1),
     "recurrent_dropout": _BELOW_1,
-    "probability": _UNIT,
+    **dict.fromkeys(["min_area_fraction", "max_area_fraction"], _PART),
+    **dict.fromkeys(["probability", "brightness", "contrast", "saturation"], _UNIT),
+    "hue": (lambda v: 0 <= v <= 0.5, "between 0 and 0.5"),
+    **dict.fromkeys(["min_sigma", "max_sigma", "max_magnitude", "max_megapixels"], _POSITIVE),
+    **dict.fromkeys(["magnitude", "x_fraction", "y_fraction"], _AT_LEAST_0),
     "final_fraction": _UNIT,
     "boundaries_fraction": _BETWEEN,
     "threshold": _BETWEEN,

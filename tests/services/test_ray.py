@@ -119,6 +119,7 @@ def _raylet_pid(node: Any) -> int:
     return int(node.all_processes["raylet"][0].process.pid)
 
 
+@pytest.mark.slow
 def test_a_job_that_always_dies_is_tried_a_bounded_number_of_times(
     ray_nodes: Any, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,12 +93,16 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
         if not given.shape.is_compatible_with(batch.shape):
             raise ValueError(f"it would make {given.shape} of {batch.shape}")
     except Exception as error:  # what TensorFlow makes of a function's error has no common base
+        reason = str(error).splitlines()[-1].strip()
+        _, ours, message = reason.rpartition("ConfigError: ")  # whose type TensorFlow changes
+        if ours:  # of an argument, whatever the examples are
+            raise ConfigError(message) from error
         expected = ""
         if len(inputs.shape) != 3:
             expected = " Expected images (height, width, channels); else choose augment=none."
         raise ConfigError(
             f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
-            f" {inputs.shape}, {inputs.dtype}.{expected} ({str(error).splitlines()[-1].strip()})"
+            f" {inputs.shape}, {inputs.dtype}.{expected} ({reason})"
         ) from error
 
 
@@ -131,6 +135,24 @@ def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tens
     for number, function in enumerate(functions):
         inputs, targets = function(inputs, targets, fold_in(seeds, number))
     return inputs, targets
+
+
+def require_ordered(name: str, low: tuple[str, float], high: tuple[str, float]) -> None:
+    """Refuses a range whose end is below its begin.
+
+    Args:
+        name: of the augmentation.
+        low: name and value of the one argument.
+        high: of the other one, which is as large or larger.
+
+    Raises:
+        ConfigError: with both.
+    """
+    if low[1] > high[1]:
+        raise ConfigError(
+            f"augment.{name}.{low[0]}: expected at most {high[0]}={high[1]:g}. Received:"
+            f" {low[1]:g}."
+        )
 
 
 def like(values: Any, images: Any) -> Any:

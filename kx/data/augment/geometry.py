@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like
+from kx.data.augment.chaining import Batch, fused, like, require_ordered
 from kx.data.random import uniform
 
 
@@ -41,6 +41,7 @@ def crop_flip(
     Source: He et al. 2015, "Deep Residual Learning", section 4.2.
     """
     height, width = inputs.shape[1], inputs.shape[2]
+    require_ordered("crop_flip", ("padding", padding), ("the image's side", min(height, width)))
     draws = uniform(seeds, 3)
     offsets = tf.cast(draws[:, :2] * (2 * padding + 1), tf.int32)  # 0 … 2 * padding
     rows = offsets[:, :1] + tf.range(height)  # (batch, height)

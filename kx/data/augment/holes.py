@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, some
+from kx.data.augment.chaining import Batch, fused, require_ordered, some
 from kx.data.random import fold_in, uniform
 
 _NOISE = 1  # the stream of an erased rectangle's
@@ -39,6 +39,9 @@ def erase(
 
     Source: Zhong et al. 2017, "Random Erasing Data Augmentation", algorithm 1.
     """
+    require_ordered(
+        "erase", ("min_area_fraction", min_area_fraction), ("max_area_fraction", max_area_fraction)
+    )
     height, width, channels = inputs.shape[1:]
     draws = uniform(seeds, 4)
     area = (min_area_fraction + draws[:, 0] * (max_area_fraction - min_area_fraction)) * (

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like, some
+from kx.data.augment.chaining import Batch, fused, like, require_ordered, some
 from kx.data.random import uniform
 from kx.errors import ConfigError
 
@@ -205,6 +205,7 @@ def blur(
     """
     if kernel_size % 2 == 0:
         raise ConfigError(f"augment.blur.kernel_size: expected an odd number: {kernel_size}.")
+    require_ordered("blur", ("min_sigma", min_sigma), ("max_sigma", max_sigma))
     sigma = uniform(seeds, 1, min_sigma, max_sigma)
     blurred = gaussian_blur(tf.cast(inputs, tf.float32), sigma, kernel_size)
     return some(inputs, like(blurred, inputs), seeds, probability), targets

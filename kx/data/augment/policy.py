@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fuse, like
+from kx.data.augment.chaining import Batch, fuse, like, require_ordered
 from kx.data.augment.geometry import affine
 from kx.data.augment.pixels import blend, gray
 from kx.data.random import fold_in, uniform
@@ -79,6 +79,7 @@ def randaugment(
     Source: Cubuk et al. 2019, "RandAugment: Practical automated data augmentation with a reduced
     search space", section 3; the ranges are those of AutoAugment (Cubuk et al. 2018, table 6).
     """
+    require_ordered("randaugment", ("magnitude", magnitude), ("max_magnitude", max_magnitude))
     level = magnitude / max_magnitude
 
     def strength(own: tf.Tensor) -> tf.Tensor:
