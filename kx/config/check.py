@@ -39,7 +39,8 @@ from kx.config.places import (
     with_line,
 )
 from kx.config.refused import reason
-from kx.config.values import check_targets, check_values, is_choice, mismatch
+from kx.config.targets import check_targets
+from kx.config.values import check_values, is_choice, mismatch
 from kx.errors import ConfigError, Mistake, did_you_mean
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)

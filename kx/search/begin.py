@@ -13,7 +13,7 @@ from typing import Any
 from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolved
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.configs import Trials, unknown_space
-from kx.search.space import flat, read_space, taken_by, taken_out
+from kx.search.space import flat, read_space, taken_by, taken_out, without
 from kx.search.study import FILE, Study, study_folder
 from kx.tracking.provenance import redact
 
@@ -109,18 +109,16 @@ def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
 
 def _space(base: Composed, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
     """Returns path to node of the space, and the nulls that take nothing out of the model's own."""
-    space = dict(flat(given))
+    space = flat(given)
     if space:
         return space, []
-    default = dict(flat(_default_space(base)))
-    nulls = taken_out(given)
+    default, nulls = flat(_default_space(base)), taken_out(given)
     mistakes = [
         Mistake(f"tuner.space.{null}", f"null takes a key out. {did_you_mean(null, list(default))}")
         for null in nulls
         if not taken_by(null, default)
     ]
-    gone = [path for null in nulls for path in taken_by(null, default)]
-    return {path: node for path, node in default.items() if path not in gone}, mistakes
+    return without(default, nulls), mistakes
 
 
 def _default_space(base: Composed) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
     """
     parameters: dict[str, Parameter] = {}
     mistakes: list[Mistake] = []
-    for path, node in flat(space):
+    for path, node in flat(space).items():
         found = _problems(node)
         mistakes += [Mistake(f"tuner.space.{path}", problem) for problem in found]
         if not found:
@@ -119,11 +119,16 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
     return ([] if mistakes else _parents_first(parameters, mistakes)), mistakes
 
 
-def flat(space: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Returns each path of a space and what it may be, but for those that a null takes out."""
+def flat(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns path to what it may be, but for those that a null takes out."""
     nodes = {path: node for path, node in _pairs(space) if node is not None}
-    gone = [other for null in taken_out(space) for other in taken_by(null, nodes)]
-    return [(path, node) for path, node in nodes.items() if path not in gone]
+    return without(nodes, taken_out(space))
+
+
+def without(nodes: Mapping[str, Any], nulls: Sequence[str]) -> dict[str, Any]:
+    """Returns path to node, less what nulls take out."""
+    gone = {path for null in nulls for path in taken_by(null, nodes)}
+    return {path: node for path, node in nodes.items() if path not in gone}
 
 
 def taken_out(space: Mapping[str, Any]) -> list[str]:
