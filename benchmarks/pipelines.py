@@ -16,7 +16,7 @@ files   a folder of 4,800 JPEG files of some 300x400 pixels, decoded, resized to
         which comes before, once, and belongs to none of them.
 
 All run in one process, in turn, with autotuning off, the same parallelism and the
-same prefetching; the first batches of each are not counted (but of files). kx also draws its
+same prefetching; the first batches of each are not counted (of files: the first round). kx also draws its
 random numbers by (seed, epoch, example), so that a run can be repeated; the others
 draw from TensorFlow's global generator.
 
@@ -166,7 +166,7 @@ def files(args: argparse.Namespace) -> None:
         print(f"  the look at each file: {count / (time.perf_counter() - begun):,.0f} files/s")
         augment = chain(compose(["augment=crop_flip"]).config.augment)
         rates: dict[str, list[list[float]]] = {"kx": [], "tf.data": []}
-        for _ in range(args.pairs):
+        for _ in range(args.pairs + 1):  # the first round warms TensorFlow and the disk
             rates["kx"].append(epoch_rates(partial(kx_batches, data, augment), count))
             plain = partial(plain_batches, pictures, count)
             rates["tf.data"].append(epoch_rates(plain, count))
@@ -176,7 +176,7 @@ def files(args: argparse.Namespace) -> None:
             "an epoch after it": [statistics.median(one[1:]) for one in many],
             f"all {NUM_EPOCHS} epochs": [statistics.harmonic_mean(one) for one in many],
         }
-        for name, many in rates.items()
+        for name, many in ((name, rounds[1:]) for name, rounds in rates.items())
     }
     for what in found["kx"]:
         for name in found:

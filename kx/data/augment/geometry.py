@@ -45,9 +45,10 @@ def crop_flip(
     draws = uniform(seeds, 3)
     offsets = tf.cast(draws[:, :2] * (2 * padding + 1), tf.int32)  # 0 … 2 * padding
     rows = offsets[:, :1] + tf.range(height)  # (batch, height)
-    columns = offsets[:, 1:] + tf.range(width)  # (batch, width)
-    mirrored = draws[:, 2:] < probability
-    columns = tf.where(mirrored, columns[:, ::-1], columns)
+    # From the right to the left where mirrored. By arithmetic: XLA makes one fast loop of it,
+    # while a reversed tensor costs it up to half the speed.
+    mirrored = tf.cast(draws[:, 2:] < probability, tf.int32)
+    columns = offsets[:, 1:] + mirrored * (width - 1) + (1 - 2 * mirrored) * tf.range(width)
     around = [padding, padding]
     padded = tf.pad(inputs, [[0, 0], around, around, [0, 0]])
     return _pixels(padded, rows, columns), targets
