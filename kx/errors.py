@@ -108,6 +108,20 @@ def did_you_mean(word: str, available: Iterable[str], label: str = "Available") 
     return f"{question}{label}: {', '.join(names) if names else 'none'}."
 
 
+def one_line(text: object) -> str:
+    r"""Returns a name as it is told: line breaks and what else cannot be seen are escaped.
+
+    Args:
+        text: any; of a file's name, also what is no UTF-8.
+
+    Example:
+    >>> one_line("two\nlines.png")
+    'two\\nlines.png'
+    """
+    name = str(text)
+    return name.encode(errors="replace").decode() if name.isprintable() else repr(name)[1:-1]
+
+
 def first_line(error: BaseException, max_length: int = 200) -> str:
     """Returns the first line of an error's text; its name, if it has none.
 

@@ -110,6 +110,7 @@ def test_a_harmed_idx_file_is_named(
     [
         ("data_batch_2.bin", cut, "it is cut"),
         ("data_batch_1.bin", overwritten(b"\x0b", 3073 * 7), "record 7 has the class 11"),
+        ("data_batch_2.bin", lambda p: p.write_bytes(b""), "the file is empty"),
         ("test_batch.bin", lambda p: p.unlink(), "expected data_batch_1.bin"),
     ],
 )
@@ -157,6 +158,20 @@ def test_a_run_on_arrays_of_floats_predicts(project: Path) -> None:
     run = kx.train("data=arrays", f"data.path={path}", "model=mlp", "epochs=2", "report=none",
                    quiet=True)  # fmt: skip
     assert {"label", "confidence"} <= set(run.predict([inputs[0].astype("float32")])[0])
+
+
+def test_what_may_be_meant_otherwise_is_told(tmp_path: Path) -> None:
+    labels = np.arange(50) % 5
+    wide = images_of(50, (8, 8, 3)).astype("int64")
+    for x, y, said in [
+        (wide, labels, "int64 from 0 to 255 are taken as numbers"),
+        (images_of(50, (3, 8, 8)), labels, "channels first?"),
+        (wide / 255, labels.astype("float64"), "float64 of 5 values are numbers to predict"),
+        (wide / 255, labels, None),
+        (wide / 255, labels * 0.5, None),
+    ]:
+        found = arrays(saved(tmp_path, x_train=x, y_train=y)).findings
+        assert [said in finding.reason for finding in found] == ([True] if said else [])
 
 
 def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import kx
 from kx.cli import main
 from kx.data import folder
 from kx.data import scan as scanning
+from kx.data.findings import class_line
 from kx.data.folder import image_folder
 from kx.data.folder_splits import divide
 from kx.data.image_files import check_image, converted
@@ -235,6 +236,12 @@ def test_if_all_of_a_class_is_damaged_its_files_are_named(tmp_path: Path) -> Non
         image_folder(str(tmp_path), **SIZE)
 
 
+def test_classes_without_an_example_to_train_on_are_told(two: Path) -> None:
+    write(two, "c/x.png", file_of(picture(300), "PNG"))
+    data = image_folder(str(two), limit=2, validation_fraction=0.0, test_fraction=0.0, **SIZE)
+    assert class_line(data) == "no example to train on of 1 of 3 classes: c"
+
+
 def test_a_class_with_a_single_image_trains_on_it(two: Path) -> None:
     write(two, "c/only.png", seed=80)
     data = image_folder(str(two), **SIZE)
@@ -407,6 +414,12 @@ def test_a_table_of_files_takes_the_place_of_folders(two: Path) -> None:
     data = image_folder(str(two), manifest="labels.csv", **SIZE)
     assert data.targets.class_names == ("no", "yes") and sum(num_examples(data).values()) == 20
     assert found(data)["a/none.png"] == ("left out", "the file is gone")
+    table.write_text(
+        "\ufefffile; label\n" + "\n".join(f"{x.replace(',', ' ; ')} " for x in lines[1:])
+    )
+    spreadsheet = image_folder(str(two), manifest="labels.csv", **SIZE)
+    assert spreadsheet.targets.class_names == ("no", "yes")
+    assert spreadsheet.fingerprint == data.fingerprint
     table.write_text("file,label,split\na/0.png,x,train\na/2.png,y,train\nb/1.png,x,test\n")
     data = image_folder(str(two), manifest=str(table), validation_fraction=0.0, **SIZE)
     assert num_examples(data) == {"train": 2, "test": 1}
@@ -514,6 +527,7 @@ def test_a_cache_that_cannot_be_written_is_none(
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "left to train on"),
         ({"resize": "padd"}, "Did you mean 'pad'"),
         ({"crop_fraction": 0.0}, "more than 0"),
+        ({"crop_fraction": 0.875, "resize": "pad"}, "is of data.resize=crop"),
     ],
 )
 def test_options_that_cannot_be_are_refused(two: Path, words: dict, said: str) -> None:
@@ -544,8 +558,15 @@ def test_a_run_counts_what_was_left_out_and_answers_what_it_converts(
     tiff.write_bytes(file_of(image, "TIFF"))
     answers = run.predict([png, tiff])
     assert answers[0]["probabilities"] == answers[1]["probabilities"]
+    broken = root / "red" / "broken.jpg"
     with pytest.raises(DataError, match=r"broken.jpg: no image.*Expected a picture"):
-        run.predict([root / "red" / "broken.jpg"])
+        run.predict([broken])
+    capsys.readouterr()
+    other = png.rename(project / "two\nlines [red].png")
+    assert main(["predict", "latest", str(other), str(broken), str(project / "no"), str(tiff)]) == 1
+    printed = capsys.readouterr()
+    assert r"two\nlines [red].png" in printed.out and "x.tiff" in printed.out
+    assert "broken.jpg: no image" in printed.err and "There is no file" in printed.err
     look = ["data", "show", "data=image_folder", *words[:2], "augment=[randaugment,mixup,cutmix]"]
     assert main(look) == 0
     shown = capsys.readouterr().out

@@ -81,6 +81,9 @@ def test_perfect_scores_are_perfect(project: Path, name: str) -> None:
         assert findings.metrics[metric] == pytest.approx(1.0)
     assert findings.metrics["expected_calibration_error"] == pytest.approx(0.0, abs=1e-6)
     assert len(findings.worst) == 0
+    low, high = findings.intervals["accuracy"]
+    assert low == pytest.approx(len(targets) / (len(targets) + 1.96**2), abs=1e-3), "Wilson's"
+    assert high == 1
     labels = [word.decode() for word in task.decode(scores.astype("float32"))["label"].numpy()]
     assert labels == [(TARGETS[name].class_names or ())[i] for i in targets]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from kx.errors import ConfigError
 
@@ -64,12 +65,16 @@ def _views(args: argparse.Namespace) -> list[str]:
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Asks a run's model."""
+    """Asks a run's model: an input that cannot be read keeps no other from its answer."""
     run = load(args)
     from kx.commands.listing import show_answers
 
-    show_answers(run.predict(args.inputs, tta=_views(args)), as_json=args.json)
-    return 0
+    answers, problems = run.with_views(_views(args)).try_each(args.inputs)
+    if answers or args.json:
+        show_answers(answers, as_json=args.json)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
 
 
 def export(args: argparse.Namespace) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from kx.errors import ConfigError, KxError, did_you_mean
+from kx.errors import ConfigError, KxError, did_you_mean, one_line
 from kx.launch.table import counted
 from kx.search.study import find_study
 from kx.tracking.records import all_records, is_locked
@@ -192,9 +193,8 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         if labelled:
             ranked = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
             most = "  ".join(f"{name} {value:.1%}" for name, value in ranked)
-            table.add_row(
-                str(answer["input"]), answer["label"], f"{answer['confidence']:.1%}", most
-            )
+            sure = f"{answer['confidence']:.1%}"
+            table.add_row(Text(one_line(answer["input"])), Text(answer["label"]), sure, Text(most))
         else:
-            table.add_row(str(answer["input"]), str(answer["value"]))
+            table.add_row(Text(one_line(answer["input"])), str(answer["value"]))
     _console().print(table)

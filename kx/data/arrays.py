@@ -13,10 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from kx.data.images import image_data, normalization
-from kx.data.specs import Data, Spec
+from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import fingerprint, limited, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError, did_you_mean, first_line
+
+_FEW = 20  # values of whole numbers, that could be classes
 
 
 def arrays(
@@ -49,7 +51,7 @@ def arrays(
         test_fraction: part of all, where there is no test split.
         normalize: as in `kx.data.images.normalization`; of floats `"standardize"` or
             `"none"`.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.
@@ -163,7 +165,7 @@ def array_data(
         source: where it came from.
         validation_fraction: part of what is not test.
         test_fraction: part of all, where there is no test split.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, as in `split_indices`.
     """
@@ -200,6 +202,7 @@ def array_data(
             f"data.normalize={normalize} is for images of uint8. These examples are"
             f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
         )
+    findings = _doubts(inputs, targets, classes)
     values = inputs.astype("float32")
     dtype = "int32" if classes else "float32"
 
@@ -228,7 +231,23 @@ def array_data(
         source=source,
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
         positions=parts,
+        findings=findings,
     )
+
+
+def _doubts(inputs: np.ndarray, targets: np.ndarray, classes: bool) -> tuple[Finding, ...]:
+    """Tells what of arrays may be meant otherwise than it is taken."""
+    found = []
+    if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
+        text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
+        found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
+    elif inputs.ndim >= 3 and inputs.dtype.kind in "iu" and 0 <= inputs.min() <= inputs.max() < 256:
+        text = "are taken as numbers. Images are uint8: astype('uint8')"
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
+    if not classes and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
+        text = "are numbers to predict. Classes are integers: astype('int64')"
+        found.append(Finding("targets", "kept", f"{targets.dtype} of {len(values)} values {text}"))
+    return tuple(found)
 
 
 def _names_of_classes(

@@ -43,7 +43,7 @@ def idx(
         class_names: one for each class. None is the numbers themselves.
         validation_fraction: of train, stratified.
         normalize: as in `kx.data.images.normalization`.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.
@@ -56,7 +56,7 @@ def idx(
     folder = Path(root).expanduser().absolute()
     read = {}
     for part, stems in _IDX_FILES.items():
-        images, labels = (read_idx(_idx_file(folder, stem)) for stem in stems)
+        images, labels = (_idx_of(_idx_file(folder, stem)) for stem in stems)
         if len(images) != len(labels):
             raise DataError(f"{folder}: {len(images)} {part} images, and {len(labels)} labels.")
         read[part] = images, labels
@@ -91,7 +91,7 @@ def cifar10_binary(
         root: the folder with `data_batch_1.bin` … and `test_batch.bin`.
         validation_fraction: of train, stratified.
         normalize: as in `kx.data.images.normalization`.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.
@@ -129,7 +129,9 @@ def cifar10_binary(
 
 def _cifar10_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     content = np.frombuffer(path.read_bytes(), "uint8")
-    if not len(content) or len(content) % _CIFAR10_RECORD:
+    if not len(content):
+        raise DataError(f"{path}: the file is empty.")
+    if len(content) % _CIFAR10_RECORD:
         raise DataError(
             f"{path}: expected whole records of {_CIFAR10_RECORD:,} bytes. Received:"
             f" {len(content):,} bytes, {len(content) / _CIFAR10_RECORD:.2f} records: it is cut."
@@ -177,6 +179,22 @@ def read_idx(path: Path) -> np.ndarray:
         )
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return values.astype(dtype.newbyteorder("="))
+
+
+def _idx_of(path: Path) -> np.ndarray:
+    """Returns images or labels, by the file's name.
+
+    Raises:
+        DataError: if it holds the other, or something else.
+    """
+    values = read_idx(path)
+    of_labels = "labels" in path.name
+    if (values.ndim == 1) != of_labels:
+        raise DataError(
+            f"{path}: expected {'labels, of one axis' if of_labels else 'images'}. Received: shape"
+            f" {values.shape}: has it the name of another file?"
+        )
+    return values
 
 
 def _idx_file(folder: Path, stem: str) -> Path:

@@ -50,9 +50,15 @@ def findings_tags(data: Data) -> dict[str, str]:
 
 
 def class_line(data: Data) -> str:
-    """Returns a line on the classes of the training split, if they are very uneven."""
+    """Returns a line on the classes of the training split, if they are uneven or absent."""
     counts, names = data.class_counts.get("train"), data.targets.class_names
-    if not counts or not names or max(counts) < _UNEVEN * max(1, min(counts)):
+    if not counts or not names:
+        return ""
+    absent = [name for count, name in zip(counts, names, strict=True) if not count]
+    if absent:
+        told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+        return f"no example to train on of {len(absent)} of {len(names)} classes: {told}"
+    if max(counts) < _UNEVEN * min(counts):
         return ""
     by_count = sorted(zip(counts, names, strict=True))
     (few, least), (many, most) = by_count[0], by_count[-1]

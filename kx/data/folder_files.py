@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from kx.data.specs import Finding
-from kx.errors import DataError, did_you_mean, first_line
+from kx.errors import DataError, did_you_mean, first_line, one_line
 
 _READY = {
     "train": "train", "training": "train",
@@ -114,7 +114,8 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
 
     Args:
         root: the folder in which they are.
-        manifest: the CSV file, of the columns `file`, `label`, and perhaps `split`.
+        manifest: the CSV file, of the columns `file`, `label`, and perhaps `split`, parted by
+            commas, semicolons or tabs. Spaces about a cell are none of it.
 
     Raises:
         DataError: if the table or a column is not there, or a cell is wrong.
@@ -124,7 +125,12 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
     if not path.is_file():
         raise DataError(f"data.manifest: there is no file {path}.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # Spreadsheets write what their country takes for a comma.
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = next((mark for mark in ",;\t" if mark in header), ",")
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
     except (ValueError, OSError) as error:  # pandas' errors of a table are ValueErrors
         raise DataError(
             f"{path}: this is no table in UTF-8 with a line of names first: {first_line(error)}"
@@ -161,5 +167,4 @@ def shown(path: str | Path, root: Path) -> str:
         path: of a file.
         root: the folder of the set.
     """
-    name = os.path.relpath(path, root)
-    return name.encode(errors="replace").decode() if name.isprintable() else repr(name)[1:-1]
+    return one_line(os.path.relpath(path, root))

@@ -49,7 +49,12 @@ def decode_image(
         raise ConfigError(
             f"data.crop_fraction: expected more than 0, at most 1. Received: {crop_fraction}."
         )
-    whole = resize != "crop" or crop_fraction == 1
+    if crop_fraction != 1 and resize != "crop":
+        raise ConfigError(
+            f"data.crop_fraction={crop_fraction} is of data.resize=crop: with {resize} the whole"
+            " image is kept. Leave it out, or choose data.resize=crop."
+        )
+    whole = crop_fraction == 1
 
     def prepare(encoded: tf.Tensor) -> tf.Tensor:
         image = _decode(encoded, channels)
@@ -228,7 +233,7 @@ def digits(
         validation_fraction: part of what is not test.
         test_fraction: part of all.
         normalize: as in `normalization`.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.

@@ -34,8 +34,9 @@ def show(job: Composed, out: str, num: int) -> None:
     """
     data = make_data(job.config)
     print_findings(data)
-    for name, split in data.splits.items():
-        print(f"{name:<12}{int(split.cardinality()):>9,} examples")
+    for name in ("train", "validation", "test"):
+        size = int(data.splits[name].cardinality()) if name in data.splits else 0
+        print(f"{name:<12}{size:>9,} examples")
     print(f"{'inputs':<12}{data.inputs.dtype} {data.inputs.shape}")
     print(f"{'targets':<12}{data.targets.dtype} {data.targets.shape}")
     if data.targets.class_names:

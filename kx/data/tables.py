@@ -68,7 +68,7 @@ def table_data(
         target_name: of the number to predict.
         validation_fraction: part of what is not test.
         test_fraction: part of all.
-        limit: at most this many examples of each split.
+        limit: at most this many to train and validate on, and to test.
         split_seed: which examples go where.
         fold: of a cross-validation, as in `split_indices`.
         name: of the set.
@@ -147,7 +147,7 @@ def wine(
     Args:
         validation_fraction: part of what is not test.
         test_fraction: part of all.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.
@@ -185,7 +185,7 @@ def diabetes(
     Args:
         validation_fraction: part of what is not test.
         test_fraction: part of all.
-        limit: at most this many examples of each split.
+        limit: at most this many to train and validate on, and to test.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.

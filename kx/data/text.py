@@ -49,7 +49,7 @@ def text_csv(
         sequence_length: tokens a text is cut or padded to.
         standardize: as in `keras.layers.TextVectorization`.
         split: `"whitespace"`, or `"character"` (Chinese).
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests.

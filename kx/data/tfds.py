@@ -48,7 +48,7 @@ def tfds_images(
         validation_fraction: of train, stratified, where there is no validation split.
         test_fraction: of train, stratified, where there is no test split.
         normalize: as in `kx.data.images.normalization`.
-        limit: at most this many examples of each split, balanced.
+        limit: at most this many to train and validate on, and to test; balanced.
         split_seed: which examples go where.
         fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
             `split: test`, that tests. A validation split joins train.

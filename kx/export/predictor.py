@@ -66,27 +66,53 @@ class Predictor:
             `{"input", "value"}` for numbers.
 
         Raises:
-            DataError: if an input cannot be read; it names the input.
+            DataError: if an input cannot be read; it names each of those.
         """
-        names, raw = self.read(inputs)
-        if not raw:
+        answers, problems = self.try_each(inputs)
+        if problems:
+            raise DataError("\n".join(map(str, problems)))
+        return answers
+
+    def try_each(self, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], list[DataError]]:
+        """Answers what can be read, and says what cannot.
+
+        Args:
+            inputs: as of a call.
+
+        Returns:
+            The answers, in order, and an error for each input that has none.
+        """
+        pairs, problems = [], []
+        for item in inputs:
+            try:
+                pairs += self._read(item)
+            except DataError as error:
+                problems.append(error)
+        try:
+            return self._answered(pairs), problems
+        except tf.errors.InvalidArgumentError:
+            bad = [self._problem(*pair) for pair in pairs]
+            if not any(bad):
+                raise
+            good = [pair for pair, problem in zip(pairs, bad, strict=True) if problem is None]
+            return self._answered(good), [*problems, *filter(None, bad)]
+
+    def _answered(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
+        if not pairs:
             return []
-        answers = self._answers_or_name_the_bad(names, raw)
+        answers = self.answers([raw for _, raw in pairs])
         return [
             {"input": name, **{k: self._plain(k, v[i]) for k, v in answers.items()}}
-            for i, name in enumerate(names)
+            for i, (name, _) in enumerate(pairs)
         ]
 
-    def _answers_or_name_the_bad(self, names: list[Any], raw: list[Any]) -> dict[str, np.ndarray]:
+    def _problem(self, name: Any, raw: Any) -> DataError | None:
+        """Returns what keeps a raw example from being prepared, or None."""
         try:
-            return self.answers(raw)
-        except tf.errors.InvalidArgumentError:
-            for name, item in zip(names, raw, strict=True):
-                try:
-                    self.preparation.prepare(tf.convert_to_tensor([item], self.spec["raw_dtype"]))
-                except tf.errors.InvalidArgumentError as error:
-                    raise DataError(f"{str(name)[:200]}: {self._complaint(error)}") from error
-            raise
+            self.preparation.prepare(tf.convert_to_tensor([raw], self.spec["raw_dtype"]))
+        except tf.errors.InvalidArgumentError as error:
+            return DataError(f"{str(name)[:200]}: {self._complaint(error)}")
+        return None
 
     def _complaint(self, error: Exception) -> str:
         if self.spec["kind"] == "image":
@@ -109,16 +135,9 @@ class Predictor:
         value = np.asarray(value)
         return value.item() if value.size == 1 else value.tolist()
 
-    def read(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Returns the names and the raw examples of inputs.
-
-        Raises:
-            DataError: if a file is not there.
-        """
+    def _read(self, item: Any) -> list[tuple[Any, Any]]:
         reader = {"image": self._read_image, "row": self._read_rows, "text": _read_text}
-        read = reader.get(self.spec["kind"], _read_array)
-        pairs = [pair for item in inputs for pair in read(item)]
-        return [name for name, _ in pairs], [raw for _, raw in pairs]
+        return reader.get(self.spec["kind"], _read_array)(item)
 
     def _read_image(self, item: Any) -> list[tuple[Any, Any]]:
         if isinstance(item, bytes):

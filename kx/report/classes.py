@@ -54,7 +54,7 @@ def class_findings(
 
     return Findings(
         metrics=_scores(targets, answers, probabilities, details, top_k),
-        intervals=bootstrap(statistics, len(targets), options),
+        intervals=bootstrap(statistics, len(targets), options, shares=True),
         statistics=statistics,
         correct=answers == targets,
         tables={

@@ -61,7 +61,7 @@ class Findings:
 
 
 def bootstrap(
-    statistics: Statistics, num_examples: int, options: ReportOptions
+    statistics: Statistics, num_examples: int, options: ReportOptions, *, shares: bool = False
 ) -> dict[str, tuple[float, float]]:
     """Returns percentile confidence intervals by resampling the examples.
 
@@ -69,9 +69,13 @@ def bootstrap(
         statistics: function from indices (with repetition) to named numbers.
         num_examples: to draw from.
         options: how many samples, which level, which seed.
+        shares: whether the numbers are shares of the examples. Where all are right, or none,
+            each sample is as the other, and Wilson's interval says what the bootstrap cannot.
 
-    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13; Wilson 1927.
     """
+    from scipy.stats import binomtest
+
     generator = np.random.default_rng(options.seed)
     draws = [
         statistics(generator.integers(0, num_examples, num_examples))
@@ -81,5 +85,8 @@ def bootstrap(
     intervals = {}
     for name in draws[0]:
         low, high = np.nanpercentile([draw[name] for draw in draws], [tail, 100 - tail])
+        if shares and low == high and low in (0, 1):
+            all_alike = binomtest(int(low) * num_examples, num_examples)
+            low, high = all_alike.proportion_ci(options.confidence_level, method="wilson")
         intervals[name] = (float(low), float(high))
     return intervals

@@ -35,7 +35,7 @@ def label_findings(
 
     return Findings(
         metrics=_scores(truth, answers, probabilities),
-        intervals=bootstrap(statistics, len(truth), options),
+        intervals=bootstrap(statistics, len(truth), options, shares=True),
         statistics=statistics,
         correct=(truth == answers).all(axis=1),
         tables={"Labels": _rows(truth, answers, class_names)},

@@ -206,9 +206,17 @@ class Run:
         """
         if isinstance(inputs, str | bytes | Path):
             inputs = [inputs]
-        if tta:
-            return self._predictor(with_views(self.model(), self.task(), tta))(inputs)
-        return self.predictor(inputs)
+        return self.with_views(tta)(inputs)
+
+    def with_views(self, tta: Sequence[str]) -> Predictor:
+        """Returns the way from raw examples to answers that are averaged over views.
+
+        Args:
+            tta: as of `predict`.
+        """
+        if not tta:
+            return self.predictor
+        return self._predictor(with_views(self.model(), self.task(), tta))
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes a SavedModel on raw input, `.keras` and weights, reloaded and compared.
