@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kx.data.images import image_data, normalization
 from kx.data.specs import Data, Finding, Spec
-from kx.data.splits import fingerprint, limited, split_indices
+from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError, did_you_mean, first_line
 
@@ -177,19 +177,16 @@ def array_data(
     names = _names_of_classes(targets, class_names, source) if classes else None
     if names is not None and class_names is None:
         _refuse_gaps(targets[:num_own], names, source)
-    own_test = num_own < len(targets)
     parts = split_indices(
-        targets[:num_own],
+        targets,
         validation_fraction=validation_fraction,
-        test_fraction=0.0 if own_test else test_fraction,
+        test_fraction=test_fraction,
+        num_own=num_own,
         limit=limit,
         split_seed=split_seed,
         stratify=classes,
         fold=fold,
     )
-    if own_test and "test" not in parts:  # else a fold is to test
-        rest = np.arange(num_own, len(targets))
-        parts["test"] = np.sort(limited(rest, targets, limit, split_seed, classes))
     if inputs.dtype == np.uint8 and inputs.ndim in (3, 4) and names is not None:
         images = inputs[..., None] if inputs.ndim == 3 else inputs
         if images.shape[-1] in (1, 3):
@@ -197,14 +194,29 @@ def array_data(
                 _as_png(images), targets, parts, shape=images.shape[1:], class_names=names,
                 normalize=normalize, name=name, source=source,
             )  # fmt: skip
+    return _data_of_numbers(
+        inputs, targets, parts, class_names=names, normalize=normalize, name=name, source=source
+    )
+
+
+def _data_of_numbers(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    *,
+    class_names: tuple[str, ...] | None,
+    normalize: str,
+    name: str,
+    source: str,
+) -> Data:
+    """Returns the `Data` of arrays that are no images: raw examples are as prepared ones."""
     if normalize not in ("standardize", "none"):
         raise ConfigError(
             f"data.normalize={normalize} is for images of uint8. These examples are"
             f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
         )
-    findings = _doubts(inputs, targets, classes)
     values = inputs.astype("float32")
-    dtype = "int32" if classes else "float32"
+    dtype = "float32" if class_names is None else "int32"
 
     def split(part: str) -> tf.data.Dataset | None:
         if part not in parts:
@@ -215,8 +227,8 @@ def array_data(
     if values.ndim == 1:
         raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
     spec = (
-        Spec((), "int32", class_names=names)
-        if names is not None
+        Spec((), "int32", class_names=class_names)
+        if class_names is not None
         else number_spec(targets[parts["train"], None], ["target"])
     )
     return Data(
@@ -231,11 +243,11 @@ def array_data(
         source=source,
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
         positions=parts,
-        findings=findings,
+        findings=_doubts(inputs, targets, classes=class_names is not None),
     )
 
 
-def _doubts(inputs: np.ndarray, targets: np.ndarray, classes: bool) -> tuple[Finding, ...]:
+def _doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[Finding, ...]:
     """Tells what of arrays may be meant otherwise than it is taken."""
     found = []
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):

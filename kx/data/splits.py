@@ -78,6 +78,7 @@ def split_indices(
     *,
     validation_fraction: float,
     test_fraction: float = 0.0,
+    num_own: int | None = None,
     limit: int | None = None,
     split_seed: int = 0,
     stratify: bool = True,
@@ -89,7 +90,9 @@ def split_indices(
     Args:
         labels: one label for each example, shape `(num_examples,)`.
         validation_fraction: part of what is not test.
-        test_fraction: part of all; 0 where the set has a test split of its own.
+        test_fraction: part of all, unless the set has a test split of its own.
+        num_own: the number of examples before those of a test split of its own, which are the
+            rest, and stay there unless a fold is to test. None is all.
         limit: at most this many examples of the training part (validation
             included) and of the test part, balanced over the classes.
         split_seed: which examples go where.
@@ -105,7 +108,10 @@ def split_indices(
         DataError: if a split would have no example.
     """
     everything = np.arange(len(labels))
-    train, test = _divide(everything, labels, test_fraction, split_seed, stratify, groups)
+    if num_own is not None and num_own < len(labels):
+        train, test = everything[:num_own], everything[num_own:]
+    else:
+        train, test = _divide(everything, labels, test_fraction, split_seed, stratify, groups)
     train = limited(train, labels, limit, split_seed, stratify)
     test = limited(test, labels, limit, split_seed, stratify)
     chosen = Fold.read(fold) if fold is not None else None

@@ -12,7 +12,7 @@ import pandas as pd
 import tensorflow as tf
 
 from kx.data.specs import Data, Spec
-from kx.data.splits import fingerprint, limited, split_indices
+from kx.data.splits import fingerprint, split_indices
 from kx.errors import DataError, did_you_mean
 
 
@@ -76,18 +76,16 @@ def text_csv(
     one_label = spec.shape == ()
     labels = targets if one_label else np.zeros(len(targets), "int32")
     parts = split_indices(
-        labels[:num_own],
+        labels,
         validation_fraction=validation_fraction,
-        test_fraction=0.0 if test_path else test_fraction,
+        test_fraction=test_fraction,
+        num_own=num_own,
         limit=limit,
         split_seed=split_seed,
         stratify=one_label,
         fold=fold,
-        groups=frame[group].to_numpy()[:num_own] if group else None,
+        groups=frame[group].to_numpy() if group else None,
     )
-    if test_path is not None and "test" not in parts:  # else a fold is to test
-        own_test = np.arange(num_own, len(targets))
-        parts["test"] = np.sort(limited(own_test, labels, limit, split_seed, one_label))
 
     texts = frame[text].to_numpy(dtype=object)
     vectorize = keras.layers.TextVectorization(
