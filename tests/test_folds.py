@@ -16,7 +16,7 @@ from scipy import stats
 
 import kx
 from kx.cli import main
-from kx.config import compose
+from kx.config import add_project_to_path, compose
 from kx.data.splits import Fold, split_indices
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
@@ -291,6 +291,7 @@ def test_data_that_knows_no_folds_says_how_to_add_them(project: Path) -> None:
     conf.mkdir(parents=True)
     (conf / "mine.yaml").write_text("_target_: mine.load\n", encoding="utf-8")
     (project / "mine.py").write_text("def load():\n    return None\n", encoding="utf-8")
+    add_project_to_path()  # as the command does
     with pytest.raises(ConfigError, match=r"data=mine has no folds.*split_indices\(…, fold=fold\)"):
         cross_validate(["data=mine"])
 

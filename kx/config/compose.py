@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,7 @@ def add_project_to_path() -> None:
     for folder in (str(project_dir()), ""):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+    importlib.invalidate_caches()  # a module that was written a moment ago is seen, too
 
 
 @contextmanager
