@@ -189,6 +189,15 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
         ({"x_train": x, "y_train": np.array(list("ab") * 25)}, {}, "expected numbers"),
         ({"x_train": x, "y_train": np.zeros((50, 2))}, {}, "one target for each"),
         ({"x_train": x, "y_train": y, "x_test": x[:, 1:], "y_test": y}, {}, "of shape"),
+        (
+            {"x_train": (x + 9).astype("uint8"), "y_train": y, "x_test": x, "y_test": y},
+            {},
+            "and x_",
+        ),
+        ({"x_train": x, "y_train": y * 10**12}, {}, "numbered up to 4000000000000, .*: 1, 2, 3"),
+        ({"x_train": np.array(1.0), "y_train": y}, {}, "x_train is a single number"),
+        ({"x_train": x[:, :0], "y_train": y}, {}, "x_train: it is empty"),
+        ({"x_train": x * 1e300, "y_train": y}, {}, "infinite .in float32"),
     ]:
         with pytest.raises(DataError, match=said):
             arrays(saved(tmp_path, **named), **words)  # type: ignore[arg-type]
@@ -207,6 +216,8 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
     np.savez(objects, x_train=np.array([{}, []], dtype=object), y_train=y[:2])
     with pytest.raises(DataError, match="pickle"):
         arrays(str(objects))
+    np.savez(objects, x_train=x, y_train=y, names=np.array([{}, []], dtype=object))
+    assert arrays(str(objects)).kind == "array", "what is not asked for is not read"
 
 
 def test_a_raw_example_is_a_png_of_the_very_pixels(mnist_files: Path) -> None:

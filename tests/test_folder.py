@@ -130,8 +130,34 @@ def test_what_the_graph_does_not_decode_is_converted_to_the_same_picture() -> No
     exif[0x0112] = 6
     turned = file_of(image, "PNG", exif=exif)
     np.testing.assert_array_equal(seen(turned), np.rot90(pixels, -1))
+    photograph = seen_jpeg = file_of(image.resize((64, 48)), "JPEG", quality=95, exif=exif)
+    assert check_image(photograph).convert == "turned by EXIF"
+    kept = converted(seen_jpeg)
+    assert kept.startswith(b"\xff\xd8") and len(kept) < 3 * len(photograph)
+    expected = np.rot90(tf.io.decode_jpeg(photograph, channels=3).numpy().astype(int), -1)
+    assert abs(tf.io.decode_jpeg(kept).numpy() - expected).mean() < 3
+    # A sticker: what lies under the transparent part is black, and nobody sees it.
+    clear = np.zeros((20, 20, 4), "uint8")
+    clear[5:15, 5:15, 0], clear[5:15, 5:15, 3] = 200, 255
+    for kind in ("PNG", "WEBP"):
+        sticker = seen(file_of(Image.fromarray(clear), kind, lossless=True))
+        assert sticker[0, 0].tolist() == [255] * 3 and sticker[9, 9].tolist() == [200, 0, 0]
+    opaque = file_of(Image.fromarray(clear | np.array([0, 0, 0, 255], "uint8")), "PNG")
+    assert check_image(opaque).convert == ""
     several = file_of(image, "TIFF", save_all=True, append_images=[picture(1)])
     np.testing.assert_array_equal(seen(several), pixels)
+
+
+def test_numbers_of_no_known_range_are_told() -> None:
+    deep = np.arange(400, dtype="uint16").reshape(20, 20) * 10
+    for kind in ("TIFF", "PNG"):
+        assert (
+            "its lightest pixel 3990: dark"
+            in check_image(file_of(Image.fromarray(deep), kind)).convert
+        )
+    below = Image.fromarray(deep.astype("int32") - 50)
+    assert "from -50 to 3940, of no known range" in check_image(file_of(below, "TIFF")).problem
+    assert "floats" in check_image(file_of(Image.fromarray(deep / 4e3), "TIFF")).problem
 
 
 def test_the_pixels_of_a_picture_are_limited(two: Path) -> None:
@@ -286,6 +312,8 @@ def test_a_damaged_cache_costs_time_alone(
     [
         ("file,label\n花.png,\u7ea2".encode("gbk"), "no table in UTF-8"),
         (b"", "no table in UTF-8"),
+        (b"file,label\na/0.png,x\na,1.png,y\n", "no table in UTF-8"),
+        (b"file,label\na/\0.png,x\na/1.png,y\n", "expected two classes"),
     ],
 )
 def test_a_manifest_that_is_no_table_is_refused(two: Path, content: bytes, said: str) -> None:
@@ -349,6 +377,28 @@ def test_the_shares_of_each_class_are_exact_and_of_content_alone(two: Path, tmp_
         assert contents[0] == contents[1]
     first = [int(label) for _, label in data.train.take(5)]
     assert len(set(first)) == 2, "the classes come mixed"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fractions", "expected"),
+    [
+        ([60] * 5, (0.1, 0.3), (30, 90)),
+        ([4] * 10, (0.1, 0.1), (4, 4)),
+        ([44, *[4] * 11], (0.1, 0.1), (9, 9)),
+        ([1, 1, 2], (0.3, 0.3), (0, 1)),
+    ],
+)
+def test_shares_of_small_classes_add_up_and_leave_some_to_train_on(
+    sizes: list[int], fractions: tuple[float, float], expected: tuple[int, int]
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    parts = divide(labels, [str(i) for i in range(len(labels))], "stratified", *fractions, 0)
+    counts = [len(parts.get(part, ())) for part in ("validation", "test")]
+    assert tuple(counts) == expected
+    assert np.bincount(labels[parts["train"]], minlength=len(sizes)).min() >= 1
+    for part, fraction in zip(("validation", "test"), fractions, strict=True):
+        of_each = np.bincount(labels[parts.get(part, labels[:0])], minlength=len(sizes))
+        assert (np.abs(of_each - np.array(sizes) * fraction) < 1).all(), "within one of its share"
 
 
 contents_of_files = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), min_size=3)
@@ -492,6 +542,38 @@ def test_normalization_by_name() -> None:
 # --- once
 
 
+def test_a_content_is_known_by_any_name(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_folder(str(two), **SIZE)
+    shutil.copytree(two, tmp_path / "copy")
+    monkeypatch.setattr(scanning, "check_image", None)
+    assert num_examples(image_folder(str(tmp_path / "copy"), **SIZE))
+
+
+def test_a_large_file_that_is_no_picture_is_not_read(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "_LARGE_BYTES", 1_000)
+    write(two, "a/film.mp4", b"\0\0\0 ftypisom" * 1_000)
+    write(two, "a/large.bmp", file_of(picture(400), "BMP"))
+    data = image_folder(str(two), **SIZE)
+    assert found(data)["a/film.mp4"] == ("left out", "no image, and large")
+    assert sum(num_examples(data).values()) == 21
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(two, "a/scan.tiff", file_of(picture(200), "TIFF"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scanning.os, "replace", full)
+    with pytest.raises(DataError, match="scan.tiff: its conversion .* No space left.*KX_CACHE_DIR"):
+        image_folder(str(two), **SIZE)
+    assert not [path for path in scanning.cache_dir().rglob("*.part")]
+
+
 def test_a_content_is_looked_at_once(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(two, "a/scan.tiff", file_of(picture(200), "TIFF"))
     first = image_folder(str(two), **SIZE)
@@ -503,7 +585,7 @@ def test_a_content_is_looked_at_once(two: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(scanning, "converted", never)
     again = image_folder(str(two), **SIZE)
     assert again.fingerprint == first.fingerprint and again.findings == first.findings
-    write(two, "a/0.png", seed=300)
+    write(two, "a/0.png", seed=987)
     with pytest.raises(AssertionError, match="again"):
         image_folder(str(two), **SIZE)
 

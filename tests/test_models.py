@@ -176,11 +176,43 @@ def test_a_base_takes_weights_of_a_file_and_stays_if_it_is_frozen(tmp_path: Path
         application(IMAGE, Outputs(4), weights=str(tmp_path / "none.keras"))
 
 
+def test_a_file_of_efficientnets_weights_answers_as_imagenets_do(tmp_path: Path) -> None:
+    """Keras gives it one more layer, a scale of the pixels, with ImageNet's weights alone."""
+    words = {"architecture": "EfficientNetB0", "input_normalization": "none"}
+    plain = keras.applications.EfficientNetB0(
+        weights=None, include_top=False, input_shape=IMAGE.shape
+    )
+    [normalization] = [x for x in plain.layers if isinstance(x, keras.layers.Normalization)]
+    normalization.set_weights(
+        [np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225)), np.array(0)]
+    )
+    file = str(tmp_path / "notop.weights.h5")
+    plain.save_weights(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: file)
+        known = application(IMAGE, Outputs(4), weights="imagenet", **words)
+    known.save(tmp_path / "known.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *IMAGE.shape)).astype("float32")
+    expected = np.asarray(known.get_layer("base")(pixels, training=False))
+    again = tmp_path / "again.keras"
+    for given in (tmp_path / "known.keras", file, again):
+        model = application(IMAGE, Outputs(4), weights=str(given), **words)
+        found = np.asarray(model.get_layer("base")(pixels, training=False))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+        model.save(again)
+    with pytest.raises(ConfigError, match="of another architecture|built with another"):
+        application(IMAGE, Outputs(4), weights=str(again))
+
+
 def test_grey_pictures_are_shown_to_weights_of_colours(tmp_path: Path) -> None:
     application(IMAGE, Outputs(4), **SMALL_NET).save(tmp_path / "whole.keras")
     grey = Spec((32, 32, 1), "float32")
     model = application(grey, Outputs(4), weights=str(tmp_path / "whole.keras"), **SMALL_NET)
     assert model.input_shape == (None, 32, 32, 1)
+    own = application(grey, Outputs(4), **SMALL_NET).get_layer("base")
+    own.save_weights(tmp_path / "grey.weights.h5")
+    model = application(grey, Outputs(4), weights=str(tmp_path / "grey.weights.h5"), **SMALL_NET)
+    assert model.get_layer("base").input_shape == (None, 32, 32, 1)
 
 
 def test_imagenets_weights_offline_are_an_error_with_ways_out(
@@ -203,6 +235,7 @@ def test_imagenets_weights_offline_are_an_error_with_ways_out(
         ({"architecture": "ResNet50"}, "ResNet50 expects 'caffe'"),
         ({"architecture": "Xception"}, "cannot be built for images of 32x32"),
         ({"arguments": {"alhpa": 1}}, "alhpa"),
+        ({"arguments": {"pooling": "avg"}}, "model.arguments.pooling is set by"),
     ],
 )
 def test_what_an_application_cannot_be_is_said(words: dict, said: str) -> None:

@@ -88,6 +88,19 @@ def test_perfect_scores_are_perfect(project: Path, name: str) -> None:
     assert labels == [(TARGETS[name].class_names or ())[i] for i in targets]
 
 
+@pytest.mark.parametrize("name", ["classification", "binary", "multilabel"])
+def test_metrics_count_mixed_targets_by_their_larger_part(project: Path, name: str) -> None:
+    task = task_of(name)
+    encoded = np.asarray(task.encode(tf.constant(some_targets(name))))
+    soft = 0.7 * encoded + 0.3 * np.roll(encoded, 1, axis=0)
+    larger = encoded if name == "classification" else (soft >= 0.5).astype("float32")
+    scores = np.random.default_rng(3).normal(size=encoded.shape).astype("float32") + 2 * encoded
+    for mixed, whole in zip(task.metrics(), task.metrics(), strict=True):
+        mixed.update_state(soft, scores)
+        whole.update_state(larger, scores)
+        assert float(mixed.result()) == pytest.approx(float(whole.result())), mixed.name
+
+
 def test_keras_and_scikit_learn_agree_on_accuracy(project: Path) -> None:
     task = task_of("classification")
     targets = some_targets("classification", 60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,22 +63,22 @@ def arrays(
         DataError: if a file or array is not there, or holds NaN, or labels out of range.
     """
     where = Path(path).expanduser().absolute()
-    found = _read_arrays(where)
-    for name in (inputs, targets):
-        if name not in found:
-            raise DataError(f"{where}: no array {name!r}. {did_you_mean(name, found, 'Arrays')}")
+    found = _read_arrays(where, (inputs, targets, test_inputs, test_targets))
     pairs = [(inputs, targets)]
     if test_inputs in found and test_targets in found:
         pairs.append((test_inputs, test_targets))
     for x, y in pairs:
+        for name in (x, y):
+            if not found[name].ndim:
+                raise DataError(f"{where}: {name} is a single number. Expected an array.")
         if len(found[x]) != len(found[y]):
             raise DataError(f"{where}: {x} has {len(found[x])} examples, and {y} {len(found[y])}.")
         for name in (x, y):
             _refuse_nan(found[name], f"{where}: {name}")
-    if len(pairs) == 2 and found[inputs].shape[1:] != found[test_inputs].shape[1:]:
+    kinds = [f"{found[x].dtype} of shape {found[x].shape[1:]}" for x, _ in pairs]
+    if len({(found[x].dtype == np.uint8, found[x].shape[1:]) for x, _ in pairs}) > 1:
         raise DataError(
-            f"{where}: {inputs} has examples of shape {found[inputs].shape[1:]}, and {test_inputs}"
-            f" of {found[test_inputs].shape[1:]}."
+            f"{where}: {inputs} has examples of {kinds[0]}, and {test_inputs} of {kinds[1]}."
         )
     return array_data(
         np.concatenate([found[x] for x, _ in pairs]),
@@ -96,13 +96,18 @@ def arrays(
     )
 
 
-def _read_arrays(where: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of an `.npz` file, or of the `.npy` files of a folder."""
+def _read_arrays(where: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns the named ones of the arrays of an `.npz` file, or of the `.npy` files of a folder.
+
+    Raises:
+        DataError: if the first two are not there, or what is there cannot be read.
+    """
     if where.is_dir():
         files = {path.stem: path for path in sorted(where.glob("*.npy"))}
         if not files:
             raise DataError(f"{where}: there is no .npy file in this folder.")
-        return {name: _load(path) for name, path in files.items()}
+        _require(names[:2], files, where)
+        return {name: _load(path) for name, path in files.items() if name in names}
     if not where.is_file():
         raise DataError(f"data.path: there is no file {where}.")
     loaded = _load(where)
@@ -111,10 +116,17 @@ def _read_arrays(where: Path) -> dict[str, np.ndarray]:
             f"{where} holds one array. Expected an .npz file with inputs and targets, or a folder"
             " of .npy files."
         )
+    _require(names[:2], loaded.files, where)
     try:
-        return {name: loaded[name] for name in loaded.files}
+        return {name: loaded[name] for name in loaded.files if name in names}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{where}: {first_line(error)}") from error
+
+
+def _require(names: Sequence[str], there: Iterable[str], where: Path) -> None:
+    for name in names:
+        if name not in there:
+            raise DataError(f"{where}: no array {name!r}. {did_you_mean(name, there, 'Arrays')}")
 
 
 def _load(path: Path) -> Any:
@@ -127,10 +139,16 @@ def _load(path: Path) -> Any:
 def _refuse_nan(values: np.ndarray, name: str) -> None:
     if values.dtype.kind not in "biuf":
         raise DataError(f"{name}: expected numbers. Received: {values.dtype}.")
+    if 0 in values.shape:
+        raise DataError(f"{name}: it is empty: its shape is {values.shape}.")
+    with np.errstate(over="ignore"):
+        values = values.astype("float32") if values.dtype.kind == "f" else values  # as is trained
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.argwhere(~np.isfinite(values))
         at = tuple(bad[0].tolist())
-        raise DataError(f"{name}: {len(bad)} values are NaN or infinite, the first at {at}.")
+        raise DataError(
+            f"{name}: {len(bad)} values are NaN or infinite (in float32), the first at {at}."
+        )
 
 
 def _one_column(targets: np.ndarray) -> np.ndarray:
@@ -176,7 +194,7 @@ def array_data(
     classes = targets.dtype.kind in "biu"
     names = _names_of_classes(targets, class_names, source) if classes else None
     if names is not None and class_names is None:
-        _refuse_gaps(targets[:num_own], names, source)
+        _refuse_gaps(targets[:num_own], len(names), source)
     parts = split_indices(
         targets,
         validation_fraction=validation_fraction,
@@ -274,18 +292,25 @@ def _names_of_classes(
             f"{source}: expected classes from 0 to {count - 1}. Received: {len(bad)} others, the"
             f" first of example {bad[0]}: {targets[bad[0]]}."
         )
-    return tuple(class_names) if class_names is not None else tuple(map(str, range(count)))
+    if class_names is not None:
+        return tuple(class_names)
+    if count > 2 * len(targets):  # numbers of other things: not one name for each
+        _refuse_gaps(targets, count, source)
+    return tuple(map(str, range(count)))
 
 
-def _refuse_gaps(targets: np.ndarray, names: Sequence[str], source: str) -> None:
+def _refuse_gaps(targets: np.ndarray, count: int, source: str) -> None:
     """Refuses class numbers up to one that is out of range: they would be classes of the model."""
-    absent = np.setdiff1d(np.arange(len(names)), targets)
-    if len(absent):
+    there = np.unique(targets)
+    if len(there) < count:
+        first = range(min(count, len(there) + 5))  # five of the absent ones are among these
+        absent = np.setdiff1d(first, there)[:5]
         raise DataError(
-            f"{source}: the classes are numbered up to {len(names) - 1}, and {len(absent)} of them"
-            f" have no example to train on: {', '.join(map(str, absent[:5]))}"
-            f"{' …' if len(absent) > 5 else ''}. Number them from 0 on without gaps; or, if all"
-            " are meant, give each a name: data.class_names=[…]."
+            f"{source}: the classes are numbered up to {count - 1}, and {count - len(there):,} of"
+            f" them have no example to train on: {', '.join(map(str, absent))}"
+            f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
+            " all are meant, give each a name: data.class_names=[…]. Numbers to predict are floats:"
+            " astype('float32')."
         )
 
 

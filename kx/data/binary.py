@@ -198,7 +198,8 @@ def _idx_of(path: Path) -> np.ndarray:
 
 
 def _idx_file(folder: Path, stem: str) -> Path:
-    found = sorted(folder.glob(f"{stem}*")) if folder.is_dir() else []
+    # Kaggle's MNIST has folders of these names, too.
+    found = sorted(p for p in folder.glob(f"{stem}*") if p.is_file()) if folder.is_dir() else []
     if not found:
         there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
         raise DataError(

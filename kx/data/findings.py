@@ -50,14 +50,17 @@ def findings_tags(data: Data) -> dict[str, str]:
 
 
 def class_line(data: Data) -> str:
-    """Returns a line on the classes of the training split, if they are uneven or absent."""
+    """Returns a line on the classes of the training split, if some are absent, or uneven."""
     counts, names = data.class_counts.get("train"), data.targets.class_names
     if not counts or not names:
         return ""
-    absent = [name for count, name in zip(counts, names, strict=True) if not count]
-    if absent:
-        told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
-        return f"no example to train on of {len(absent)} of {len(names)} classes: {told}"
+    for part, verb in (("train", "train on"), ("validation", "validate by"), ("test", "test")):
+        if part not in data.class_counts:
+            continue
+        absent = [n for count, n in zip(data.class_counts[part], names, strict=True) if not count]
+        if absent:
+            told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+            return f"no example to {verb} of {len(absent)} of {len(names)} classes: {told}"
     if max(counts) < _UNEVEN * min(counts):
         return ""
     by_count = sorted(zip(counts, names, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,9 +130,13 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()
         separator = next((mark for mark in ",;\t" if mark in header), ",")
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of a cell too many
+            table = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, index_col=False
+            )
         table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
-    except (ValueError, OSError) as error:  # pandas' errors of a table are ValueErrors
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         raise DataError(
             f"{path}: this is no table in UTF-8 with a line of names first: {first_line(error)}"
         ) from error

@@ -44,17 +44,38 @@ def divide(
             places["test" if within[0] else "validation" if within[1] else "train"].append(place)
     else:
         taken: dict[str, str] = {}  # of a content, also in a class that comes later
-        for label in np.unique(labels):
+        classes, sizes = np.unique(labels, return_counts=True)
+        num_test = _shares(sizes, test_fraction, np.zeros_like(sizes))
+        num_validation = _shares(sizes, validation_fraction, num_test)
+        for number, label in enumerate(classes):
             own = np.flatnonzero(labels == label)
             own = own[np.lexsort((own, ranks[own]))]
-            num_test = round(len(own) * test_fraction)
-            num_validation = round(len(own) * validation_fraction)
+            judged = num_test[number] + num_validation[number]
             for order, place in enumerate(own.tolist()):
-                part = "test" if order < num_test else (
-                    "validation" if order < num_test + num_validation else "train"
+                part = "test" if order < num_test[number] else (
+                    "validation" if order < judged else "train"
                 )  # fmt: skip
                 places[taken.setdefault(contents[place], part)].append(place)
     return {part: np.sort(np.array(places[part], "int64")) for part in PARTS if places[part]}
+
+
+def _shares(sizes: np.ndarray, fraction: float, taken: np.ndarray) -> np.ndarray:
+    """Returns how many of each class are a fraction of it, by the largest remainder.
+
+    Of many small classes each share would be rounded to nothing, and so the whole part.
+
+    Args:
+        sizes: of the classes.
+        fraction: of each.
+        taken: how many are of another part already; one at least is left to train on.
+    """
+    wanted = sizes * fraction
+    shares = np.floor(wanted + 1e-9).astype("int64")
+    missing = round(float(wanted.sum())) - int(shares.sum())
+    # Of equal remainders, first where less is taken.
+    first = np.lexsort((taken, np.round(shares - wanted, 9)))
+    shares[first[: max(0, missing)]] += 1
+    return np.minimum(shares, np.maximum(0, sizes - 1 - taken))
 
 
 def content_rank(content: str, seed: int) -> float:

@@ -23,6 +23,8 @@ from kx.errors import DataError, first_line
 MAX_MEGAPIXELS = 100.0
 _IN_GRAPH = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")  # MPO: JPEG with a second picture
 _EXIF_ORIENTATION = 0x0112
+_WHITE = 0xFFFF  # of 16 bits
+_DARK = 0x1000  # of 12 bits, as cameras of microscopes have them
 _BAD_FILE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
@@ -78,11 +80,8 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
             if convert or not _graph_reads(encoded, image.format or ""):
                 image.load()  # all of it: a cut file is found here
                 convert = convert or f"a kind of {image.format} that TensorFlow does not read"
-                if image.mode == "I" and int(image.getextrema()[1]) > 0xFFFF:  # type: ignore[arg-type]
-                    problem = "its pixels are whole numbers above 65535, of no known range"
+                if problem := _unknown_range(image):
                     return Checked(problem, "", width, height)
-                if image.mode == "F":
-                    return Checked("its pixels are floats, of no known range", "", width, height)
             return Checked("", convert, width, height)
     except Image.DecompressionBombError as error:
         return Checked(_too_large(first_line(error), max_megapixels))
@@ -92,14 +91,51 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
         return Checked(f"damaged: {first_line(error)}")
 
 
+def begins_as_picture(path: str) -> bool:
+    """Says whether a file may be a picture, by its first bytes.
+
+    Args:
+        path: of the file.
+    """
+    try:
+        with Image.open(path):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except (Image.DecompressionBombError, *_BAD_FILE):
+        return True  # as the closer look will say
+
+
+def _unknown_range(image: Image.Image) -> str:
+    """Returns why nobody can tell which of a picture's numbers is white, or an empty string."""
+    if image.mode == "F":
+        return "its pixels are floats, of no known range"
+    if image.mode.startswith("I"):
+        least, most = (int(value) for value in image.getextrema())  # type: ignore[arg-type]
+        if least < 0 or most > _WHITE:
+            return f"its pixels are whole numbers from {least} to {most}, of no known range"
+    return ""
+
+
 def _too_large(what: str, max_megapixels: float) -> str:
     return f"too large: {what}; at most {max_megapixels:g} megapixels (data.max_megapixels)"
 
 
 def _why_convert(image: Image.Image) -> str:
     """Returns why the graph would read another picture than people see, or an empty string."""
+    if image.mode.startswith("I"):
+        image.load()
+        most = int(image.getextrema()[1])  # type: ignore[arg-type]
+        if most < _DARK:
+            return (
+                f"16 bits of grey, of which white is {_WHITE} and its lightest pixel {most}: dark"
+            )
     if image.format not in _IN_GRAPH:
         return str(image.format)
+    if image.has_transparency_data and not image.mode.startswith("I"):
+        least = image.convert("RGBA").getchannel("A").getextrema()[0]
+        if int(least) < 255:  # type: ignore[arg-type]
+            return "transparent parts, which are laid on white"
     if image.format in ("JPEG", "MPO") and image.mode not in ("L", "RGB"):
         return f"{image.mode} colours"
     if image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1):
@@ -121,7 +157,10 @@ def _graph_reads(encoded: bytes, kind: str) -> bool:
 
 
 def converted(encoded: bytes) -> bytes:
-    """Returns a picture as PNG in RGB or grey, turned as EXIF says; of several, the first.
+    """Returns a picture in RGB or grey, turned as EXIF says; of several, the first.
+
+    It is a PNG of the very pixels; what was a JPEG is one again, of high quality: as PNG,
+    photographs take seven times the place.
 
     Args:
         encoded: a file that `check_image` says to convert.
@@ -130,9 +169,18 @@ def converted(encoded: bytes) -> bytes:
         image = ImageOps.exif_transpose(opened) or opened
         if image.mode.startswith("I"):  # 16 bits of grey: the upper eight, as the graph has them
             image = Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
-        image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+        is_grey = image.mode in ("1", "L", "LA")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image)
+        image = image.convert("L" if is_grey else "RGB")
+        was_jpeg = opened.format in ("JPEG", "MPO")
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1)
+    if was_jpeg:
+        image.save(out, "JPEG", quality=95, subsampling=0)
+    else:
+        image.save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -31,7 +31,8 @@ NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: else a large image holds up those behind it
 _PREFETCH_BATCHES = 4
 _CHECKED = 256  # examples at a time
-_SHUFFLE_BUFFER = 16_384  # examples; for splits that are too large for memory
+_SHUFFLE_BUFFER = 16_384  # examples at most; for splits that are too large for memory
+_SHUFFLE_BYTES = 2**30  # at most: not by the free memory, of which no order may depend
 
 
 @dataclass
@@ -43,12 +44,14 @@ class Stored:
         inputs: prepared inputs as one tensor, or None if they are in a file.
         targets: likewise.
         dataset: prepared examples, cached in a file, or None if in memory.
+        shuffle_buffer: how many of those in a file are mixed at a time.
     """
 
     num_examples: int
     inputs: tf.Tensor | None = None
     targets: tf.Tensor | None = None
     dataset: tf.data.Dataset | None = None
+    shuffle_buffer: int = _SHUFFLE_BUFFER
 
     def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
         """Returns the number of batches of one pass."""
@@ -98,7 +101,9 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
             position += len(targets)
     except tf.errors.OpError as error:
         raise _unprepared(error, data, split, position) from error
-    return Stored(num_examples, dataset=prepared.cache(str(cache_dir / split)))
+    buffer = min(_SHUFFLE_BUFFER, max(1, _SHUFFLE_BYTES // example_bytes(data)))
+    kept = prepared.cache(str(cache_dir / split))
+    return Stored(num_examples, dataset=kept, shuffle_buffer=buffer)
 
 
 def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
@@ -237,7 +242,7 @@ def _epoch_from_file(
     assert stored.dataset is not None
     numbered = stored.dataset.enumerate()
     shuffled = numbered.shuffle(
-        min(stored.num_examples, _SHUFFLE_BUFFER),
+        min(stored.num_examples, stored.shuffle_buffer),
         seed=tf.cast(seed, tf.int64) * 1_000_003 + epoch,
         reshuffle_each_iteration=False,
     )

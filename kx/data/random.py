@@ -36,7 +36,7 @@ def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def fold_in(seeds: tf.Tensor, number: int) -> tf.Tensor:
-    """Returns seeds of an independent stream: the entries of a chain must not share one.
+    """Returns seeds of another stream of the same epoch: the entries of a chain must not share one.
 
     Args:
         seeds: shape `(batch, 2)`.

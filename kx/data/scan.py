@@ -8,7 +8,8 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
@@ -18,14 +19,15 @@ from typing import Any
 import PIL
 import tensorflow as tf
 
-from kx.data.image_files import Checked, check_image, converted, pixel_limit
+from kx.data.image_files import Checked, begins_as_picture, check_image, converted, pixel_limit
 from kx.errors import DataError, first_line
 
 # Of what is checked, and by what: verdicts of another are not used.
-_VERSION = f"1, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
+_VERSION = f"2, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
 _BLOCK = 500  # files between two writes of what was seen
 _BUSY_SECONDS = 120
 _TRIES = 3  # to read a file that changes
+_LARGE_BYTES = 2**27  # from which on a file is not read whole before it is known for a picture
 
 
 def cache_dir() -> Path:
@@ -77,15 +79,19 @@ def scan(paths: Sequence[str], max_megapixels: float) -> list[Scanned]:
         _progress("looking at the images", len(paths)) as advance,
         pixel_limit(max_megapixels),
     ):
+
+        def check(content: str, encoded: bytes) -> Checked:
+            return store.verdict(content, max_megapixels) or check_image(encoded, max_megapixels)
+
         found: list[Scanned] = []
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             for start in range(0, len(paths), _BLOCK):
                 block = paths[start : start + _BLOCK]
                 known = store.known(block, max_megapixels)
                 todo = [path for path in block if path not in known]
-                for seen in pool.map(lambda path: _look(path, max_megapixels), todo):
-                    known[seen[0].path] = seen[0]
-                    store.note(*seen, max_megapixels)
+                for seen, stamp in pool.map(lambda path: _look(path, check), todo):
+                    known[seen.path] = seen
+                    store.note(seen, stamp, max_megapixels)
                     advance()
                 store.commit()
                 found += [known[path] for path in block]
@@ -104,10 +110,10 @@ def convert(files: Sequence[Scanned], max_megapixels: float) -> dict[str, str]:
         Path of a file to that of its picture.
 
     Raises:
-        DataError: if a file is not any more what was looked at.
+        DataError: if a file is not any more what was looked at, or the disk is full.
     """
-    folder = _writable() / "converted"
-    targets = {seen.content: folder / seen.content[:2] / f"{seen.content}.png" for seen in files}
+    folder = _writable() / "converted" / hashlib.sha256(_VERSION.encode()).hexdigest()[:8]
+    targets = {seen.content: folder / seen.content[:2] / seen.content for seen in files}
     todo = {seen.content: seen for seen in files if not targets[seen.content].is_file()}
     with _progress("converting", len(todo)) as advance, pixel_limit(max_megapixels):
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -128,29 +134,39 @@ def _convert(seen: Scanned, target: Path) -> None:
             f"{seen.path}: the file is not what it was when it was looked at ({reason}). The same"
             " command looks again."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(converted(encoded))
-    os.replace(file.name, target)
+    picture = converted(encoded)
+    begun = target.with_name(f"{target.name}.{threading.get_ident()}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_bytes(picture)
+        os.replace(begun, target)
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        raise DataError(
+            f"{seen.path}: its conversion cannot be kept in {target.parent}: {error.strerror}. Make"
+            " room, or choose another folder: KX_CACHE_DIR=DIR"
+        ) from error
 
 
-def _look(path: str, max_megapixels: float) -> tuple[Scanned, tuple[int, int]]:
+def _look(path: str, check: Callable[[str, bytes], Checked]) -> tuple[Scanned, tuple[int, int]]:
     """Reads a file and checks it; returns what was seen, and its size and time of change."""
     for _ in range(_TRIES):
         try:
             before = _stamp(path)
             if not os.path.isfile(path):  # to read a pipe is to wait for ever
                 return Scanned(path, "", Checked("no regular file")), (-1, -1)
+            if before[0] > _LARGE_BYTES and not begins_as_picture(path):  # a film, an archive
+                return Scanned(path, "", Checked("no image, and large")), (-1, -1)
             encoded = Path(path).read_bytes()
             after = _stamp(path)
         except FileNotFoundError:
             return Scanned(path, "", Checked("the file is gone")), (-1, -1)
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror or first_line(error)}"
+        except (OSError, ValueError) as error:  # of a name that no file can have
+            problem = f"cannot be read: {getattr(error, 'strerror', None) or first_line(error)}"
             return Scanned(path, "", Checked(problem)), (-1, -1)
         if before == after:
             content = hashlib.sha256(encoded).hexdigest()
-            return Scanned(path, content, check_image(encoded, max_megapixels)), before
+            return Scanned(path, content, check(content, encoded)), before
     return Scanned(path, "", Checked("the file changes while it is read")), (-1, -1)
 
 
@@ -164,6 +180,7 @@ class _Store:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._lock = threading.Lock()
         connection.executescript(
             "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER,"
             " changed INTEGER, content TEXT);"
@@ -185,9 +202,18 @@ class _Store:
             try:
                 if row is not None and _stamp(path) == row[:2]:
                     found[path] = Scanned(path, row[2], Checked(*row[3:]))
-            except OSError:
+            except (OSError, ValueError):
                 continue  # gone: looked at again, and told
         return found
+
+    def verdict(self, content: str, max_megapixels: float) -> Checked | None:
+        """Returns what is known of a content, under whatever name, or None."""
+        rows = self._execute(
+            "SELECT problem, convert, width, height FROM seen"
+            " WHERE content = ? AND version = ? AND megapixels = ?",
+            (content, _VERSION, max_megapixels),
+        )
+        return Checked(*rows[0]) if rows else None
 
     def note(self, seen: Scanned, stamp: tuple[int, int], max_megapixels: float) -> None:
         """Writes down what was seen of a file, if it could be read."""
@@ -205,7 +231,7 @@ class _Store:
 
     def _execute(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """Asks the file; what it cannot take or say is looked at anew the next time."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error), self._lock:
             return self._connection.execute(statement, values).fetchall()
         return []
 
@@ -215,11 +241,11 @@ def _store() -> Iterator[_Store]:
     path = cache_dir() / "images.db"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
         store = _Store(connection)
     except (OSError, sqlite3.Error) as error:
         print(f"{path} cannot be used ({error}): each image is looked at anew. Remove the file")
-        connection = sqlite3.connect(":memory:")
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
         store = _Store(connection)
     with closing(connection):
         yield store

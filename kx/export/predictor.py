@@ -82,20 +82,24 @@ class Predictor:
         Returns:
             The answers, in order, and an error for each input that has none.
         """
-        pairs, problems = [], []
-        for item in inputs:
+        answers: list[dict[str, Any]] = []
+        problems: list[DataError] = []
+        for start in range(0, len(inputs), _BATCH_SIZE):  # no more files in memory than these
+            pairs = []
+            for item in inputs[start : start + _BATCH_SIZE]:
+                try:
+                    pairs += self._read(item)
+                except DataError as error:
+                    problems.append(error)
             try:
-                pairs += self._read(item)
-            except DataError as error:
-                problems.append(error)
-        try:
-            return self._answered(pairs), problems
-        except tf.errors.InvalidArgumentError:
-            bad = [self._problem(*pair) for pair in pairs]
-            if not any(bad):
-                raise
-            good = [pair for pair, problem in zip(pairs, bad, strict=True) if problem is None]
-            return self._answered(good), [*problems, *filter(None, bad)]
+                answers += self._answered(pairs)
+            except tf.errors.InvalidArgumentError:
+                bad = [self._problem(*pair) for pair in pairs]
+                if not any(bad):
+                    raise
+                problems += filter(None, bad)
+                answers += self._answered([p for p, b in zip(pairs, bad, strict=True) if not b])
+        return answers, problems
 
     def _answered(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
         if not pairs:

@@ -19,6 +19,8 @@ from kx.data.specs import Data
 from kx.errors import ConfigError
 from kx.tasks.task import Task
 
+_LOOKED_AT = 64  # examples of a split in a file
+
 
 @dataclass
 class Batches:
@@ -86,8 +88,8 @@ def make_batches(
         check_fits(augment, data.inputs, [k for k, v in config.augment.items() if v is not None])
     cache = config.data.cache
     stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
-    if stored["train"].inputs is not None:
-        check_range(config.augment, stored["train"].inputs)
+    if augment is not None:
+        check_range(config.augment, _some_inputs(data, stored["train"]))
     size = config.batch_size
     _refuse_large_batch(size, stored["train"].num_examples)
     if config.overfit_batches:
@@ -169,6 +171,14 @@ def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
             f"batch_size={batch_size} is larger than the training split of {num_examples}"
             f" examples. Choose {num_examples} or less."
         )
+
+
+def _some_inputs(data: Data, train: Stored) -> tf.Tensor:
+    """Returns prepared inputs: all of them in memory, or the first ones."""
+    if train.inputs is not None:
+        return train.inputs
+    # Prepared anew: the file of a split is written as it is read to its end.
+    return tf.stack([data.prepare(raw) for raw, _ in data.train.take(_LOOKED_AT)])
 
 
 def first_examples(stored: Stored, count: int) -> Stored:

@@ -31,6 +31,9 @@ NORMALIZATIONS = {
     ),
 }
 
+_OURS = frozenset(["include_top", "input_shape", "input_tensor", "pooling", "weights", "classes",
+                   "classifier_activation", "name"])  # fmt: skip
+
 
 def application(
     inputs: Spec,
@@ -75,6 +78,8 @@ def application(
             f"model.architecture: there is no {architecture!r} in keras.applications."
             f" {did_you_mean(architecture, NORMALIZATIONS)}"
         )
+    if ours := sorted(_OURS.intersection(arguments or {})):
+        raise ConfigError(f"model.arguments.{ours[0]} is set by what is around the net. Remove it.")
     expected = NORMALIZATIONS[architecture]
     if input_normalization != expected:
         raise ConfigError(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
+import numpy as np
 
 from kx.errors import ConfigError, first_line
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels
 
 
 def on_base(
@@ -41,12 +45,25 @@ def num_channels(weights: str) -> int:
         weights: of a file.
     """
     path = Path(weights).expanduser()
-    if path.suffix != ".keras" or not path.is_file():
-        return 3
     try:
+        if path.suffix != ".keras":
+            return _fewest_channels(path)
         return int(_base_of(keras.models.load_model(path, compile=False)).input_shape[-1])
     except (ValueError, TypeError, OSError, KeyError):
         return 3  # told when it is loaded
+
+
+def _fewest_channels(path: Path) -> int:
+    """Returns what the first convolution in a file of weights takes: no other takes fewer."""
+    found = [3]
+
+    def look(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and len(item.shape) == 4:
+            found.append(item.shape[2])
+
+    with h5py.File(path) as file:
+        file.visititems(look)
+    return min(found)
 
 
 def _load(base: keras.Model, path: Path) -> None:
@@ -64,15 +81,54 @@ def _load(base: keras.Model, path: Path) -> None:
                     f"the base in it has {giver.count_params():,}, and was built with another"
                     " depth, other filters, or for other images"
                 )
+            if _kinds(giver) != _kinds(base):
+                raise ValueError("the base in it has other layers: it is of another architecture")
             base.set_weights(giver.get_weights())
+            _scale_pixels(base, _second_scale(giver) if _second_scale(base) is None else None)
         else:
             base.load_weights(path)
+            _scale_pixels(base, _scale_of_imagenet(base))
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigError(
             f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
             f" {first_line(error)} Expected a .keras model with such a base, as `kx export` writes"
             " it, or the .weights.h5 of a base alone."
         ) from error
+
+
+def _kinds(base: keras.Model) -> list[type]:
+    without = (keras.layers.InputLayer, keras.layers.Rescaling)
+    return [type(layer) for layer in base.layers if not isinstance(layer, without)]
+
+
+def _second_scale(base: keras.Model) -> np.ndarray | None:
+    """Returns what EfficientNet multiplies normalized pixels by, if it has ImageNet's weights.
+
+    Keras builds that layer for these weights alone, and the base of a file is built without.
+    """
+    scales = [layer.scale for layer in base.layers if isinstance(layer, keras.layers.Rescaling)]
+    return np.array(scales[1], "float64") if len(scales) > 1 else None
+
+
+def _scale_of_imagenet(base: keras.Model) -> np.ndarray | None:
+    """Returns it for Keras's own file of ImageNet's weights, known by its normalization."""
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.Normalization) and _second_scale(base) is None:
+            mean, variance = (np.ravel(values) for values in layer.get_weights()[:2])
+            known = mean.size == len(_MEAN) and np.allclose(mean, _MEAN, atol=1e-3)
+            if known and np.allclose(variance, _DEVIATION, atol=1e-3):
+                return 1 / np.sqrt(_DEVIATION)
+    return None
+
+
+def _scale_pixels(base: keras.Model, scale: np.ndarray | None) -> None:
+    """Lets the normalization of the base do what a scale after it would."""
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance, *count = layer.get_weights()
+            factor = 1.0 if scale is None else scale**-2
+            layer.set_weights([mean, variance * factor, *count])
+            layer.finalize_state()  # which `set_weights` leaves as it was
 
 
 def _base_of(model: keras.Model) -> keras.Model:

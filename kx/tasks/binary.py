@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
+from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
 from kx.tasks.task import Task, average_chances, check_loss, one_class_each
 
 
@@ -51,8 +52,8 @@ def binary(
     def metrics() -> list[keras.metrics.Metric]:
         at = math.log(threshold / (1 - threshold))  # on scores, not on probabilities
         return [
-            keras.metrics.BinaryAccuracy(threshold=at, name="accuracy"),
-            keras.metrics.AUC(from_logits=True, name="auc"),
+            AccuracyOnScores(threshold=at, name="accuracy"),
+            AreaUnderCurve(from_logits=True, name="auc"),
         ]
 
     return Task(

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
+from kx.tasks.metrics import AccuracyOnScores, F1OnScores
 from kx.tasks.task import Task, average_chances, check_loss
 
 
@@ -52,7 +53,7 @@ def multilabel(
         at = math.log(threshold / (1 - threshold))
         return [
             F1OnScores(average="micro", threshold=threshold, name="f1"),
-            keras.metrics.BinaryAccuracy(threshold=at, name="accuracy"),
+            AccuracyOnScores(threshold=at, name="accuracy"),
         ]
 
     return Task(
@@ -71,15 +72,6 @@ def multilabel(
         monitor_mode=monitor_mode,
         average=average_chances,
     )
-
-
-@keras.saving.register_keras_serializable("kx")
-class F1OnScores(keras.metrics.F1Score):
-    """Measures F1 on raw scores: Keras's own takes probabilities."""
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of targets and raw scores."""
-        super().update_state(y_true, keras.ops.sigmoid(y_pred), sample_weight)
 
 
 def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[str, Any]:

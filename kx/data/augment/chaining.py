@@ -107,11 +107,11 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
 
 
 def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
-    """Refuses float images from 0 to 1 where an augmentation counts from 0 to 255.
+    """Refuses float images of another range where an augmentation counts from 0 to 255.
 
     Args:
         entries: of the `augment` config.
-        images: prepared, of any kind.
+        images: prepared, of any kind; some of them are enough.
 
     Raises:
         ConfigError: with the entries that count so.
@@ -124,10 +124,11 @@ def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
     ]
     if not names or not images.dtype.is_floating or images.shape.rank != 4:
         return
-    if float(tf.reduce_max(images)) <= 1:
+    low, high = float(tf.reduce_min(images)), float(tf.reduce_max(images))
+    if low < 0 or not 1 < high <= 255:
         raise ConfigError(
-            f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are at"
-            " most 1: give them as uint8, or times 255."
+            f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are"
+            f" from {low:.3g} to {high:.3g}: give them as uint8, or from 0 to 255."
         )
 
 
