@@ -110,9 +110,8 @@ def evaluate_run(
         asked.targets, asked.scores, asked.task, asked.data, split, options, run.history
     )
     as_trained_on = not overrides and not tta
-    views = f"-tta-{'-'.join(tta)}" if tta else ""
-    path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views}")
-    how = [asked.data.name, f"({data_words(overrides)})", *(["averaged over", *tta] if tta else [])]
+    path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
+    how = [asked.data.name, f"({data_words(overrides)})", *views_words(tta)]
     written = written_report(
         findings, run, path, title=f"{run.name}: {split}", subtitle=" ".join(how), out=out
     )
@@ -129,6 +128,24 @@ def report_options(run: Run) -> ReportOptions:
         report["num_bootstrap_samples"], report["confidence_level"], report["num_mistakes"],
         run.config["seed"],
     )  # fmt: skip
+
+
+def views_suffix(tta: Sequence[str]) -> str:
+    """Returns what names a report that is of views: `-tta-flip`.
+
+    Args:
+        tta: the views; empty for none.
+    """
+    return f"-tta-{'-'.join(tta)}" if tta else ""
+
+
+def views_words(tta: Sequence[str]) -> list[str]:
+    """Returns how a report says what views it is of.
+
+    Args:
+        tta: the views; empty for none.
+    """
+    return ["averaged over", *tta] if tta else []
 
 
 def evaluation_path(what: str) -> str:

@@ -17,6 +17,8 @@ from kx.report.again import (
     evaluation_path,
     report_options,
     show_metrics,
+    views_suffix,
+    views_words,
     written_report,
 )
 from kx.report.evaluate import report_on
@@ -64,9 +66,11 @@ def evaluate_ensemble(
     findings = report_on(one.targets, scores, one.task, one.data, split, report_options(first))
     names = ", ".join(run.name for run in runs)
     written = written_report(
-        findings, first, evaluation_path(f"{split}-ensemble"),
+        findings, first, evaluation_path(f"{split}-ensemble{views_suffix(tta)}"),
         title=f"Average of {len(runs)} runs: {split}", out=out,
-        subtitle=f"{names}, on {one.data.name} ({data_words(overrides)})",
+        subtitle=" ".join(
+            [f"{names}, on {one.data.name} ({data_words(overrides)})", *views_words(tta)]
+        ),
     )  # fmt: skip
     quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
     alone = [each.task.report(each.targets, each.scores, quick) for each in asked]
