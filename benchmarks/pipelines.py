@@ -16,9 +16,9 @@ files   a folder of 4,800 JPEG files of some 300x400 pixels, decoded, resized to
         which comes before, once, and belongs to none of them.
 
 All run in one process, in turn, with autotuning off, the same parallelism and the
-same prefetching; the first batches of each are not counted (of files: the first round). kx also draws its
-random numbers by (seed, epoch, example), so that a run can be repeated; the others
-draw from TensorFlow's global generator.
+same prefetching; the first batches of each are not counted (of files: the first round).
+kx also draws its random numbers by (seed, epoch, example), so that a run can be
+repeated; the others draw from TensorFlow's global generator.
 
 Prints images/s (wall clock), images per second of CPU time, which a busy machine
 disturbs less, and kx's rate over each other one: the median of the rounds.
@@ -47,7 +47,7 @@ from sides import crop_flip  # noqa: E402
 
 from kx.config import CONF_DIR, compose  # noqa: E402
 from kx.data.augment import Augment, chain  # noqa: E402
-from kx.data.folder import image_folder  # noqa: E402
+from kx.data.folder.images import image_folder  # noqa: E402
 from kx.data.pipeline import NUM_PARALLEL_CALLS, Stored, store, train_batches  # noqa: E402
 from kx.data.specs import Data  # noqa: E402
 from kx.data.tfds import tfds_images  # noqa: E402

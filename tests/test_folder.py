@@ -18,12 +18,12 @@ from PIL import Image
 
 import kx
 from kx.cli import main
-from kx.data import folder
-from kx.data import scan as scanning
 from kx.data.findings import class_line
-from kx.data.folder import image_folder
-from kx.data.folder_splits import divide
-from kx.data.image_files import check_image, converted
+from kx.data.folder import images as folder
+from kx.data.folder import scan as scanning
+from kx.data.folder.formats import check_image, converted
+from kx.data.folder.images import image_folder
+from kx.data.folder.splits import divide
 from kx.data.images import decode_image, normalization
 from kx.data.specs import Data
 from kx.errors import ConfigError, DataError

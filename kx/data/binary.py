@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kx.data.arrays import array_data
+from kx.data.array_data import array_data
 from kx.data.specs import Data
 from kx.errors import DataError, first_line
 

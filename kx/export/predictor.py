@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.image_files import MAX_MEGAPIXELS, readable
+from kx.data.folder.formats import MAX_MEGAPIXELS, readable
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.tasks.task import Task

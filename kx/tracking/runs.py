@@ -13,7 +13,7 @@ import keras
 from omegaconf import OmegaConf
 
 from kx.config import Composed, build, resolved
-from kx.data.image_files import MAX_MEGAPIXELS
+from kx.data.folder.formats import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.data.folder_files import NamedFile, files_of_folders, files_of_manifest, shown
-from kx.data.folder_splits import PARTS, completed, content_rank, divide, given_parts, limit_parts
+from kx.data.folder.files import NamedFile, files_of_folders, files_of_manifest, shown
+from kx.data.folder.scan import Scanned, convert, scan
+from kx.data.folder.splits import PARTS, completed, content_rank, divide, given_parts, limit_parts
 from kx.data.images import decode_image, normalization
 from kx.data.pipeline import NUM_PARALLEL_CALLS, no_autotune
-from kx.data.scan import Scanned, convert, scan
 from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.errors import ConfigError, DataError, did_you_mean

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kx.data.folder_files import NamedFile, shown
+from kx.data.folder.files import NamedFile, shown
 from kx.data.specs import Finding
 from kx.data.splits import limited, split_indices
 from kx.errors import DataError, did_you_mean

@@ -19,7 +19,7 @@ from typing import Any
 import PIL
 import tensorflow as tf
 
-from kx.data.image_files import Checked, begins_as_picture, check_image, converted, pixel_limit
+from kx.data.folder.formats import Checked, begins_as_picture, check_image, converted, pixel_limit
 from kx.errors import DataError, first_line
 
 # Of what is checked, and by what: verdicts of another are not used.

@@ -1,0 +1,182 @@
+"""From arrays in memory to `Data`: images, rows and whatever has one target for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kx.data.images import image_data, normalization
+from kx.data.specs import Data, Finding, Spec
+from kx.data.splits import fingerprint, split_indices
+from kx.data.tables import number_spec
+from kx.errors import ConfigError, DataError
+
+_FEW = 20  # values of whole numbers, that could be classes
+
+
+def array_data(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    num_own: int,
+    class_names: Sequence[str] | None,
+    normalize: str,
+    name: str,
+    source: str,
+    validation_fraction: float,
+    test_fraction: float,
+    limit: int | None,
+    split_seed: int,
+    fold: Mapping[str, Any] | None,
+) -> Data:
+    """Returns the `Data` of arrays, of which those from `num_own` on are the test split.
+
+    Args:
+        inputs: its first axis the examples; images are uint8.
+        targets: shape `(num_examples,)`; whole numbers are classes.
+        num_own: number of examples that are not of a test split of their own.
+        class_names: one for each class. None is the numbers themselves.
+        normalize: as in `kx.data.images.normalization`.
+        name: of the set.
+        source: where it came from.
+        validation_fraction: part of what is not test.
+        test_fraction: part of all, where there is no test split.
+        limit: at most this many to train and validate on, and to test; balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, as in `split_indices`.
+    """
+    if targets.ndim != 1:
+        raise DataError(
+            f"{source}: expected one target for each example. Received: shape {targets.shape}."
+        )
+    classes = targets.dtype.kind in "biu"
+    names = _names_of_classes(targets, class_names, source) if classes else None
+    if names is not None and class_names is None:
+        _refuse_gaps(targets[:num_own], len(names), source)
+    parts = split_indices(
+        targets,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        num_own=num_own,
+        limit=limit,
+        split_seed=split_seed,
+        stratify=classes,
+        fold=fold,
+    )
+    if inputs.dtype == np.uint8 and inputs.ndim in (3, 4) and names is not None:
+        images = inputs[..., None] if inputs.ndim == 3 else inputs
+        if images.shape[-1] in (1, 3):
+            return image_data(
+                _as_png(images), targets, parts, shape=images.shape[1:], class_names=names,
+                normalize=normalize, name=name, source=source,
+            )  # fmt: skip
+    return _data_of_numbers(
+        inputs, targets, parts, class_names=names, normalize=normalize, name=name, source=source
+    )
+
+
+def _data_of_numbers(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    *,
+    class_names: tuple[str, ...] | None,
+    normalize: str,
+    name: str,
+    source: str,
+) -> Data:
+    """Returns the `Data` of arrays that are no images: raw examples are as prepared ones."""
+    if normalize not in ("standardize", "none"):
+        raise ConfigError(
+            f"data.normalize={normalize} is for images of uint8. These examples are"
+            f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
+        )
+    values = inputs.astype("float32")
+    dtype = "float32" if class_names is None else "int32"
+
+    def split(part: str) -> tf.data.Dataset | None:
+        if part not in parts:
+            return None
+        columns: Any = (values[parts[part]], targets[parts[part]].astype(dtype))
+        return tf.data.Dataset.from_tensor_slices(columns)
+
+    if values.ndim == 1:
+        raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
+    spec = (
+        Spec((), "int32", class_names=class_names)
+        if class_names is not None
+        else number_spec(targets[parts["train"], None], ["target"])
+    )
+    return Data(
+        train=split("train"),
+        validation=split("validation"),
+        test=split("test"),
+        inputs=Spec(values.shape[1:], "float32"),
+        targets=spec,
+        normalize=normalization(normalize),
+        kind="array",
+        name=name,
+        source=source,
+        fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
+        positions=parts,
+        findings=_doubts(inputs, targets, classes=class_names is not None),
+    )
+
+
+def _doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[Finding, ...]:
+    """Tells what of arrays may be meant otherwise than it is taken."""
+    found = []
+    if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
+        text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
+        found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
+    elif inputs.ndim >= 3 and inputs.dtype.kind in "iu" and 0 <= inputs.min() <= inputs.max() < 256:
+        text = "are taken as numbers. Images are uint8: astype('uint8')"
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
+    if not classes and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
+        text = "are numbers to predict. Classes are integers: astype('int64')"
+        found.append(Finding("targets", "kept", f"{targets.dtype} of {len(values)} values {text}"))
+    return tuple(found)
+
+
+def _names_of_classes(
+    targets: np.ndarray, class_names: Sequence[str] | None, source: str
+) -> tuple[str, ...]:
+    if not len(targets):
+        raise DataError(f"{source}: there is no example.")
+    count = len(class_names) if class_names is not None else int(targets.max()) + 1
+    bad = np.flatnonzero((targets < 0) | (targets >= count))
+    if len(bad):
+        raise DataError(
+            f"{source}: expected classes from 0 to {count - 1}. Received: {len(bad)} others, the"
+            f" first of example {bad[0]}: {targets[bad[0]]}."
+        )
+    if class_names is not None:
+        return tuple(class_names)
+    if count > 2 * len(targets):  # numbers of other things: not one name for each
+        _refuse_gaps(targets, count, source)
+    return tuple(map(str, range(count)))
+
+
+def _refuse_gaps(targets: np.ndarray, count: int, source: str) -> None:
+    """Refuses class numbers up to one that is out of range: they would be classes of the model."""
+    there = np.unique(targets)
+    if len(there) < count:
+        first = range(min(count, len(there) + 5))  # five of the absent ones are among these
+        absent = np.setdiff1d(first, there)[:5]
+        raise DataError(
+            f"{source}: the classes are numbered up to {count - 1}, and {count - len(there):,} of"
+            f" them have no example to train on: {', '.join(map(str, absent))}"
+            f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
+            " all are meant, give each a name: data.class_names=[…]. Numbers to predict are floats:"
+            " astype('float32')."
+        )
+
+
+def _as_png(images: np.ndarray) -> list[bytes]:
+    """Returns images as PNG: a raw example is a file's bytes, as `predict` takes them."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda image: tf.io.encode_png(image).numpy(), images))
