@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import GENERATOR, idx_bytes, images_of, needs_shared, record
+from matplotlib.figure import Figure
 
 import kx
+from kx.cli import main
 from kx.data import Data
 from kx.data.arrays import arrays
 from kx.data.binary import cifar10_binary, idx, read_idx
@@ -174,6 +176,34 @@ def test_what_may_be_meant_otherwise_is_told(tmp_path: Path) -> None:
         assert [said in finding.reason for finding in found] == ([True] if said else [])
 
 
+def test_arrays_are_shown_as_they_are_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sorted by class, of floats, two of them mixed, into a folder that is not there yet."""
+    levels = np.repeat(np.linspace(0, 255, 4), 20)
+    inputs = np.tile(levels[:, None, None, None], (1, 8, 8, 3)).astype("float32")
+    labels = np.repeat(np.arange(4), 20)
+    path = saved(project, x_train=inputs, y_train=labels)
+    drawn: dict = {}
+
+    def keep(pictures: list, captions: list, title: str) -> Figure:
+        drawn.update(pictures=pictures, captions=captions)
+        return Figure()
+
+    monkeypatch.setattr("kx.data.show.picture_grid", keep)
+    words = ["data", "show", "data=arrays", f"data.path={path}"]
+    assert main([*words, "augment=mixup", "augment.mixup.alpha=1", "--out", "new/grid.png"]) == 0
+    assert (project / "new" / "grid.png").is_file()
+    assert "56" not in drawn["captions"][0] and len(set(drawn["captions"][:10])) > 1
+    mixed = [caption for caption in drawn["captions"][10:] if "%, " in caption]
+    assert mixed and all(caption.endswith("%, augmented") for caption in mixed)
+    brightest = {name: int(one.max()) for one, name in zip(*drawn.values(), strict=True)}
+    assert brightest["3"] > brightest["1"] > brightest["0"], "on one scale"
+    path = saved(project, x_train=inputs / 255, y_train=labels)
+    assert main([*words, "augment=color"]) == 1
+    assert "counts pixels from 0 to 255" in capsys.readouterr().err
+
+
 def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
     x, y = GENERATOR.normal(size=(50, 6)), np.arange(50) % 5
     bad = x.copy()
@@ -194,6 +224,7 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
             {},
             "and x_",
         ),
+        ({"x_train": x, "y_train": y * 0}, {}, "two classes or more"),
         ({"x_train": x, "y_train": y * 10**12}, {}, "numbered up to 4000000000000, .*: 1, 2, 3"),
         ({"x_train": np.array(1.0), "y_train": y}, {}, "x_train is a single number"),
         ({"x_train": x[:, :0], "y_train": y}, {}, "x_train: it is empty"),

@@ -262,6 +262,15 @@ def test_if_all_of_a_class_is_damaged_its_files_are_named(tmp_path: Path) -> Non
         image_folder(str(tmp_path), **SIZE)
 
 
+def test_a_picture_of_no_class_and_a_line_that_comes_twice_are_told(two: Path) -> None:
+    write(two, "stray.png", file_of(picture(77), "PNG"))
+    assert "of no class" in found(image_folder(str(two), **SIZE))["stray.png"][1]
+    lines = [f"{path.relative_to(two)},{path.parent.name}" for path in sorted(two.glob("*/*.png"))]
+    (two / "list.csv").write_text("\n".join(["file,label", *lines, lines[0]]))
+    data = image_folder(str(two), manifest="list.csv", **SIZE)
+    assert found(data)["a/0.png"] == ("copy", "it is listed twice")
+
+
 def test_classes_without_an_example_to_train_on_are_told(two: Path) -> None:
     write(two, "c/x.png", file_of(picture(300), "PNG"))
     data = image_folder(str(two), limit=2, validation_fraction=0.0, test_fraction=0.0, **SIZE)

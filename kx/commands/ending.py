@@ -51,7 +51,8 @@ def show_finished(record: Record) -> None:
     Args:
         record: of its folder.
     """
-    print(f"{record.name} is finished: a run of this very config (resume=auto)")
+    where = f", in {record.uri}" if record.uri else ""
+    print(f"{record.name} is finished: a run of this very config (resume=auto){where}")
     for name, value in sorted(record.metrics.items()):
         if name in ("test/loss", "test/accuracy", "best/epoch"):
             print(f"  {name:<24}{value:.4g}")

@@ -52,6 +52,7 @@ def array_data(
     if targets.ndim != 1:
         raise DataError(
             f"{source}: expected one target for each example. Received: shape {targets.shape}."
+            " One-hot ones are classes by argmax(axis=1)."
         )
     classes = targets.dtype.kind in "biu"
     names = _names_of_classes(targets, class_names, source) if classes else None
@@ -123,6 +124,12 @@ def _data_of_numbers(
         source=source,
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
         positions=parts,
+        class_counts={}
+        if class_names is None
+        else {
+            part: tuple(np.bincount(targets[chosen], minlength=len(class_names)).tolist())
+            for part, chosen in parts.items()
+        },
         findings=_doubts(inputs, targets, classes=class_names is not None),
     )
 
@@ -133,6 +140,9 @@ def _doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
         text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
         found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
+    elif inputs.ndim == 4 and inputs.dtype == np.uint8:
+        text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
+        found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
     elif inputs.ndim >= 3 and inputs.dtype.kind in "iu" and 0 <= inputs.min() <= inputs.max() < 256:
         text = "are taken as numbers. Images are uint8: astype('uint8')"
         found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
@@ -154,6 +164,8 @@ def _names_of_classes(
             f"{source}: expected classes from 0 to {count - 1}. Received: {len(bad)} others, the"
             f" first of example {bad[0]}: {targets[bad[0]]}."
         )
+    if count < 2 or not targets.any():
+        raise DataError(f"{source}: expected two classes or more. All targets are 0.")
     if class_names is not None:
         return tuple(class_names)
     if count > 2 * len(targets):  # numbers of other things: not one name for each

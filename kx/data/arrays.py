@@ -132,7 +132,10 @@ def _load(path: Path) -> Any:
 
 def _refuse_nan(values: np.ndarray, name: str) -> None:
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{name}: expected numbers. Received: {values.dtype}.")
+        raise DataError(
+            f"{name}: expected numbers. Received: {values.dtype}. Names are classes by"
+            " np.unique(y, return_inverse=True)[1], and data.class_names=[…]."
+        )
     if 0 in values.shape:
         raise DataError(f"{name}: it is empty: its shape is {values.shape}.")
     with np.errstate(over="ignore"):

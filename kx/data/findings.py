@@ -31,7 +31,9 @@ def print_findings(data: Data) -> None:
     Console().print(table)
     counts = Counter(item.what for item in data.findings)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
-    print(f"{told}{f' (the first {_SHOWN} are shown)' if len(rows) > _SHOWN else ''}")
+    if len(rows) > _SHOWN:
+        told += f" (the first {_SHOWN} are shown; a run keeps all in data/findings.csv)"
+    print(told)
 
 
 def findings_csv(findings: Sequence[Finding]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from kx.config import Composed
-from kx.data.augment import chain
+from kx.data.augment import chain, check_fits, check_range
 from kx.data.findings import print_findings
 from kx.data.random import example_seeds
 from kx.data.specs import Data
 from kx.fit.batches import make_data
-from kx.report.evaluate import as_pictures, as_text
+from kx.report.evaluate import as_pictures, as_pixels, as_text
 from kx.report.figures import picture_grid
 
 _MAX_CLASSES = 30
+_MIXED = 1_024  # examples of which the shown ones are drawn
 
 
 def show(job: Composed, out: str, num: int) -> None:
@@ -45,17 +47,21 @@ def show(job: Composed, out: str, num: int) -> None:
             f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
         )
     _print_counts(data)
-    examples = list(data.train.take(num).as_numpy_iterator())
+    # Mixed: many a set is sorted by its classes.
+    mixed = data.train.shuffle(_MIXED, seed=0)
+    examples = list(mixed.take(num).as_numpy_iterator())
     raw = [inputs for inputs, _ in examples]
-    labels = [_label(target, data) for _, target in examples]
-    pictures = as_pictures(raw, data)
-    if not pictures:
+    targets = [target for _, target in examples]
+    labels = [_label(target, data) for target in targets]
+    if not as_pictures(raw, data):
         _print_table(raw, labels, data)
         return
-    after = _augmented(job, pictures)
-    captions = labels + [f"{label}, augmented" for label in labels]
-    shown = [*pictures, *after] if after else pictures
-    figure = picture_grid(shown, captions[: len(shown)], f"{data.name}: training examples")
+    pictures = [data.prepare(tf.constant(item)).numpy() for item in raw]
+    after, changed = _augmented(job, data, pictures, targets)
+    shown = as_pixels([*pictures, *after])
+    captions = labels + [f"{label}, augmented" for label in changed]
+    figure = picture_grid(shown, captions, f"{data.name}: training examples")
+    Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     print(f"\nwritten: {Path(out).absolute()}")
 
@@ -74,17 +80,35 @@ def _print_counts(data: Data) -> None:
     Console().print(table)
 
 
-def _augmented(job: Composed, pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns the pictures as the first epoch would show them, or nothing without augmentation."""
+def _augmented(
+    job: Composed, data: Data, pictures: list[np.ndarray], targets: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[str]]:
+    """Returns prepared pictures as an epoch would show them, and their labels then."""
     augment = chain(job.config.augment)
     if augment is None:
         print("augment=none: the model sees the images as they are.")
-        return []
+        return [], []
+    images = tf.constant(np.stack(pictures))
+    names = [name for name, node in job.config.augment.items() if node is not None]
+    check_fits(augment, data.inputs, names)
+    check_range(job.config.augment, images)
     seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
-    changed, _ = augment(
-        tf.constant(np.stack(pictures)), (), seeds
-    )  # of mixtures, the images alone
-    return list(changed.numpy())
+    classes = data.targets.class_names
+    one_each = classes is not None and data.targets.shape == ()
+    stacked = np.stack(targets)
+    truth = tf.one_hot(stacked, len(classes)) if classes and one_each else tf.constant(stacked)
+    changed, after = augment(images, truth, seeds)
+    if not classes or not one_each:
+        return list(changed.numpy()), [_label(target, data) for target in targets]
+    return list(changed.numpy()), [_shares(share, classes) for share in after.numpy()]
+
+
+def _shares(target: np.ndarray, names: Sequence[str]) -> str:
+    """Returns the class of a target, or the classes of a mixed one with their shares."""
+    order = [place for place in np.argsort(-target, kind="stable") if target[place] > 0.005]
+    if len(order) == 1:
+        return names[order[0]]
+    return ", ".join(f"{names[place]} {target[place]:.0%}" for place in order)
 
 
 def _label(target: np.ndarray, data: Data) -> str:

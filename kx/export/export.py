@@ -23,6 +23,7 @@ from kx.tracking.runs import Run
 
 _RELOAD = Path(__file__).with_name("reload.py")
 # Largest difference of a probability that rounding explains, by compute type.
+_CONVERTED = "kx.data.converted"  # a tag
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
 _LOW_PRECISION_TOLERANCE = 2e-2
 
@@ -58,11 +59,13 @@ class Exported:
         folder: with the files.
         differences: file to the largest difference from the trained model.
         num_examples: that were compared.
+        num_converted: pictures of the run's data that the SavedModel reads otherwise.
     """
 
     folder: Path
     differences: dict[str, float]
     num_examples: int
+    num_converted: int = 0
 
 
 def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
@@ -100,7 +103,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
-    return Exported(folder, differences, len(examples))
+    return Exported(folder, differences, len(examples), int(run.tags().get(_CONVERTED, 0)))
 
 
 def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
@@ -198,6 +201,11 @@ def show_exported(exported: Exported) -> None:
         files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
         size = sum(file.stat().st_size for file in files)
         print(f"  {path.name + ('/' if path.is_dir() else ''):<20}{size / 2**20:8.2f} MiB")
+    if exported.num_converted:
+        print(
+            f"{exported.num_converted} of the data's pictures were converted first (TIFF, CMYK,"
+            " turned by EXIF …), as `kx predict` does. The SavedModel reads them otherwise"
+        )
     print(f"reloaded in a fresh process, on {exported.num_examples} real examples:")
     for file, difference in exported.differences.items():
         print(f"  {file:<20}largest difference {difference:.3g}")

@@ -133,7 +133,7 @@ def _no_weights(architecture: str, error: Exception) -> str:
     folder = os.path.join(home, "models")
     return (
         f"model.weights=imagenet: the weights of {architecture} are not on this machine, and"
-        f" cannot be fetched: {first_line(error)}\nWays out:\n"
+        f" cannot be fetched: {first_line(error, 400)}\nWays out:\n"
         f"  - with a network, the same command fetches them into {folder}\n"
         f"  - on another machine: keras.applications.{architecture}(include_top=False), then copy"
         f" the file of its ~/.keras/models into {folder}\n"

@@ -79,7 +79,7 @@ def _load(base: keras.Model, path: Path) -> None:
             if [w.shape for w in giver.weights] != [w.shape for w in base.weights]:
                 raise ValueError(
                     f"the base in it has {giver.count_params():,}, and was built with another"
-                    " depth, other filters, or for other images"
+                    " depth, other filters, or for images of other channels"
                 )
             if _kinds(giver) != _kinds(base):
                 raise ValueError("the base in it has other layers: it is of another architecture")
@@ -91,8 +91,9 @@ def _load(base: keras.Model, path: Path) -> None:
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigError(
             f"model.weights={path} does not fit {base.count_params():,} parameters of this base:"
-            f" {first_line(error)} Expected a .keras model with such a base, as `kx export` writes"
-            " it, or the .weights.h5 of a base alone."
+            f" {first_line(error).rstrip('. ')}. Expected a .keras model with such a base, as `kx"
+            " export` writes it (beside its model.weights.h5, which is of the whole model), or the"
+            " .weights.h5 of a base alone."
         ) from error
 
 

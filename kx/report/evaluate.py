@@ -148,15 +148,20 @@ def as_pictures(raw: list[Any], data: Data) -> list[np.ndarray]:
     if data.kind == "image":
         return [data.prepare(tf.constant(item)).numpy() for item in raw]
     is_image = len(data.inputs.shape) == 3 and data.inputs.shape[-1] in (1, 3)
-    return [_as_pixels(np.asarray(item)) for item in raw] if is_image else []
+    return as_pixels([np.asarray(item) for item in raw]) if is_image else []
 
 
-def _as_pixels(values: np.ndarray) -> np.ndarray:
-    """Returns floats of any range as uint8, black for the least and white for the largest."""
-    if values.dtype == np.uint8:
-        return values
-    low, high = float(values.min()), float(values.max())
-    return ((values - low) * (255 / (high - low or 1))).astype("uint8")
+def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Returns pictures of floats of any range as uint8, on one scale from black to white.
+
+    Args:
+        pictures: of one dtype, and of at least one pixel.
+    """
+    if not len(pictures) or pictures[0].dtype == np.uint8:
+        return list(pictures)
+    low = min(float(one.min()) for one in pictures)
+    high = max(float(one.max()) for one in pictures)
+    return [((one - low) * (255 / (high - low or 1))).astype("uint8") for one in pictures]
 
 
 def as_text(raw: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from matplotlib.font_manager import FontProperties, findfont
 
 rcParams["text.parse_math"] = False  # a class may be called "$5-$10"
 _BLUE, _ORANGE, _GRAY = "#2f6db3", "#d9822b", "#8a8f98"
+_FIRST_CHINESE = "\u2e80"  # of the characters that no font of Europe has
 _CHINESE_FONTS = ["Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei",
                   "Microsoft YaHei", "PingFang SC", "Heiti SC"]  # fmt: skip
 
@@ -33,7 +36,16 @@ def font_for(text: str) -> FontProperties:
             return FontProperties(fname=findfont(family, fallback_to_default=False))
         except ValueError:
             continue
+    if max(text) >= _FIRST_CHINESE:
+        _tell_of_fonts()
     return FontProperties()
+
+
+@functools.cache
+def _tell_of_fonts() -> None:
+    """Says once that figures have boxes for characters: matplotlib warns of each of them."""
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+    print("figures: no font here has Chinese characters; install one, such as fonts-noto-cjk")
 
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:

@@ -94,6 +94,12 @@ class Run:
         container = OmegaConf.to_container(config, resolve=False)
         return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
 
+    def tags(self) -> dict[str, str]:
+        """Returns the tags that the run has in its store."""
+        from mlflow import MlflowClient
+
+        return dict(MlflowClient(self.uri).get_run(self.id).data.tags)
+
     def artifact(self, path: str) -> Path:
         """Returns the local path of an artifact, fetched if it is elsewhere.
 
@@ -146,9 +152,7 @@ class Run:
         return self._bundle
 
     def _kind(self) -> str | None:
-        from mlflow import MlflowClient
-
-        return MlflowClient(self.uri).get_run(self.id).data.tags.get("kx.kind")
+        return self.tags().get("kx.kind")
 
     def model(self) -> keras.Model:
         """Returns the trained model: normalized input within, raw scores out.

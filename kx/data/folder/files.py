@@ -18,6 +18,8 @@ _READY = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
+_PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+
 
 @dataclass(frozen=True)
 class NamedFile:
@@ -53,6 +55,8 @@ def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
                 findings.append(Finding(other.name, "left out", "beside train, and no split"))
     else:
         places = [(root, "")]
+        for file in sorted(p for p in root.iterdir() if p.suffix.lower() in _PICTURES):
+            findings.append(Finding(file.name, "left out", "beside the class folders, of no class"))
     files: list[NamedFile] = []
     for place, part in places:
         for folder in sorted(p for p in place.iterdir() if p.is_dir()):
@@ -143,7 +147,7 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
     for column in ("file", "label"):
         if column not in table.columns:
             raise DataError(
-                f"{path}: there is no column {column!r}."
+                f"{path}: there is no column {column!r}. Expected: file, label, and perhaps split."
                 f" {did_you_mean(column, table.columns, 'Columns')}"
             )
     parts = table["split"] if "split" in table.columns else [""] * len(table)

@@ -206,6 +206,8 @@ def _tell_of_copies(
         if other is file:
             continue
         text = f"the same content as {shown(other.path, root)}"
+        if other.path == file.path:
+            text = "it is listed twice"
         if other.label != file.label:
             text += ", of another class: one of the two labels is wrong"
         findings.append(Finding(shown(file.path, root), "copy", text))
