@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kx.config import CONF_DIR, compose, compose_all, project_dir, resolved
+from kx.config.targets import _static_arguments
 from kx.errors import ConfigError
 from kx.run import main
 
@@ -241,3 +242,19 @@ def test_no_traceback_but_on_request(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ConfigError):
         main(["epochz=3"])
+
+
+def test_only_what_pip_has_not_installed_is_read_for_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large package may give its names otherwise than by its source, wherever it lies."""
+    for place in ("own", "target"):
+        package = tmp_path / place / f"{place}_package" / "inner"
+        package.mkdir(parents=True)
+        for folder in (package, package.parent):
+            (folder / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path / place)
+    (tmp_path / "target" / "target_package-1.0.dist-info").mkdir()
+    assert _static_arguments("target_package.inner.function") is None
+    with pytest.raises(LookupError, match="There is no 'function'"):
+        _static_arguments("own_package.inner.function")

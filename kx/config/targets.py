@@ -6,6 +6,7 @@ Sources are read as text: nothing is imported.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.machinery
 import importlib.util
 import sys
@@ -120,7 +121,16 @@ def _source_file(module: str) -> Path | None:
 
 
 def _is_plain(origin: str | None) -> bool:
-    """Says whether a module is kx's own or the user's, not one of site-packages."""
+    """Says whether a module is kx's own or the user's, not one that pip has installed."""
     if origin is None or not origin.endswith(".py"):
         return origin is None  # a namespace package: a user's folder
-    return Path(origin).parent == Path(__file__).parent or "site-packages" not in origin
+    path = Path(origin)
+    if path.parent == Path(__file__).parents[1]:
+        return True
+    return not _is_of_pip(path.parents[1] if path.name == "__init__.py" else path.parent)
+
+
+@functools.cache
+def _is_of_pip(folder: Path) -> bool:
+    """Says whether pip installs into a folder: site-packages, dist-packages, `--target`."""
+    return any(folder.glob("*.dist-info"))
