@@ -42,20 +42,30 @@ def example(inputs: Spec, count: int = 2) -> np.ndarray:
 
 
 FAMILIES = ("MobileNetV2", "MobileNetV3Small", "NASNetMobile", "InceptionV3", "Xception",
-            "ResNet50V2", "VGG16", "EfficientNetB0")  # fmt: skip
+            "ResNet50V2", "VGG16", "EfficientNetB0", "EfficientNetV2B0",
+            "ConvNeXtTiny")  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_each_family_of_architectures_is_built(architecture: str) -> None:
-    normalization = NORMALIZATIONS[architecture]
-    outputs = Outputs(3, ("a", "b", "c"))
-    model = application(
-        Spec((96, 96, 3), "float32"), outputs, architecture=architecture,
-        input_normalization=normalization,
-    )  # fmt: skip
-    assert model(np.zeros((1, 96, 96, 3), "float32")).shape == (1, 3)
-    assert isinstance(model.get_layer("base"), keras.Model)
+def test_each_family_is_built_and_answers_the_same_from_a_file(
+    architecture: str, tmp_path: Path
+) -> None:
+    words = {
+        "architecture": architecture,
+        "input_normalization": NORMALIZATIONS[architecture],
+    }
+    inputs, outputs = Spec((96, 96, 3), "float32"), Outputs(3, ("a", "b", "c"))
+    model = application(inputs, outputs, **words)
+    pixels = 100 + 50 * example(inputs, 1)
+    assert model(pixels).shape == (1, 3)
+    expected = np.asarray(model.get_layer("base")(pixels, training=False))
+    model.save(tmp_path / "whole.keras")
+    model.get_layer("base").save_weights(tmp_path / "base.weights.h5")
+    for name in ("whole.keras", "base.weights.h5"):
+        again = application(inputs, outputs, weights=str(tmp_path / name), **words)
+        given = again.get_layer("base")(pixels, training=False)
+        np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
 
 
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])

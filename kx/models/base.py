@@ -102,6 +102,12 @@ def _kinds(base: keras.Model) -> list[type]:
     return [type(layer) for layer in base.layers if not isinstance(layer, without)]
 
 
+def _adapted(base: keras.Model) -> list[keras.layers.Normalization]:
+    """Returns the normalizations whose mean and variance are weights, not arguments."""
+    found = [layer for layer in base.layers if isinstance(layer, keras.layers.Normalization)]
+    return [layer for layer in found if layer.weights]
+
+
 def _second_scale(base: keras.Model) -> np.ndarray | None:
     """Returns what EfficientNet multiplies normalized pixels by, if it has ImageNet's weights.
 
@@ -113,23 +119,21 @@ def _second_scale(base: keras.Model) -> np.ndarray | None:
 
 def _scale_of_imagenet(base: keras.Model) -> np.ndarray | None:
     """Returns it for Keras's own file of ImageNet's weights, known by its normalization."""
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.Normalization) and _second_scale(base) is None:
-            mean, variance = (np.ravel(values) for values in layer.get_weights()[:2])
-            known = mean.size == len(_MEAN) and np.allclose(mean, _MEAN, atol=1e-3)
-            if known and np.allclose(variance, _DEVIATION, atol=1e-3):
-                return 1 / np.sqrt(_DEVIATION)
+    for layer in _adapted(base) if _second_scale(base) is None else []:
+        mean, variance = (np.ravel(values) for values in layer.get_weights()[:2])
+        known = mean.size == len(_MEAN) and np.allclose(mean, _MEAN, atol=1e-3)
+        if known and np.allclose(variance, _DEVIATION, atol=1e-3):
+            return 1 / np.sqrt(_DEVIATION)
     return None
 
 
 def _scale_pixels(base: keras.Model, scale: np.ndarray | None) -> None:
     """Lets the normalization of the base do what a scale after it would."""
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            mean, variance, *count = layer.get_weights()
-            factor = 1.0 if scale is None else scale**-2
-            layer.set_weights([mean, variance * factor, *count])
-            layer.finalize_state()  # which `set_weights` leaves as it was
+    for layer in _adapted(base):
+        mean, variance, *count = layer.get_weights()
+        factor = 1.0 if scale is None else scale**-2
+        layer.set_weights([mean, variance * factor, *count])
+        layer.finalize_state()  # which `set_weights` leaves as it was
 
 
 def _base_of(model: keras.Model) -> keras.Model:
