@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kx.data.images import image_data, normalization
 from kx.data.specs import Data, Finding, Spec
-from kx.data.splits import fingerprint, split_indices
+from kx.data.splits import count_classes, fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
 
@@ -124,12 +124,7 @@ def _data_of_numbers(
         source=source,
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
         positions=parts,
-        class_counts={}
-        if class_names is None
-        else {
-            part: tuple(np.bincount(targets[chosen], minlength=len(class_names)).tolist())
-            for part, chosen in parts.items()
-        },
+        class_counts=count_classes(targets, parts, len(class_names)) if class_names else {},
         findings=_doubts(inputs, targets, classes=class_names is not None),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kx.data.specs import Data, Spec
-from kx.data.splits import fingerprint, split_indices
+from kx.data.splits import count_classes, fingerprint, split_indices
 from kx.errors import ConfigError, did_you_mean
 
 
@@ -211,10 +211,7 @@ def image_data(
         source=source,
         fingerprint=fingerprint(encoded, labels, *[v for _, v in sorted(parts.items())]),
         positions=parts,
-        class_counts={
-            part: tuple(np.bincount(labels[chosen], minlength=len(class_names)).tolist())
-            for part, chosen in parts.items()
-        },
+        class_counts=count_classes(labels, parts, len(class_names)),
     )
 
 

@@ -17,7 +17,7 @@ from kx.data.findings import print_findings
 from kx.data.random import example_seeds
 from kx.data.specs import Data
 from kx.fit.batches import make_data
-from kx.report.evaluate import as_pictures, as_pixels, as_text
+from kx.report.evaluate import as_images, as_pixels, as_text
 from kx.report.figures import picture_grid
 
 _MAX_CLASSES = 30
@@ -53,10 +53,10 @@ def show(job: Composed, out: str, num: int) -> None:
     raw = [inputs for inputs, _ in examples]
     targets = [target for _, target in examples]
     labels = [_label(target, data) for target in targets]
-    if not as_pictures(raw, data):
+    pictures = as_images(raw, data)
+    if not pictures:
         _print_table(raw, labels, data)
         return
-    pictures = [data.prepare(tf.constant(item)).numpy() for item in raw]
     after, changed = _augmented(job, data, pictures, targets)
     shown = as_pixels([*pictures, *after])
     captions = labels + [f"{label}, augmented" for label in changed]
@@ -93,14 +93,12 @@ def _augmented(
     check_fits(augment, data.inputs, names)
     check_range(job.config.augment, images)
     seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
-    classes = data.targets.class_names
-    one_each = classes is not None and data.targets.shape == ()
-    stacked = np.stack(targets)
-    truth = tf.one_hot(stacked, len(classes)) if classes and one_each else tf.constant(stacked)
-    changed, after = augment(images, truth, seeds)
-    if not classes or not one_each:
-        return list(changed.numpy()), [_label(target, data) for target in targets]
-    return list(changed.numpy()), [_shares(share, classes) for share in after.numpy()]
+    truth = tf.constant(np.stack(targets))
+    classes = data.targets.class_names if data.targets.shape == () else None
+    changed, after = augment(images, tf.one_hot(truth, len(classes)) if classes else truth, seeds)
+    return list(changed.numpy()), [
+        _shares(target, classes) if classes else _label(target, data) for target in after.numpy()
+    ]
 
 
 def _shares(target: np.ndarray, names: Sequence[str]) -> str:

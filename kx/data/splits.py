@@ -237,6 +237,26 @@ def limited(
     return shuffled[np.lexsort((of_each, rank))][:limit]
 
 
+def count_classes(
+    labels: np.ndarray, parts: Mapping[str, np.ndarray], num_classes: int
+) -> dict[str, tuple[int, ...]]:
+    """Returns split name to the number of examples of each class.
+
+    Args:
+        labels: class indices of all examples.
+        parts: the places of each split.
+        num_classes: how many there are.
+
+    Example:
+    >>> count_classes(np.array([0, 1, 1]), {"train": np.array([0, 2])}, 3)
+    {'train': (1, 1, 0)}
+    """
+    return {
+        part: tuple(np.bincount(labels[chosen], minlength=num_classes).tolist())
+        for part, chosen in parts.items()
+    }
+
+
 def fingerprint(*parts: Any) -> str:
     """Returns a short hash of arrays, strings and plain values.
 

@@ -132,7 +132,7 @@ def raw_examples(split: tf.data.Dataset, indices: np.ndarray) -> list[Any]:
 
 def _show_worst(findings: Findings, raw: list[Any], data: Data) -> None:
     """Adds the worst answers: a picture grid for images, else a table."""
-    if pictures := as_pictures(raw, data):
+    if pictures := as_pixels(as_images(raw, data)):
         findings.figures["worst"] = figures.picture_grid(
             pictures, findings.captions, "The worst mistakes"
         )
@@ -143,12 +143,12 @@ def _show_worst(findings: Findings, raw: list[Any], data: Data) -> None:
     ]
 
 
-def as_pictures(raw: list[Any], data: Data) -> list[np.ndarray]:
-    """Returns raw examples as pixels, or nothing if they are no images."""
-    if data.kind == "image":
-        return [data.prepare(tf.constant(item)).numpy() for item in raw]
+def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
+    """Returns raw examples as they are prepared, or nothing if they are no images."""
     is_image = len(data.inputs.shape) == 3 and data.inputs.shape[-1] in (1, 3)
-    return as_pixels([np.asarray(item) for item in raw]) if is_image else []
+    if data.kind != "image" and not is_image:
+        return []
+    return [data.prepare(tf.constant(item)).numpy() for item in raw]
 
 
 def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:

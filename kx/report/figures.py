@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.font_manager import FontProperties, findfont
 
 rcParams["text.parse_math"] = False  # a class may be called "$5-$10"
 _BLUE, _ORANGE, _GRAY = "#2f6db3", "#d9822b", "#8a8f98"
+_CAPTION_CHARACTERS = 28  # of a line above a picture
 _FIRST_CHINESE = "\u2e80"  # of the characters that no font of Europe has
 _CHINESE_FONTS = ["Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei",
                   "Microsoft YaHei", "PingFang SC", "Heiti SC"]  # fmt: skip
@@ -254,8 +256,9 @@ def picture_grid(
         grey = picture.shape[-1] == 1
         axes.imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None,
                     vmin=0 if grey else None, vmax=255 if grey else None)  # fmt: skip
-        axes.set_title(caption.replace(" taken for ", "\n-> "), size=8,
-                       fontproperties=font_for(caption))  # fmt: skip
+        lines = caption.replace(" taken for ", "\n-> ").splitlines()
+        text = "\n".join(textwrap.fill(line, _CAPTION_CHARACTERS) for line in lines)
+        axes.set_title(text, size=8, fontproperties=font_for(caption))
     if title:
         figure.suptitle(title)
     return figure

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from kx.data.folder.files import NamedFile, files_of_folders, files_of_manifest, shown
 from kx.data.folder.scan import Scanned, convert, scan
-from kx.data.folder.splits import PARTS, completed, content_rank, divide, given_parts, limit_parts
+from kx.data.folder.splits import PARTS, completed, divide, given_parts, in_any_order, limit_parts
 from kx.data.images import decode_image, normalization
 from kx.data.pipeline import NUM_PARALLEL_CALLS, no_autotune
 from kx.data.specs import Data, Finding, Spec
-from kx.data.splits import fingerprint, split_indices
+from kx.data.splits import count_classes, fingerprint, split_indices
 from kx.errors import ConfigError, DataError, did_you_mean
 
 _SPLITS = ("stratified", "hash")
@@ -108,12 +108,7 @@ def image_folder(
     else:
         places = divide(labels, contents, split, validation_fraction, test_fraction, split_seed)
         parts = limit_parts(places, labels, limit, split_seed)
-    # Of any class at any place: the first examples are those that a check or a picture shows. Not
-    # by the rank that has divided them: of each class it took the first ones for other splits.
-    order = np.array([content_rank(f"order:{content}", split_seed) for content in contents])
-    parts = {
-        part: chosen[np.argsort(order[chosen], kind="stable")] for part, chosen in parts.items()
-    }
+    parts = in_any_order(parts, contents, split_seed)
     if not len(parts.get("train", ())):
         raise DataError(f"{folder}: no image is left to train on, of {len(files)} files.")
     chosen = [seen[kept[i]] for part in parts.values() for i in part]
@@ -133,10 +128,7 @@ def image_folder(
         ),
         positions=parts,
         findings=tuple(findings),
-        class_counts={
-            part: tuple(np.bincount(labels[chosen], minlength=len(class_names)).tolist())
-            for part, chosen in parts.items()
-        },
+        class_counts=count_classes(labels, parts, len(class_names)),
     )
 
 

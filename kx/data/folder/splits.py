@@ -160,6 +160,24 @@ def completed(
     return {**parts, **{part: train[chosen] for part, chosen in within.items()}}
 
 
+def in_any_order(
+    parts: Mapping[str, np.ndarray], contents: Sequence[str], seed: int
+) -> dict[str, np.ndarray]:
+    """Returns each split with any class at any place, as the first ones are those that are shown.
+
+    Not by the rank that has divided them: of each class it took the first ones for other splits.
+
+    Args:
+        parts: places by split.
+        contents: the hash of each file.
+        seed: of the order.
+    """
+    order = np.array([content_rank(f"order:{content}", seed) for content in contents])
+    return {
+        part: places[np.argsort(order[places], kind="stable")] for part, places in parts.items()
+    }
+
+
 def limit_parts(
     parts: dict[str, np.ndarray], labels: np.ndarray, limit: int | None, seed: int
 ) -> dict[str, np.ndarray]:
