@@ -93,6 +93,14 @@ def overwritten(content: bytes, at: int = 0) -> Callable[[Path], None]:
         ("train-images-idx3-ubyte", overwritten(b"\x00\x01\x08\x03"), "Received: 00 01 08 03"),
         ("train-labels-idx1-ubyte", overwritten(b"<htm"), "expected an idx file"),
         ("train-labels-idx1-ubyte", lambda p: p.write_bytes(b""), "an empty file"),
+        ("train-images-idx3-ubyte", lambda p: p.write_bytes(p.read_bytes()[:6]), "it is cut"),
+        ("train-images-idx3-ubyte", overwritten(b"\t", 3), "axes, 1 to 4. Received: 00 00 08 09"),
+        (
+            "train-labels-idx1-ubyte",
+            overwritten(b"\x4d", 8 + 2),
+            "train-labels-idx1-ubyte: example 2",
+        ),
+        ("t10k-labels-idx1-ubyte", overwritten(b"\x4d", 8 + 1), "t10k-labels.*: example 1"),
         ("t10k-images-idx3-ubyte.gz", cut, "cannot be read"),
         ("t10k-labels-idx1-ubyte", lambda p: p.unlink(), "no file t10k-labels"),
         ("t10k-labels-idx1-ubyte", overwritten(b"\0\0\0\x13", 4), "longer than it says"),
@@ -212,10 +220,26 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
         ({"x_train": bad, "y_train": y}, {}, r"x_train: 1 values are NaN.* at \(3, 4\)"),
         ({"x": x, "y_train": y}, {}, "no array 'x_train'. Did you mean"),
         ({"x_train": x, "y_train": y[:9]}, {}, "has 50 examples, and y_train 9"),
-        ({"x_train": x, "y_train": y - 1}, {}, "from 0 to 3.*first of example 0: -1"),
-        ({"x_train": x, "y_train": y * 9}, {}, "up to 36, and 32 of them .* train on: 1, 2, 3"),
-        ({"x_train": x, "y_train": y, "x_test": x, "y_test": y + 2}, {}, "up to 6, and 2 of"),
-        ({"x_train": x, "y_train": y}, {"class_names": ["a", "b"]}, "from 0 to 1.* example 2: 2"),
+        (
+            {"x_train": x, "y_train": y - 1},
+            {},
+            "y_train: example 0 has the class -1. Expected 0 to 3",
+        ),
+        (
+            {"x_train": x, "y_train": y * 9},
+            {},
+            "up to 36 .*y_train: example 4.*32 of them .* train on: 1, 2, 3",
+        ),
+        (
+            {"x_train": x, "y_train": y, "x_test": x, "y_test": y + 2},
+            {},
+            "up to 6 .*y_test: example 4.*and 2 of",
+        ),
+        (
+            {"x_train": x, "y_train": y},
+            {"class_names": ["a", "b"]},
+            "y_train: example 2 has the class 2. Expected 0 to 1",
+        ),
         ({"x_train": x, "y_train": np.array(list("ab") * 25)}, {}, "expected numbers"),
         ({"x_train": x, "y_train": np.zeros((50, 2))}, {}, "one target for each"),
         ({"x_train": x, "y_train": y, "x_test": x[:, 1:], "y_test": y}, {}, "of shape"),
@@ -225,7 +249,7 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
             "and x_",
         ),
         ({"x_train": x, "y_train": y * 0}, {}, "two classes or more"),
-        ({"x_train": x, "y_train": y * 10**12}, {}, "numbered up to 4000000000000, .*: 1, 2, 3"),
+        ({"x_train": x, "y_train": y * 10**12}, {}, "numbered up to 4000000000000 .*: 1, 2, 3"),
         ({"x_train": np.array(1.0), "y_train": y}, {}, "x_train is a single number"),
         ({"x_train": x[:, :0], "y_train": y}, {}, "x_train: it is empty"),
         ({"x_train": x * 1e300, "y_train": y}, {}, "infinite .in float32"),
@@ -235,6 +259,8 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
     path = Path(saved(tmp_path, x_train=x, y_train=y))
     with pytest.raises(ConfigError, match="standardize, or none"):
         arrays(str(path), normalize="unit")
+    with pytest.raises(ConfigError, match="expected a list of names"):
+        arrays(str(path), class_names="abcde")
     cut(path)
     with pytest.raises(DataError, match="set.npz"):
         arrays(str(path))
@@ -245,7 +271,7 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path) -> None:
         arrays(str(tmp_path / "none.npz"))
     objects = tmp_path / "objects.npz"
     np.savez(objects, x_train=np.array([{}, []], dtype=object), y_train=y[:2])
-    with pytest.raises(DataError, match="pickle"):
+    with pytest.raises(DataError, match="holds Python objects"):
         arrays(str(objects))
     np.savez(objects, x_train=x, y_train=y, names=np.array([{}, []], dtype=object))
     assert arrays(str(objects)).kind == "array", "what is not asked for is not read"

@@ -18,13 +18,14 @@ from PIL import Image
 
 import kx
 from kx.cli import main
-from kx.data.findings import class_line
+from kx.data.findings import class_lines
 from kx.data.folder import images as folder
 from kx.data.folder import scan as scanning
 from kx.data.folder.formats import check_image, converted
 from kx.data.folder.images import image_folder
 from kx.data.folder.splits import divide
 from kx.data.images import decode_image, normalization
+from kx.data.pipeline import store
 from kx.data.specs import Data
 from kx.errors import ConfigError, DataError
 
@@ -274,7 +275,31 @@ def test_a_picture_of_no_class_and_a_line_that_comes_twice_are_told(two: Path) -
 def test_classes_without_an_example_to_train_on_are_told(two: Path) -> None:
     write(two, "c/x.png", file_of(picture(300), "PNG"))
     data = image_folder(str(two), limit=2, validation_fraction=0.0, test_fraction=0.0, **SIZE)
-    assert class_line(data) == "no example to train on of 1 of 3 classes: c"
+    assert class_lines(data)[0] == "no example to train on of 1 of 3 classes: c"
+
+
+def test_uneven_classes_are_told_beside_an_absent_one(two: Path) -> None:
+    for number in range(40):
+        write(two, f"a/more{number}.png", seed=500 + number)
+    write(two, "c/x.png", seed=300)
+    lines = class_lines(image_folder(str(two), **SIZE))
+    assert lines[0].startswith("no example to validate by of 1") and "40 of a, 1 of c" in lines[1]
+
+
+def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
+    data = image_folder(str(two), **SIZE)
+    name = data.example_names["train"][3]
+    (two / name).write_bytes((two / name).read_bytes()[:60])
+    with pytest.raises(DataError, match=f"{name} cannot be prepared"):
+        store(data, "train")
+    (two / name).unlink()
+    with pytest.raises(DataError, match=name):
+        store(data, "train")
+
+
+def test_a_folder_too_high_up_is_told_where_the_classes_are(two: Path) -> None:
+    with pytest.raises(DataError, match=f"data.root={two}"):
+        image_folder(str(two.parent), **SIZE)
 
 
 def test_a_class_with_a_single_image_trains_on_it(two: Path) -> None:

@@ -98,8 +98,23 @@ def test_an_example_that_cannot_be_prepared_is_a_data_error() -> None:
     data = data_of(4)
     data.train = tf.data.Dataset.from_tensor_slices((["no image"] * 4, [0, 1, 2, 3]))
     data.prepare = lambda raw: tf.io.decode_png(raw)
-    with pytest.raises(DataError, match="cannot be prepared"):
+    with pytest.raises(DataError, match="example 0 cannot be prepared"):
         store(data, "train")
+
+
+def test_what_is_on_disk_asks_its_source_no_more(tmp_path: Path) -> None:
+    """A file of pictures may go while it is trained on those of a large folder."""
+    data, asked = data_of(23), []
+
+    def watched(inputs: tf.Tensor) -> tf.Tensor:
+        tf.py_function(lambda: asked.append(1), [], [])
+        return inputs
+
+    data.prepare = watched
+    stored = store(data, "train", tmp_path, "disk")
+    assert len(asked) == 23
+    batches = train_batches(stored, batch_size=5, epochs=2, seed=0, encode=same)
+    assert len(list(batches)) == 8 and len(asked) == 23
 
 
 def test_augmentation_is_of_training_alone_and_the_same_again(stored) -> None:  # type: ignore[no-untyped-def]

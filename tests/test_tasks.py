@@ -196,6 +196,7 @@ def test_balanced_weights_are_scikit_learns() -> None:
     mixed = weigh(tf.constant([[0.5, 0.5, 0.0]]))
     np.testing.assert_allclose(mixed, [(expected[0] + expected[1]) / 2], rtol=1e-6)
     for given, said in [("balancd", "expected null, balanced"), ({"z": 1}, "no class 'z'"),
-                        ({"a": -1}, "0 or more")]:  # fmt: skip
+                        ({"a": -1}, "0 or more"), ({"a": float("inf")}, "0 or more"),
+                        (dict.fromkeys("abcdef", 0.0), "each class counts 0")]:  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             classification(TARGETS["classification"], class_weights=given)

@@ -50,6 +50,7 @@ def reproduce(run: Run) -> int:
     if not run.history:
         raise ReproductionError(f"{run.name} is {run.status} and has no epoch to compare.")
     _warn_of_versions(tags)
+    _warn_of_weights(run, tags)
     with _code(tags) as code_folder:
         again = _run_again(run, tags, code_folder)
     return _show_comparison(run, again)
@@ -60,6 +61,12 @@ def _warn_of_versions(tags: Mapping[str, str]) -> None:
         recorded = tags.get(f"version.{name}", version)
         if recorded != version:
             print(f"note: {name} was {recorded}, and is {version} here")
+
+
+def _warn_of_weights(run: Run, tags: Mapping[str, str]) -> None:
+    recorded, weights = tags.get("kx.weights_sha256"), run.config["model"].get("weights")
+    if recorded and provenance.content_hash(Path(tags.get("kx.cwd", ""), weights)) != recorded:
+        print(f"note: {weights} (model.weights) is not the file any more that the run began with")
 
 
 @contextmanager

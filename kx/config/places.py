@@ -56,11 +56,25 @@ def not_a_word(word: str, error: Exception) -> str:
         return "Expected KEY=VALUE or OPTION=CHOICE."
     if len(parts := word.split()) > 1 and all("=" in part for part in parts):
         return f"These are {len(parts)} words in one pair of quotes. Write: {' '.join(parts)}"
-    advice = ""
-    if re.search(r"[^\x00-\x7f ]| ", word.partition("=")[2]):
-        key, _, value = word.partition("=")
-        advice = f" Put quotes around a value with spaces or other letters: \"{key}='{value}'\""
-    return str(error).split("\nSee https")[0] + advice
+    return str(error).split("\nSee https")[0] + _advice(*word.partition("=")[::2])
+
+
+def _advice(key: str, value: str) -> str:
+    """Says how to write a value with spaces or with letters that Hydra's words do not have."""
+    if not key.isascii() or (value.startswith("{") and not value.isascii()):
+        return (
+            " Here a key has letters of English alone. In a file it has any:"
+            " experiments/NAME.yaml, then experiment=NAME"
+        )
+    if value.isascii() and " " not in value:
+        return ""
+    if value.startswith("[") and not set("{[(").intersection(value[1:]):
+        items = (item.strip().strip("'\"") for item in value.strip("[]").split(","))
+        quoted = ",".join(f'"{item}"' for item in items)
+        return f" Put quotes around each: '{key}=[{quoted}]'"
+    if value.startswith(("[", "{")):
+        return ""
+    return f" Put quotes around a value with spaces or other letters: \"{key}='{value}'\""
 
 
 def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:

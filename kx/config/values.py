@@ -88,7 +88,10 @@ _RULES: dict[str, _Rule] = {
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
     "normalize": _one_of(*NORMALIZATIONS),
+    "resize": _one_of("crop", "pad", "stretch"),
+    "crop_fraction": _PART,
 }
+_NEVER_NULL = ("cache", "normalize", "resize")
 
 
 def is_choice(key: str) -> bool:
@@ -146,7 +149,8 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
             continue
         rule = _RULES.get(path.rpartition(".")[2]) if _is_ours(config, path) else None
         for item in value if isinstance(value, list) else [value]:
-            if rule and item is not None and not _holds(rule, item):
+            absent = item is None and path.rpartition(".")[2] not in _NEVER_NULL
+            if rule and not absent and not _holds(rule, item):
                 mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
     on_tensorflow = config.get("backend") == "tensorflow"
     if config.get("jit_compile") is True and config.get("deterministic") is True and on_tensorflow:

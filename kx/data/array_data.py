@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def array_data(
     normalize: str,
     name: str,
     source: str,
+    target_sources: Sequence[str] = (),
     validation_fraction: float,
     test_fraction: float,
     limit: int | None,
@@ -43,6 +45,8 @@ def array_data(
         normalize: as in `kx.data.images.normalization`.
         name: of the set.
         source: where it came from.
+        target_sources: where the targets came from, those of a test split of its own by
+            themselves. Defaults to `source`.
         validation_fraction: part of what is not test.
         test_fraction: part of all, where there is no test split.
         limit: at most this many to train and validate on, and to test; balanced.
@@ -55,9 +59,14 @@ def array_data(
             " One-hot ones are classes by argmax(axis=1)."
         )
     classes = targets.dtype.kind in "biu"
-    names = _names_of_classes(targets, class_names, source) if classes else None
+    if isinstance(class_names, str):
+        raise ConfigError(
+            f"data.class_names: expected a list of names: [cat,dog]. Received: {class_names!r}."
+        )
+    came_from = partial(_came_from, num_own=num_own, sources=target_sources or [source])
+    names = _names_of_classes(targets, class_names, source, came_from) if classes else None
     if names is not None and class_names is None:
-        _refuse_gaps(targets[:num_own], len(names), source)
+        _refuse_gaps(targets, num_own, source, came_from)
     parts = split_indices(
         targets,
         validation_fraction=validation_fraction,
@@ -147,8 +156,18 @@ def _doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[
     return tuple(found)
 
 
+def _came_from(example: int, num_own: int, sources: Sequence[str]) -> str:
+    """Returns where a target stands: `y_test: example 3`."""
+    if len(sources) > 1 and example >= num_own:
+        return f"{sources[1]}: example {example - num_own}"
+    return f"{sources[0]}: example {example}"
+
+
 def _names_of_classes(
-    targets: np.ndarray, class_names: Sequence[str] | None, source: str
+    targets: np.ndarray,
+    class_names: Sequence[str] | None,
+    source: str,
+    came_from: Callable[[int], str],
 ) -> tuple[str, ...]:
     if not len(targets):
         raise DataError(f"{source}: there is no example.")
@@ -156,27 +175,30 @@ def _names_of_classes(
     bad = np.flatnonzero((targets < 0) | (targets >= count))
     if len(bad):
         raise DataError(
-            f"{source}: expected classes from 0 to {count - 1}. Received: {len(bad)} others, the"
-            f" first of example {bad[0]}: {targets[bad[0]]}."
+            f"{came_from(int(bad[0]))} has the class {targets[bad[0]]}. Expected 0 to {count - 1}."
+            f" {len(bad)} are others."
         )
     if count < 2 or not targets.any():
         raise DataError(f"{source}: expected two classes or more. All targets are 0.")
     if class_names is not None:
         return tuple(class_names)
     if count > 2 * len(targets):  # numbers of other things: not one name for each
-        _refuse_gaps(targets, count, source)
+        _refuse_gaps(targets, len(targets), source, came_from)
     return tuple(map(str, range(count)))
 
 
-def _refuse_gaps(targets: np.ndarray, count: int, source: str) -> None:
+def _refuse_gaps(
+    targets: np.ndarray, num_own: int, source: str, came_from: Callable[[int], str]
+) -> None:
     """Refuses class numbers up to one that is out of range: they would be classes of the model."""
-    there = np.unique(targets)
+    there, count = np.unique(targets[:num_own]), int(targets.max()) + 1
     if len(there) < count:
         first = range(min(count, len(there) + 5))  # five of the absent ones are among these
         absent = np.setdiff1d(first, there)[:5]
         raise DataError(
-            f"{source}: the classes are numbered up to {count - 1}, and {count - len(there):,} of"
-            f" them have no example to train on: {', '.join(map(str, absent))}"
+            f"{source}: the classes are numbered up to {count - 1}"
+            f" ({came_from(int(np.argmax(targets)))}), and {count - len(there):,} of them have no"
+            f" example to train on: {', '.join(map(str, absent))}"
             f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
             " all are meant, give each a name: data.class_names=[…]. Numbers to predict are floats:"
             " astype('float32')."

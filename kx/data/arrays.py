@@ -82,6 +82,7 @@ def arrays(
         normalize=normalize,
         name=where.stem,
         source=str(where),
+        target_sources=[f"{where}: {y}" for _, y in pairs],
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         limit=limit,
@@ -114,7 +115,7 @@ def _read_arrays(where: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         return {name: loaded[name] for name in loaded.files if name in names}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{where}: {first_line(error)}") from error
+        raise DataError(f"{where}: {_reason(error)}") from error
 
 
 def _require(names: Sequence[str], there: Iterable[str], where: Path) -> None:
@@ -127,7 +128,14 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no file of NumPy's arrays: {first_line(error)}") from error
+        raise DataError(f"{path}: is no file of NumPy's arrays: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns NumPy's reason, without its advice to run what a file may hold."""
+    if "allow_pickle" in str(error):
+        return "it holds Python objects, or is something else; expected numbers"
+    return first_line(error)
 
 
 def _refuse_nan(values: np.ndarray, name: str) -> None:

@@ -19,6 +19,7 @@ _CIFAR10_CLASSES = (
 )  # fmt: skip
 _CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_AXES = 4  # of images with channels; more are a damaged header
 _IDX_FILES = {
     "train": ("train-images", "train-labels"),
     "test": ("t10k-images", "t10k-labels"),
@@ -54,9 +55,11 @@ def idx(
     Source: LeCun, Cortes & Burges, "The MNIST database", the idx format.
     """
     folder = Path(root).expanduser().absolute()
-    read = {}
+    read, label_files = {}, []
     for part, stems in _IDX_FILES.items():
-        images, labels = (_idx_of(_idx_file(folder, stem)) for stem in stems)
+        paths = [_idx_file(folder, stem) for stem in stems]
+        images, labels = map(_idx_of, paths)
+        label_files.append(str(paths[1]))
         if len(images) != len(labels):
             raise DataError(f"{folder}: {len(images)} {part} images, and {len(labels)} labels.")
         read[part] = images, labels
@@ -68,6 +71,7 @@ def idx(
         normalize=normalize,
         name=folder.name,
         source=str(folder),
+        target_sources=label_files,
         validation_fraction=validation_fraction,
         test_fraction=0.0,
         limit=limit,
@@ -105,10 +109,9 @@ def cifar10_binary(
     batches = sorted(folder.glob("data_batch_*.bin"))
     test = folder / "test_batch.bin"
     if not batches or not test.is_file():
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
         raise DataError(
             f"{folder}: expected data_batch_1.bin … and test_batch.bin, the binary version of"
-            f" CIFAR-10. Received: {there or 'no such folder'}."
+            f" CIFAR-10. Received: {_names_in(folder)}."
         )
     read = [_cifar10_batch(path) for path in (*batches, test)]
     return array_data(
@@ -163,16 +166,24 @@ def read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
     magic = content[:4]
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or not magic[3]:
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES or (
+        not 1 <= magic[3] <= _MOST_AXES
+    ):  # fmt: skip
         raise DataError(
             f"{path}: expected an idx file: two zeros, a type ({', '.join(map(hex, _IDX_DTYPES))})"
-            f" and the number of axes. Received: {magic.hex(' ') or 'an empty file'}."
+            f" and the number of axes, 1 to {_MOST_AXES}. Received:"
+            f" {magic.hex(' ') or 'an empty file'}."
         )
     start = 4 + 4 * magic[3]
+    if len(content) < start:
+        raise DataError(
+            f"{path}: expected a header of {start} bytes, for {magic[3]} axes. Received:"
+            f" {len(content)} bytes: it is cut."
+        )
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     dtype = np.dtype(_IDX_DTYPES[magic[2]])
     expected = start + int(np.prod(shape, dtype="int64")) * dtype.itemsize
-    if len(shape) < magic[3] or len(content) != expected:
+    if len(content) != expected:
         raise DataError(
             f"{path}: expected {expected:,} bytes for shape {shape}. Received: {len(content):,}:"
             f" it is {'cut' if len(content) < expected else 'longer than it says'}."
@@ -201,9 +212,14 @@ def _idx_file(folder: Path, stem: str) -> Path:
     # Kaggle's MNIST has folders of these names, too.
     found = sorted(p for p in folder.glob(f"{stem}*") if p.is_file()) if folder.is_dir() else []
     if not found:
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else ""
         raise DataError(
-            f"{folder}: there is no file {stem}… (idx, or idx.gz)."
-            f" Received: {there or 'no such folder'}."
+            f"{folder}: there is no file {stem}… (idx, or idx.gz). Received: {_names_in(folder)}."
         )
     return found[0]
+
+
+def _names_in(folder: Path) -> str:
+    """Returns what is in a folder, for a message."""
+    if not folder.is_dir():
+        return "no such folder"
+    return ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "an empty folder"

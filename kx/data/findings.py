@@ -51,20 +51,22 @@ def findings_tags(data: Data) -> dict[str, str]:
     return {f"kx.data.{what.replace(' ', '_')}": str(count) for what, count in counts.items()}
 
 
-def class_line(data: Data) -> str:
-    """Returns a line on the classes of the training split, if some are absent, or uneven."""
+def class_lines(data: Data) -> list[str]:
+    """Returns a line if a split lacks classes, and one if those to train on are uneven."""
     counts, names = data.class_counts.get("train"), data.targets.class_names
     if not counts or not names:
-        return ""
+        return []
+    lines = []
     for part, verb in (("train", "train on"), ("validation", "validate by"), ("test", "test")):
         if part not in data.class_counts:
             continue
         absent = [n for count, n in zip(data.class_counts[part], names, strict=True) if not count]
         if absent:
             told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
-            return f"no example to {verb} of {len(absent)} of {len(names)} classes: {told}"
-    if max(counts) < _UNEVEN * min(counts):
-        return ""
-    by_count = sorted(zip(counts, names, strict=True))
+            lines = [f"no example to {verb} of {len(absent)} of {len(names)} classes: {told}"]
+            break
+    by_count = sorted(pair for pair in zip(counts, names, strict=True) if pair[0])
     (few, least), (many, most) = by_count[0], by_count[-1]
-    return f"uneven classes: {many:,} of {most}, {few:,} of {least}"
+    if many >= _UNEVEN * few:
+        lines.append(f"uneven classes: {many:,} of {most}, {few:,} of {least}")
+    return lines

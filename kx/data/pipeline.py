@@ -94,25 +94,39 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         _check_classes(targets.numpy(), data, split)
         return Stored(num_examples, inputs, targets)
     cache_dir.mkdir(parents=True, exist_ok=True)
+    kept = prepared.cache(str(cache_dir / split))
     position = 0
-    try:
-        for _, targets in prepared.batch(_CHECKED).as_numpy_iterator():
+    try:  # read to its end, the file is whole: nothing is asked of the examples' source any more
+        for _, targets in kept.batch(_CHECKED).as_numpy_iterator():
             _check_classes(targets, data, split)
             position += len(targets)
     except tf.errors.OpError as error:
         raise _unprepared(error, data, split, position) from error
     buffer = min(_SHUFFLE_BUFFER, max(1, _SHUFFLE_BYTES // example_bytes(data)))
-    kept = prepared.cache(str(cache_dir / split))
     return Stored(num_examples, dataset=kept, shuffle_buffer=buffer)
 
 
 def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
-    """Returns the error of an example that cannot be read or prepared, with TensorFlow's reason."""
-    reason = re.sub(r"^.*Iterator::\S+: ", "", str(error.message).splitlines()[0])
-    return DataError(
-        f"The {split} split of {data.name}: an example after number {position} cannot be prepared:"
-        f" {reason}"
-    )
+    """Returns the error of an example that cannot be read or prepared, with TensorFlow's reason.
+
+    Examples are prepared in parallel, ahead of those that came through: which one it was is
+    found by going through those after them one by one.
+    """
+    number, which = position, f"an example after number {position}"
+    examples = iter(data.splits[split].skip(position).take(_CHECKED + _PREPARING))
+    while True:
+        try:
+            raw, _ = next(examples)
+            data.prepare(raw)
+        except StopIteration:
+            break
+        except tf.errors.OpError as found:
+            names = data.example_names.get(split)
+            which, error = names[number] if names else f"example {number}", found
+            break
+        number += 1
+    reason = re.sub(r"^.*Iterator::\S+: |^\{\{.*?\}\} ", "", str(error.message).splitlines()[0])
+    return DataError(f"The {split} split of {data.name}: {which} cannot be prepared: {reason}")
 
 
 def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,7 @@ class Data:
             the split's order, where they are known.
         findings: what was found of single files: told, and kept with the run.
         class_counts: split name to the number of examples of each class, where known.
+        example_names: split name to a name of each example, where it has one: its file's.
     """
 
     train: tf.data.Dataset
@@ -132,6 +133,7 @@ class Data:
     positions: Mapping[str, np.ndarray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    example_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:

@@ -89,7 +89,7 @@ def make_batches(
     cache = config.data.cache
     stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
     if augment is not None:
-        check_range(config.augment, _some_inputs(data, stored["train"]))
+        check_range(config.augment, _some_inputs(stored["train"]))
     size = config.batch_size
     _refuse_large_batch(size, stored["train"].num_examples)
     if config.overfit_batches:
@@ -173,18 +173,18 @@ def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
         )
 
 
-def _some_inputs(data: Data, train: Stored) -> tf.Tensor:
+def _some_inputs(train: Stored) -> tf.Tensor:
     """Returns prepared inputs: all of them in memory, or the first ones."""
     if train.inputs is not None:
         return train.inputs
-    # Prepared anew: the file of a split is written as it is read to its end.
-    return tf.stack([data.prepare(raw) for raw, _ in data.train.take(_LOOKED_AT)])
+    assert train.dataset is not None
+    return next(iter(train.dataset.batch(_LOOKED_AT)))[0]
 
 
 def first_examples(stored: Stored, count: int) -> Stored:
     """Returns the first examples of a stored split."""
     count = min(count, stored.num_examples)
-    if stored.dataset is not None:  # few enough for memory; one cache file has one reader
+    if stored.dataset is not None:  # few enough for memory
         inputs, targets = next(iter(stored.dataset.batch(count)))
         return Stored(count, inputs, targets)
     assert stored.inputs is not None and stored.targets is not None

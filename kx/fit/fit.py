@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from kx import callbacks as own_callbacks
 from kx.config import Composed
-from kx.data.findings import class_line, findings_tags, print_findings
+from kx.data.findings import class_lines, findings_tags, print_findings
 from kx.data.specs import Data
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
@@ -25,6 +25,7 @@ from kx.fit.state import State
 from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.folders import RunFolder
+from kx.tracking.provenance import content_hash
 from kx.tracking.tracker import Tracker
 from kx.transfer import Phase
 
@@ -53,8 +54,8 @@ def announce(
     name = job.choices.get("model", model.name)
     print_findings(data)
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
-    if uneven := class_line(data):
-        print(uneven)
+    for line in class_lines(data):
+        print(line)
     _warn_of_phases(job.config, phases)
 
 
@@ -80,6 +81,9 @@ def run_tags(
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
     about |= {"devices": ", ".join(devices()), **findings_tags(data)}
+    weights = config.model.get("weights")
+    if isinstance(weights, str) and (content := content_hash(weights)):
+        about["kx.weights_sha256"] = content
     return {**threads, **about, **(extra or {})}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Mapping
@@ -110,6 +111,13 @@ def _base(
 ) -> keras.Model:
     """Returns the net without its top, with its weights."""
     function = getattr(keras.applications, architecture)
+    takes = [name for name in inspect.signature(function).parameters if name not in _OURS]
+    for name in arguments:
+        if name not in takes:
+            raise ConfigError(
+                f"model.arguments: {architecture} has no argument {name!r}."
+                f" {did_you_mean(name, takes)}"
+            )
     try:
         with warnings.catch_warnings():  # of MobileNet's weights, whose sizes do not matter here
             warnings.filterwarnings("ignore", message=".*Weights for input shape")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def _load(base: keras.Model, path: Path) -> None:
             base.set_weights(giver.get_weights())
             _scale_pixels(base, _second_scale(giver) if _second_scale(base) is None else None)
         else:
-            base.load_weights(path)
+            with warnings.catch_warnings():  # of each layer that does not fit: one error says it
+                warnings.simplefilter("ignore")
+                base.load_weights(path)
             _scale_pixels(base, _scale_of_imagenet(base))
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise ConfigError(

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from kx.config import compose
 from kx.config.schema import PIPELINE_KEYS
 from kx.config.values import mismatch
+from kx.data.findings import print_findings
 from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
@@ -69,6 +70,8 @@ def ask(run: Run, overrides: Sequence[str], split: str, tta: Sequence[str] = ())
     """
     config = _with_data(run, overrides)
     data = as_trained(make_data(config), run)
+    if overrides:  # of its own data they were told when it was trained
+        print_findings(data)
     if split not in data.splits:
         raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
     task, model = run.task(), run.model()

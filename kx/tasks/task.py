@@ -138,12 +138,14 @@ def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[f
                 f"task.class_weights: there is no class {name!r}."
                 f" {did_you_mean(str(name), class_names)}"
             )
-        if not isinstance(weight, int | float) or not weight >= 0:
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise ConfigError(
                 f"task.class_weights.{name}: expected a number, 0 or more. Received: {weight!r}."
             )
     weights = {str(name): float(weight) for name, weight in given.items()}
-    return tuple(weights.get(name, 1.0) for name in class_names)
+    if not any(counts := tuple(weights.get(name, 1.0) for name in class_names)):
+        raise ConfigError("task.class_weights: each class counts 0, and nothing would be learnt.")
+    return counts
 
 
 def check_loss(loss: Any, default: Callable[[], keras.losses.Loss]) -> keras.losses.Loss:

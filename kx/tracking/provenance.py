@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -99,6 +100,19 @@ def package_versions() -> dict[str, str]:
 
 
 @functools.cache
+def content_hash(path: str | Path) -> str | None:
+    """Returns the SHA-256 of a file, or None if there is no such file.
+
+    Args:
+        path: of the file; `~` is the home folder.
+    """
+    where = Path(path).expanduser()
+    if not where.is_file():
+        return None
+    with where.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def installed_packages() -> list[str]:
     """Returns all installed packages as `name==version`, sorted."""
     found = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -75,7 +76,14 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
         with Image.open(io.BytesIO(encoded)) as image:
             width, height = image.size
             if width * height > max_megapixels * 1e6:
-                return Checked(_too_large(f"{width}x{height}", max_megapixels), "", width, height)
+                return Checked(
+                    _too_large(
+                        f"{width}x{height}, {width * height / 1e6:,.0f} megapixels", max_megapixels
+                    ),
+                    "",
+                    width,
+                    height,
+                )
             convert = _why_convert(image)
             if convert or not _graph_reads(encoded, image.format or ""):
                 image.load()  # all of it: a cut file is found here
@@ -84,7 +92,9 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
                     return Checked(problem, "", width, height)
             return Checked("", convert, width, height)
     except Image.DecompressionBombError as error:
-        return Checked(_too_large(first_line(error), max_megapixels))
+        count = re.search(r"\d+", str(error))  # Pillow counts, and opens no further
+        size = f"{int(count[0]) / 1e6:,.0f} megapixels" if count else first_line(error)
+        return Checked(_too_large(size, max_megapixels))
     except UnidentifiedImageError:
         return Checked(f"no image: it begins with {encoded[:12]!r}")
     except _BAD_FILE as error:
@@ -118,7 +128,7 @@ def _unknown_range(image: Image.Image) -> str:
 
 
 def _too_large(what: str, max_megapixels: float) -> str:
-    return f"too large: {what}; at most {max_megapixels:g} megapixels (data.max_megapixels)"
+    return f"too large: {what}; at most {max_megapixels:g} (data.max_megapixels)"
 
 
 def _why_convert(image: Image.Image) -> str:

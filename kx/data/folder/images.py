@@ -93,10 +93,9 @@ def image_folder(
     class_names = _class_names(folder, files, [files[i].label for i in kept], findings)
     labels = np.array([class_names.index(files[i].label) for i in kept], "int32")
     contents = [seen[i].content for i in kept]
-    _tell_of_copies(folder, [files[i] for i in kept], contents, findings)
-    given = [files[i].part for i in kept]
-    if any(given):
-        parts = given_parts(folder, [files[i] for i in kept], contents, findings)
+    images = [files[i] for i in kept]
+    if any(file.part for file in images):
+        parts = given_parts(folder, images, contents, findings)
         parts = completed(parts, labels, contents, split, validation_fraction, split_seed, fold)
         parts = limit_parts(parts, labels, limit, split_seed)
     elif fold is not None:
@@ -108,6 +107,7 @@ def image_folder(
     else:
         places = divide(labels, contents, split, validation_fraction, test_fraction, split_seed)
         parts = limit_parts(places, labels, limit, split_seed)
+    _tell_of_copies(folder, images, contents, findings)
     parts = in_any_order(parts, contents, split_seed)
     if not len(parts.get("train", ())):
         raise DataError(f"{folder}: no image is left to train on, of {len(files)} files.")
@@ -129,6 +129,9 @@ def image_folder(
         positions=parts,
         findings=tuple(findings),
         class_counts=count_classes(labels, parts, len(class_names)),
+        example_names={
+            part: [shown(images[i].path, folder) for i in chosen] for part, chosen in parts.items()
+        },
     )
 
 
@@ -181,20 +184,32 @@ def _class_names(
     classes = [name for name in named if counts[name]]
     if len(classes) < 2:
         there = ", ".join(f"{name} ({counts[name]} images)" for name in named)
-        reasons = "; ".join(f"{f.file}: {f.reason}" for f in findings[:5])
+        left_out = [finding for finding in findings if finding.what == "left out"]
+        reasons = "; ".join(f"{f.file}: {f.reason}" for f in left_out[:5])
         raise DataError(
             f"{root}: expected two classes or more. Received: {there}."
             + (f" Left out: {reasons}" if reasons else "")
+            + _deeper(root, named)
         )
     return classes
+
+
+def _deeper(root: Path, named: Sequence[str]) -> str:
+    """Returns a hint, if the one folder that was taken for a class has folders itself."""
+    only = root / named[0]
+    if len(named) > 1 or not only.is_dir() or not any(p.is_dir() for p in only.iterdir()):
+        return ""
+    return f" If the folders in {named[0]} are the classes: data.root={only}"
 
 
 def _tell_of_copies(
     root: Path, files: Sequence[NamedFile], contents: Sequence[str], findings: list[Finding]
 ) -> None:
     first: dict[str, NamedFile] = {}
+    told = {finding.file for finding in findings if finding.what == "left out"}
     for file, content in zip(files, contents, strict=True):
-        other = first.setdefault(content, file)
+        name = shown(file.path, root)
+        other = first.setdefault(content, file) if name not in told else file
         if other is file:
             continue
         text = f"the same content as {shown(other.path, root)}"
@@ -202,7 +217,7 @@ def _tell_of_copies(
             text = "it is listed twice"
         if other.label != file.label:
             text += ", of another class: one of the two labels is wrong"
-        findings.append(Finding(shown(file.path, root), "copy", text))
+        findings.append(Finding(name, "copy", text))
 
 
 def _split(
