@@ -28,6 +28,7 @@ from kx.data.images import decode_image, normalization
 from kx.data.pipeline import store
 from kx.data.specs import Data
 from kx.errors import ConfigError, DataError
+from kx.report.evaluate import raw_examples
 
 SIZE = {"image_size": (16, 16)}
 
@@ -295,6 +296,16 @@ def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
     (two / name).unlink()
     with pytest.raises(DataError, match=name):
         store(data, "train")
+
+
+def test_files_that_went_during_the_training_cost_their_pictures_alone(two: Path) -> None:
+    data = image_folder(str(two), **SIZE)
+    before = raw_examples(data, "train", np.arange(6))
+    gone, harmed = (two / data.example_names["train"][index] for index in (1, 4))
+    gone.unlink()
+    harmed.write_bytes(harmed.read_bytes()[:60])
+    after = raw_examples(data, "train", np.arange(6))
+    assert after == {index: before[index] for index in (0, 2, 3, 5)}
 
 
 def test_a_folder_too_high_up_is_told_where_the_classes_are(two: Path) -> None:

@@ -22,6 +22,7 @@ import tensorflow as tf
 import kx
 from kx.config import Composed
 from kx.data.specs import Data, Spec, identity
+from kx.errors import DataError
 from kx.fit.batches import Batches
 from kx.report.evaluate import raw_examples
 from kx.tasks.task import Task
@@ -148,9 +149,12 @@ def _save_examples(
 ) -> tuple[tf.Tensor, np.ndarray]:
     """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
     folder.mkdir()
-    split = data.test or data.validation or data.train
-    count = min(_NUM_EXAMPLES, int(split.cardinality()))
-    raw = tf.stack(raw_examples(split, np.arange(count)))
+    split = next(name for name in ("test", "validation", "train") if name in data.splits)
+    count = min(_NUM_EXAMPLES, int(data.splits[split].cardinality()))
+    readable = raw_examples(data, split, np.arange(count))
+    if not readable:
+        raise DataError(f"{data.source or data.name}: no example of it can be read any more.")
+    raw = tf.stack(list(readable.values()))
     prepared = preparation.prepare(raw)
     # Called, not `predict`: for a few examples, compiling takes longer than the rest.
     scores = keras.ops.convert_to_numpy(model(prepared, training=False))

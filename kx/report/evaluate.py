@@ -72,8 +72,7 @@ def report_on(
     if curves is not None:
         findings.figures["training"] = curves
     if len(findings.worst):
-        raw = raw_examples(data.splits[split], findings.worst)
-        _show_worst(findings, raw, data)
+        _show_worst(findings, raw_examples(data, split, findings.worst), data)
     return findings
 
 
@@ -116,30 +115,39 @@ def predict_scores(
     return np.concatenate(targets), np.asarray(scores)
 
 
-def raw_examples(split: tf.data.Dataset, indices: np.ndarray) -> list[Any]:
-    """Returns the raw inputs of some examples of a split, in the order of `indices`.
+def raw_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, Any]:
+    """Returns the raw inputs of some examples of a split, by their positions.
+
+    A file may have gone or changed since it was prepared: what cannot be read is left out.
 
     Args:
-        split: raw `(input, target)` examples.
+        data: the data.
+        split: its name.
         indices: their positions.
     """
     wanted = tf.constant(np.asarray(indices), tf.int64)
-    inputs_only = split.map(lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS)
-    chosen = inputs_only.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
-    found = {int(i): raw for i, raw in chosen.as_numpy_iterator()}
-    return [found[int(i)] for i in indices]
+    inputs_only = data.splits[split].map(
+        lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
+    )
+    numbered = inputs_only.enumerate().ignore_errors()
+    chosen = numbered.filter(lambda i, _: tf.reduce_any(wanted == i))
+    prepared = chosen.map(lambda i, raw: (i, raw, data.prepare(raw))).ignore_errors()
+    found = {int(i): raw for i, raw, _ in prepared.as_numpy_iterator()}
+    return {int(i): found[int(i)] for i in indices if int(i) in found}
 
 
-def _show_worst(findings: Findings, raw: list[Any], data: Data) -> None:
+def _show_worst(findings: Findings, raw: Mapping[int, Any], data: Data) -> None:
     """Adds the worst answers: a picture grid for images, else a table."""
-    if pictures := as_pixels(as_images(raw, data)):
-        findings.figures["worst"] = figures.picture_grid(
-            pictures, findings.captions, "The worst mistakes"
-        )
+    if not raw:
+        return
+    captions = dict(zip(map(int, findings.worst), findings.captions, strict=True))
+    told = [captions[index] for index in raw]
+    if pictures := as_pixels(as_images(list(raw.values()), data)):
+        findings.figures["worst"] = figures.picture_grid(pictures, told, "The worst mistakes")
         return
     findings.tables["The worst answers"] = [
         {"example": as_text(item)[:300], "what": caption}
-        for item, caption in zip(raw, findings.captions, strict=True)
+        for item, caption in zip(raw.values(), told, strict=True)
     ]
 
 
