@@ -44,7 +44,11 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Runs what takes long: the full matrix, many kills, Ray, Slurm, JAX, the README by itself."""
+    """Runs what takes long.
+
+    The full matrix of options, many kills, nodes that Ray and Slurm lose, servers that are away,
+    several devices and processes, JAX, large models, the tutorial, the README by itself.
+    """
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)
 

@@ -106,6 +106,7 @@ print(json.dumps([bool(equal), [whole.history[n] == again.history[n] for n in na
 """
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit_on_jax(project: Path) -> None:
     words = [
         "data=digits", "data.limit=300", "model=cnn", "model.filters=[4,8]", "epochs=5",
@@ -141,6 +142,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_four_devices_train_to_the_weights_of_one(project: Path) -> None:
     """Stopped half-way, with callbacks; validation and test end in an odd batch each."""
     words = [

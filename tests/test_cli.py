@@ -366,6 +366,7 @@ def test_reproduce_shows_where_a_run_first_differs(
     assert "again" not in kx.load_run("latest").name
 
 
+@pytest.mark.slow
 def test_reproduce_compares_the_epochs_of_a_run_that_was_stopped(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -311,6 +311,7 @@ def test_a_run_whose_mlflow_run_was_deleted_cannot_go_on(project: Path) -> None:
     assert len(untracked.history["train/loss"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_a_run_goes_on_with_the_threads_it_began_with(project: Path) -> None:
     words = ["data=wine", "epochs=3", *QUICK]

@@ -460,6 +460,7 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(project: Path, what
     assert_same_trials("k", straight, epochs=60)
 
 
+@pytest.mark.slow
 def test_hyperband_goes_on_with_the_weights_that_it_promotes(project: Path) -> None:
     words = ["tuner.max_epochs=4", "tuner.factor=2", "tuner.workers=2", *QUICK]
     run_search("tuner=hyperband", *SPACE, *words, "schedule=cosine",

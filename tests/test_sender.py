@@ -267,7 +267,7 @@ def test_a_server_that_is_killed_and_started_again_misses_nothing(
             pass
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def test_eight_writers_to_a_new_store_lose_nothing(
     project: Path, kind: str, tmp_path: Path
 ) -> None:
@@ -299,7 +299,8 @@ def test_eight_writers_to_a_new_store_lose_nothing(
             pass
 
 
-@pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [12, 60])
 def test_a_server_that_is_away_in_mid_search_misses_nothing(
     project: Path, tmp_path: Path, seconds: int
 ) -> None:

@@ -41,7 +41,8 @@ def threads_of_one() -> list[str]:
     return ["threads.intra_op=1", "threads.inter_op=1"]
 
 
-@pytest.mark.parametrize("what", ["worker", pytest.param("node", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["worker", "node"])
 def test_a_sweep_on_two_nodes_has_the_numbers_of_runs_of_their_own_though_one_is_lost(
     ray_nodes: Any, project: Path, what: str
 ) -> None:

@@ -62,10 +62,8 @@ def say_that_time_is_up(job: str) -> None:  # as Slurm does before the limit
     asked("scancel", "--signal=USR2", job)
 
 
-@pytest.mark.parametrize(
-    "reasons",
-    [(preempt, tell_to_end), pytest.param((say_that_time_is_up,), marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("reasons", [(preempt, tell_to_end), (say_that_time_is_up,)])
 def test_a_job_that_must_leave_goes_on_with_its_next_turn(
     slurm: Path, project: Path, reasons: tuple[Callable[[str], None], ...]
 ) -> None:
