@@ -13,7 +13,7 @@ from kx.config import Composed, build
 from kx.data.augment import chain
 from kx.data.findings import findings_csv
 from kx.data.specs import Data
-from kx.export.bundle import save_bundle
+from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.assemble import (
     assemble,
     load_weights,
@@ -93,6 +93,7 @@ def train(
         chosen.agree(first_epoch)
         cache, augment = folder.path / "cache", chain(config.augment)
         batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
+        shown = examples_to_keep(data)
         phases = make_phases(config)
         built = partial(_built, config, data, task, core, phases)
         begin_phase = partial(_begin_phase, config, task, batches)
@@ -101,7 +102,8 @@ def train(
             load_weights(model, config.init_from, config.tracking.uri)
         callbacks = make_callbacks(config, task, batches)
         announce(job, data, model, phases, quiet=quiet)
-        with open_run(job, folder, data, run_tags(config, data, batches, tags)) as tracker:
+        about = run_tags(config, data, batches, tags, goes_on=state is not None)
+        with open_run(job, folder, data, about) as tracker:
             history = past(state)
             begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
             watch("run", {**begun, "history": history})
@@ -120,7 +122,7 @@ def train(
             metrics = final_metrics(model, batches.test if evaluate else None, history, callbacks)
             bundle = None
             if evaluate:
-                bundle = save_bundle(job, model, task, data, batches, tracker, folder)
+                bundle = save_bundle(job, model, task, data, shown, tracker, folder)
                 metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})

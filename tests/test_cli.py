@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from mlflow import MlflowClient
 
 import kx
 from kx.cli import main
+from kx.commands import reproduce as reproducing
 from kx.commands.reproduce import first_differences
 from kx.errors import ExportError, RunNotFoundError
+from kx.tracking.provenance import content_hash
 from kx.tracking.records import all_records, lock
 from kx.tracking.run_list import best_run, list_runs
 from kx.tracking.store import store_uri
@@ -364,6 +367,27 @@ def test_reproduce_shows_where_a_run_first_differs(
     assert "train/loss" in printed and "the current files" in printed
     # What was run to check a run is no run to go on with.
     assert "again" not in kx.load_run("latest").name
+
+
+def test_another_file_of_weights_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "base.weights.h5"
+    file.write_bytes(b"one")
+    tags = {"kx.cwd": str(tmp_path), "kx.weights_sha256": str(content_hash(file))}
+
+    def told(weights: str) -> str:
+        run = SimpleNamespace(config={"model": {"weights": weights}})
+        reproducing._warn_of_weights(run, tags)  # type: ignore[arg-type]
+        return capfd.readouterr().out
+
+    names = (str(file), file.name, f"~/{file.name}")
+    assert [told(name) for name in names] == ["", "", ""]
+    file.write_bytes(b"other")
+    assert all("is not the file any more" in told(name) for name in names)
+    file.unlink()
+    assert all("is not there any more" in told(name) for name in names)
 
 
 @pytest.mark.slow

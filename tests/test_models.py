@@ -244,7 +244,7 @@ def test_imagenets_weights_offline_are_an_error_with_ways_out(
         ({"architecture": "MobileNetV9"}, "Did you mean 'MobileNetV2'"),
         ({"architecture": "ResNet50"}, "ResNet50 expects 'caffe'"),
         ({"architecture": "Xception"}, "cannot be built for images of 32x32"),
-        ({"arguments": {"alhpa": 1}}, "alhpa"),
+        ({"arguments": {"alhpa": 1}}, "no argument 'alhpa'. Did you mean 'alpha'"),
         ({"arguments": {"pooling": "avg"}}, "model.arguments.pooling is set by"),
     ],
 )

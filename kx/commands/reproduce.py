@@ -65,8 +65,19 @@ def _warn_of_versions(tags: Mapping[str, str]) -> None:
 
 def _warn_of_weights(run: Run, tags: Mapping[str, str]) -> None:
     recorded, weights = tags.get("kx.weights_sha256"), run.config["model"].get("weights")
-    if recorded and provenance.content_hash(Path(tags.get("kx.cwd", ""), weights)) != recorded:
+    if recorded is None:
+        return
+    here = provenance.content_hash(_cwd(tags) / Path(weights).expanduser())
+    if here is None:
+        print(f"note: {weights} (model.weights), with which the run began, is not there any more")
+    elif here != recorded:
         print(f"note: {weights} (model.weights) is not the file any more that the run began with")
+
+
+def _cwd(tags: Mapping[str, str]) -> Path:
+    """Returns where the run was started, if that is here, else the project's folder."""
+    cwd = tags.get("kx.cwd", "")
+    return Path(cwd) if os.path.isdir(cwd) else project_dir()
 
 
 @contextmanager
@@ -115,7 +126,6 @@ def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
     )
     config["tracking"]["experiment"] = experiment.name
     overrides = OmegaConf.to_container(OmegaConf.load(run.artifact("overrides.yaml")))
-    cwd = tags.get("kx.cwd", "")
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder, "job.json")
         choices = {key: value for key, value in params.items() if key in _GROUPS}
@@ -127,7 +137,7 @@ def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
         )  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-P", "-c", _CHILD, str(job)],
-            cwd=cwd if os.path.isdir(cwd) else project_dir(),
+            cwd=_cwd(tags),
             env={**os.environ, "PYTHONPATH": _python_path(code_folder)},
             check=False,
         )

@@ -61,20 +61,24 @@ def not_a_word(word: str, error: Exception) -> str:
 
 def _advice(key: str, value: str) -> str:
     """Says how to write a value with spaces or with letters that Hydra's words do not have."""
-    if not key.isascii() or (value.startswith("{") and not value.isascii()):
+    if not key.isascii() or re.search(r"[{,][^:,]*[^\x00-\x7f][^:,]*:", value):
         return (
             " Here a key has letters of English alone. In a file it has any:"
             " experiments/NAME.yaml, then experiment=NAME"
         )
     if value.isascii() and " " not in value:
         return ""
-    if value.startswith("[") and not set("{[(").intersection(value[1:]):
-        items = (item.strip().strip("'\"") for item in value.strip("[]").split(","))
-        quoted = ",".join(f'"{item}"' for item in items)
-        return f" Put quotes around each: '{key}=[{quoted}]'"
+    if value.startswith("[") and not set("{[('\"").intersection(value[1:]):
+        items = [item.strip() for item in value.strip("[]").split(",")]
+        quoted = [f'"{item}"' if _needs_quotes(item) else item for item in items if item]
+        return f" Put quotes around each: '{key}=[{','.join(quoted)}]'"
     if value.startswith(("[", "{")):
-        return ""
+        return " Put quotes around words with spaces or other letters within it."
     return f" Put quotes around a value with spaces or other letters: \"{key}='{value}'\""
+
+
+def _needs_quotes(item: str) -> bool:
+    return not item.isascii() or " " in item
 
 
 def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:

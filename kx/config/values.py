@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kx.config.places import FREE_MAPPINGS
-from kx.config.schema import BACKENDS, PRECISIONS, REMATERIALIZE
+from kx.config.schema import BACKENDS, PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
 from kx.errors import Mistake
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -88,10 +88,9 @@ _RULES: dict[str, _Rule] = {
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
     "normalize": _one_of(*NORMALIZATIONS),
-    "resize": _one_of("crop", "pad", "stretch"),
     "crop_fraction": _PART,
 }
-_NEVER_NULL = ("cache", "normalize", "resize")
+_NEVER_NULL = ("cache", "normalize")
 
 
 def is_choice(key: str) -> bool:
@@ -168,6 +167,8 @@ def _is_ours(config: dict[str, Any], path: str) -> bool:
     """Says whether a key is the schema's, kx's or Keras's, and not one of a user's function."""
     if path.startswith(tuple(f"{free}." for free in FREE_MAPPINGS)):
         return False
+    if path in [f"data.{key}" for key in PIPELINE_KEYS]:  # whatever function loads the data
+        return True
     node: Any = config
     target = "kx."
     for name in path.split(".")[:-1]:

@@ -66,7 +66,7 @@ def array_data(
     came_from = partial(_came_from, num_own=num_own, sources=target_sources or [source])
     names = _names_of_classes(targets, class_names, source, came_from) if classes else None
     if names is not None and class_names is None:
-        _refuse_gaps(targets, num_own, source, came_from)
+        _refuse_gaps(targets, num_own, came_from)
     parts = split_indices(
         targets,
         validation_fraction=validation_fraction,
@@ -175,30 +175,29 @@ def _names_of_classes(
     bad = np.flatnonzero((targets < 0) | (targets >= count))
     if len(bad):
         raise DataError(
-            f"{came_from(int(bad[0]))} has the class {targets[bad[0]]}. Expected 0 to {count - 1}."
-            f" {len(bad)} are others."
+            f"{came_from(int(bad[0]))} has the class {targets[bad[0]]}. Expected"
+            f" {f'0 to {count - 1}' if count > 0 else '0 or more'}; {len(bad):,} of"
+            f" {len(targets):,} examples have others."
         )
     if count < 2 or not targets.any():
         raise DataError(f"{source}: expected two classes or more. All targets are 0.")
     if class_names is not None:
         return tuple(class_names)
     if count > 2 * len(targets):  # numbers of other things: not one name for each
-        _refuse_gaps(targets, len(targets), source, came_from)
+        _refuse_gaps(targets, len(targets), came_from)
     return tuple(map(str, range(count)))
 
 
-def _refuse_gaps(
-    targets: np.ndarray, num_own: int, source: str, came_from: Callable[[int], str]
-) -> None:
+def _refuse_gaps(targets: np.ndarray, num_own: int, came_from: Callable[[int], str]) -> None:
     """Refuses class numbers up to one that is out of range: they would be classes of the model."""
     there, count = np.unique(targets[:num_own]), int(targets.max()) + 1
     if len(there) < count:
         first = range(min(count, len(there) + 5))  # five of the absent ones are among these
         absent = np.setdiff1d(first, there)[:5]
         raise DataError(
-            f"{source}: the classes are numbered up to {count - 1}"
-            f" ({came_from(int(np.argmax(targets)))}), and {count - len(there):,} of them have no"
-            f" example to train on: {', '.join(map(str, absent))}"
+            f"{came_from(int(np.argmax(targets)))} has the class {count - 1}, and of the classes up"
+            f" to it {count - len(there):,} have no example to train on:"
+            f" {', '.join(map(str, absent))}"
             f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
             " all are meant, give each a name: data.class_names=[…]. Numbers to predict are floats:"
             " astype('float32')."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,7 +183,7 @@ def read_idx(path: Path) -> np.ndarray:
         )
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     dtype = np.dtype(_IDX_DTYPES[magic[2]])
-    expected = start + int(np.prod(shape, dtype="int64")) * dtype.itemsize
+    expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise DataError(
             f"{path}: expected {expected:,} bytes for shape {shape}. Received: {len(content):,}:"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: else a large image holds up those behind it
 _PREFETCH_BATCHES = 4
 _CHECKED = 256  # examples at a time
+_FULL_BYTES = 1 << 20  # left on a disk that is full
 _SHUFFLE_BUFFER = 16_384  # examples at most; for splits that are too large for memory
 _SHUFFLE_BYTES = 2**30  # at most: not by the free memory, of which no order may depend
 
@@ -101,7 +103,13 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
             _check_classes(targets, data, split)
             position += len(targets)
     except tf.errors.OpError as error:
+        if shutil.disk_usage(cache_dir).free < _FULL_BYTES:
+            raise DataError(
+                f"The disk of {cache_dir} is full: the {split} split of {data.name} does not fit."
+                " Make room, or choose another: run_dir=FOLDER."
+            ) from error
         raise _unprepared(error, data, split, position) from error
+    _check_count(position, num_examples, data, split)
     buffer = min(_SHUFFLE_BUFFER, max(1, _SHUFFLE_BYTES // example_bytes(data)))
     return Stored(num_examples, dataset=kept, shuffle_buffer=buffer)
 
@@ -112,21 +120,26 @@ def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int)
     Examples are prepared in parallel, ahead of those that came through: which one it was is
     found by going through those after them one by one.
     """
-    number, which = position, f"an example after number {position}"
-    examples = iter(data.splits[split].skip(position).take(_CHECKED + _PREPARING))
-    while True:
+    which = f"an example after number {position}"
+    after = data.splits[split].skip(position).take(_CHECKED + _PREPARING)
+    examples = iter(after.map(lambda inputs, _: data.prepare(inputs)))
+    for number in range(position, position + _CHECKED + _PREPARING):
         try:
-            raw, _ = next(examples)
-            data.prepare(raw)
-        except StopIteration:
-            break
+            if next(examples, None) is None:
+                break
         except tf.errors.OpError as found:
             names = data.example_names.get(split)
             which, error = names[number] if names else f"example {number}", found
             break
-        number += 1
     reason = re.sub(r"^.*Iterator::\S+: |^\{\{.*?\}\} ", "", str(error.message).splitlines()[0])
     return DataError(f"The {split} split of {data.name}: {which} cannot be prepared: {reason}")
+
+
+def _check_count(received: int, expected: int, data: Data, split: str) -> None:
+    if received != expected:
+        raise DataError(
+            f"The {split} split of {data.name} promised {expected} examples and gave {received}."
+        )
 
 
 def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:
@@ -165,11 +178,7 @@ def _in_memory(
             position += len(batch)
     except tf.errors.OpError as error:
         raise _unprepared(error, data, split, position) from error
-    if position != num_examples:
-        raise DataError(
-            f"The {split} split of {data.name} promised {num_examples} examples and gave"
-            f" {position}."
-        )
+    _check_count(position, num_examples, data, split)
     with tf.device("CPU"):
         return tf.constant(inputs), tf.constant(targets)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,6 @@ import tensorflow as tf
 import kx
 from kx.config import Composed
 from kx.data.specs import Data, Spec, identity
-from kx.errors import DataError
-from kx.fit.batches import Batches
-from kx.report.evaluate import raw_examples
 from kx.tasks.task import Task
 from kx.tracking.folders import RunFolder
 from kx.tracking.provenance import package_versions
@@ -101,16 +99,36 @@ class Bundle:
         return raw, answers
 
 
+def examples_to_keep(data: Data) -> list[Any]:
+    """Returns raw examples to keep with the model; before the training, as files may go in it.
+
+    Args:
+        data: the data.
+    """
+    split = data.test or data.validation or data.train
+    inputs_only = split.map(lambda inputs, _: inputs)
+    return list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
+
+
 def save_bundle(
     job: Composed,
     model: keras.Model,
     task: Task,
     data: Data,
-    batches: Batches,
+    kept: Sequence[Any],
     tracker: Tracker,
     folder: RunFolder,
 ) -> Bundle:
     """Writes the bundle of a trained model, and logs it and the model.
+
+    Args:
+        job: the composed config.
+        model: trained.
+        task: of the run.
+        data: for its preparation.
+        kept: raw examples, which are written with the model's answers.
+        tracker: of the run.
+        folder: of the run.
 
     Returns:
         The bundle in the run's folder; a tracked run has it as artifacts instead.
@@ -132,7 +150,7 @@ def save_bundle(
     (bundle.folder / "spec.json").write_text(
         json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8"
     )
-    asked = _save_examples(bundle.folder / "examples", preparation, model, task, data)
+    asked = _save_examples(bundle.folder / "examples", preparation, model, task, kept)
     if not (tracker.kept and job.config.tracking.log_model):
         uncompiled(model).save(bundle.folder / "model.keras")
         return bundle
@@ -145,16 +163,11 @@ def save_bundle(
 
 
 def _save_examples(
-    folder: Path, preparation: Preparation, model: keras.Model, task: Task, data: Data
+    folder: Path, preparation: Preparation, model: keras.Model, task: Task, kept: Sequence[Any]
 ) -> tuple[tf.Tensor, np.ndarray]:
     """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
     folder.mkdir()
-    split = next(name for name in ("test", "validation", "train") if name in data.splits)
-    count = min(_NUM_EXAMPLES, int(data.splits[split].cardinality()))
-    readable = raw_examples(data, split, np.arange(count))
-    if not readable:
-        raise DataError(f"{data.source or data.name}: no example of it can be read any more.")
-    raw = tf.stack(list(readable.values()))
+    raw = tf.stack(list(kept))
     prepared = preparation.prepare(raw)
     # Called, not `predict`: for a few examples, compiling takes longer than the rest.
     scores = keras.ops.convert_to_numpy(model(prepared, training=False))

@@ -73,7 +73,12 @@ def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
 
 
 def run_tags(
-    config: DictConfig, data: Data, batches: Batches, extra: Mapping[str, str] | None
+    config: DictConfig,
+    data: Data,
+    batches: Batches,
+    extra: Mapping[str, str] | None,
+    *,
+    goes_on: bool,
 ) -> dict[str, str]:
     """Returns the tags that are known once TensorFlow has started."""
     in_file = any(part.dataset is not None for part in batches.stored.values())
@@ -81,7 +86,7 @@ def run_tags(
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
     about |= {"devices": ", ".join(devices()), **findings_tags(data)}
-    weights = config.model.get("weights")
+    weights = None if goes_on else config.model.get("weights")  # with which it began
     if isinstance(weights, str) and (content := content_hash(weights)):
         about["kx.weights_sha256"] = content
     return {**threads, **about, **(extra or {})}

@@ -88,7 +88,7 @@ def _load(base: keras.Model, path: Path) -> None:
             _scale_pixels(base, _second_scale(giver) if _second_scale(base) is None else None)
         else:
             with warnings.catch_warnings():  # of each layer that does not fit: one error says it
-                warnings.simplefilter("ignore")
+                warnings.filterwarnings("ignore", category=UserWarning, module="keras")
                 base.load_weights(path)
             _scale_pixels(base, _scale_of_imagenet(base))
     except (ValueError, TypeError, OSError, KeyError) as error:

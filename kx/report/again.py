@@ -70,8 +70,6 @@ def ask(run: Run, overrides: Sequence[str], split: str, tta: Sequence[str] = ())
     """
     config = _with_data(run, overrides)
     data = as_trained(make_data(config), run)
-    if overrides:  # of its own data they were told when it was trained
-        print_findings(data)
     if split not in data.splits:
         raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
     task, model = run.task(), run.model()
@@ -108,6 +106,8 @@ def evaluate_run(
         DataError: if the data has no such split, or other classes.
     """
     asked = ask(run, overrides, split, tta)
+    if overrides:  # of its own data they were told when it was trained
+        print_findings(asked.data)
     options = report_options(run)
     findings = report_on(
         asked.targets, asked.scores, asked.task, asked.data, split, options, run.history

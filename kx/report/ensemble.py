@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
+from kx.data.findings import print_findings
 from kx.errors import ConfigError, DataError
 from kx.launch.table import wide_console
 from kx.report.again import (
@@ -62,6 +63,8 @@ def evaluate_ensemble(
         asked.append(ask(run, overrides, split, tta))
         _refuse_other(first, asked[0], run, asked[-1])
     one = asked[0]
+    if overrides:
+        print_findings(one.data)
     scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
     findings = report_on(one.targets, scores, one.task, one.data, split, report_options(first))
     names = ", ".join(run.name for run in runs)

@@ -72,7 +72,7 @@ def report_on(
     if curves is not None:
         findings.figures["training"] = curves
     if len(findings.worst):
-        _show_worst(findings, raw_examples(data, split, findings.worst), data)
+        _show_worst(findings, shown_examples(data, split, findings.worst), data)
     return findings
 
 
@@ -115,10 +115,11 @@ def predict_scores(
     return np.concatenate(targets), np.asarray(scores)
 
 
-def raw_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, Any]:
-    """Returns the raw inputs of some examples of a split, by their positions.
+def shown_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, tuple[Any, Any]]:
+    """Returns some examples of a split, raw and prepared, by their positions.
 
-    A file may have gone or changed since it was prepared: what cannot be read is left out.
+    Where each is a file of its own, it may have gone or changed since it was prepared: what
+    cannot be read is left out.
 
     Args:
         data: the data.
@@ -129,32 +130,45 @@ def raw_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, Any]:
     inputs_only = data.splits[split].map(
         lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
     )
-    numbered = inputs_only.enumerate().ignore_errors()
+    # Of a file with many examples, all after a damaged one would have wrong numbers.
+    by_file = split in data.example_names
+    numbered = inputs_only.enumerate()
+    numbered = numbered.ignore_errors() if by_file else numbered
     chosen = numbered.filter(lambda i, _: tf.reduce_any(wanted == i))
-    prepared = chosen.map(lambda i, raw: (i, raw, data.prepare(raw))).ignore_errors()
-    found = {int(i): raw for i, raw, _ in prepared.as_numpy_iterator()}
+    prepared = chosen.map(lambda i, raw: (i, raw, data.prepare(raw)))
+    prepared = prepared.ignore_errors() if by_file else prepared
+    found = {int(i): (raw, ready) for i, raw, ready in prepared.as_numpy_iterator()}
     return {int(i): found[int(i)] for i in indices if int(i) in found}
 
 
-def _show_worst(findings: Findings, raw: Mapping[int, Any], data: Data) -> None:
+def _show_worst(findings: Findings, examples: Mapping[int, tuple[Any, Any]], data: Data) -> None:
     """Adds the worst answers: a picture grid for images, else a table."""
-    if not raw:
-        return
     captions = dict(zip(map(int, findings.worst), findings.captions, strict=True))
-    told = [captions[index] for index in raw]
-    if pictures := as_pixels(as_images(list(raw.values()), data)):
+    told = [captions[index] for index in examples]
+    if missing := len(captions) - len(examples):
+        print(f"{missing} of the {len(captions)} worst mistakes cannot be shown: their files"
+              " have gone, or changed")  # fmt: skip
+    if not examples:
+        return
+    if is_images(data):
+        pictures = as_pixels([prepared for _, prepared in examples.values()])
         findings.figures["worst"] = figures.picture_grid(pictures, told, "The worst mistakes")
         return
     findings.tables["The worst answers"] = [
-        {"example": as_text(item)[:300], "what": caption}
-        for item, caption in zip(raw.values(), told, strict=True)
+        {"example": as_text(raw)[:300], "what": caption}
+        for (raw, _), caption in zip(examples.values(), told, strict=True)
     ]
+
+
+def is_images(data: Data) -> bool:
+    """Says whether prepared examples can be shown as pictures."""
+    shape = data.inputs.shape
+    return data.kind == "image" or (len(shape) == 3 and shape[-1] in (1, 3))
 
 
 def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
     """Returns raw examples as they are prepared, or nothing if they are no images."""
-    is_image = len(data.inputs.shape) == 3 and data.inputs.shape[-1] in (1, 3)
-    if data.kind != "image" and not is_image:
+    if not is_images(data):
         return []
     return [data.prepare(tf.constant(item)).numpy() for item in raw]
 

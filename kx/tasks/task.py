@@ -140,7 +140,8 @@ def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[f
             )
         if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise ConfigError(
-                f"task.class_weights.{name}: expected a number, 0 or more. Received: {weight!r}."
+                f"task.class_weights.{name}: expected a finite number, 0 or more."
+                f" Received: {weight!r}."
             )
     weights = {str(name): float(weight) for name, weight in given.items()}
     if not any(counts := tuple(weights.get(name, 1.0) for name in class_names)):

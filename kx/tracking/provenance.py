@@ -99,7 +99,6 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-@functools.cache
 def content_hash(path: str | Path) -> str | None:
     """Returns the SHA-256 of a file, or None if there is no such file.
 
@@ -113,6 +112,7 @@ def content_hash(path: str | Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@functools.cache
 def installed_packages() -> list[str]:
     """Returns all installed packages as `name==version`, sorted."""
     found = {

@@ -105,8 +105,8 @@ def image_folder(
             split_seed=split_seed, fold=fold, groups=np.array(contents),
         )  # fmt: skip
     else:
-        places = divide(labels, contents, split, validation_fraction, test_fraction, split_seed)
-        parts = limit_parts(places, labels, limit, split_seed)
+        whole = divide(labels, contents, split, validation_fraction, test_fraction, split_seed)
+        parts = limit_parts(whole, labels, limit, split_seed)
     _tell_of_copies(folder, images, contents, findings)
     parts = in_any_order(parts, contents, split_seed)
     if not len(parts.get("train", ())):
@@ -130,7 +130,7 @@ def image_folder(
         findings=tuple(findings),
         class_counts=count_classes(labels, parts, len(class_names)),
         example_names={
-            part: [shown(images[i].path, folder) for i in chosen] for part, chosen in parts.items()
+            part: [shown(images[i].path, folder) for i in places] for part, places in parts.items()
         },
     )
 
@@ -197,7 +197,9 @@ def _class_names(
 def _deeper(root: Path, named: Sequence[str]) -> str:
     """Returns a hint, if the one folder that was taken for a class has folders itself."""
     only = root / named[0]
-    if len(named) > 1 or not only.is_dir() or not any(p.is_dir() for p in only.iterdir()):
+    if len(named) > 1 or not only.is_dir():
+        return ""
+    if not any(path.is_dir() and path.name[0] != "." for path in only.iterdir()):
         return ""
     return f" If the folders in {named[0]} are the classes: data.root={only}"
 
