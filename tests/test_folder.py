@@ -26,8 +26,8 @@ from kx.data.folder.formats import check_image, converted
 from kx.data.folder.images import image_folder
 from kx.data.folder.splits import divide
 from kx.data.images import decode_image, normalization
-from kx.data.pipeline import store
 from kx.data.specs import Data
+from kx.data.stored import store
 from kx.errors import ConfigError, DataError
 from kx.report.evaluate import shown_examples
 
@@ -291,7 +291,7 @@ def test_uneven_classes_are_told_beside_an_absent_one(two: Path) -> None:
 
 def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
     data = image_folder(str(two), **SIZE)
-    name = data.example_names["train"][3]
+    name = data.example_name("train", 3)
     (two / name).write_bytes((two / name).read_bytes()[:60])
     with pytest.raises(DataError, match=f"{name} cannot be prepared"):
         store(data, "train")
@@ -303,7 +303,7 @@ def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
 def test_files_that_went_during_the_training_cost_their_pictures_alone(two: Path) -> None:
     data = image_folder(str(two), **SIZE)
     before = shown_examples(data, "train", np.arange(6))
-    gone, harmed = (two / data.example_names["train"][index] for index in (1, 4))
+    gone, harmed = (two / data.example_name("train", index) for index in (1, 4))
     gone.unlink()
     harmed.write_bytes(harmed.read_bytes()[:60])
     after = shown_examples(data, "train", np.arange(6))
@@ -428,7 +428,7 @@ def test_a_file_that_goes_or_changes_meanwhile_is_told(
         gone = image_folder(str(two), **SIZE)
         for path in (two / "b").iterdir():
             path.unlink()
-        from kx.data.pipeline import store
+        from kx.data.stored import store
 
         store(gone, "train")
 

@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 import kx
 from kx.config import CONF_DIR, build, compose
 from kx.data import Spec
-from kx.data.pipeline import Stored
+from kx.data.stored import Stored
 from kx.errors import ConfigError
 from kx.fit.batches import _weigher
 from kx.report import ReportOptions

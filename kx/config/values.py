@@ -146,10 +146,11 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
             option = f" ({group}={choices[group]})" if group in choices else ""
             mistakes.append(Mistake(path, f"This key has no value{option}. Set it: {path}=…"))
             continue
-        rule = _RULES.get(path.rpartition(".")[2]) if _is_ours(config, path) else None
+        name = path.rpartition(".")[2]
+        rule = _RULES.get(name) if _is_ours(config, path) else None
         for item in value if isinstance(value, list) else [value]:
-            absent = item is None and path.rpartition(".")[2] not in _NEVER_NULL
-            if rule and not absent and not _holds(rule, item):
+            left_out = item is None and name not in _NEVER_NULL
+            if rule and not left_out and not _holds(rule, item):
                 mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
     on_tensorflow = config.get("backend") == "tensorflow"
     if config.get("jit_compile") is True and config.get("deterministic") is True and on_tensorflow:

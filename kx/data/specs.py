@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,8 @@ class Data:
             the split's order, where they are known.
         findings: what was found of single files: told, and kept with the run.
         class_counts: split name to the number of examples of each class, where known.
-        example_names: split name to a name of each example, where it has one: its file's.
+        example_name: function from a split's name and a position to the name of the example,
+            where each is a file of its own.
     """
 
     train: tf.data.Dataset
@@ -133,7 +134,7 @@ class Data:
     positions: Mapping[str, np.ndarray] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    example_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    example_name: Callable[[str, int], str] | None = None
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.data.augment import Augment, check_fits, check_range
-from kx.data.pipeline import Stored, eval_batches, store, train_batches
+from kx.data.pipeline import eval_batches, train_batches
 from kx.data.specs import Data
+from kx.data.stored import Stored, store
 from kx.errors import ConfigError
 from kx.tasks.task import Task
 

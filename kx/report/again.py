@@ -22,8 +22,8 @@ from kx.config import compose
 from kx.config.schema import PIPELINE_KEYS
 from kx.config.values import mismatch
 from kx.data.findings import print_findings
-from kx.data.pipeline import store
 from kx.data.specs import Data, Spec
+from kx.data.stored import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
 from kx.export.views import with_views
 from kx.fit.batches import make_data

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.pipeline import NUM_PARALLEL_CALLS, Stored, eval_batches
+from kx.data.pipeline import eval_batches
 from kx.data.specs import Data
+from kx.data.stored import NUM_PARALLEL_CALLS, Stored
 from kx.report import figures
 from kx.report.findings import Findings, ReportOptions
 from kx.tasks.task import Task
@@ -131,7 +132,7 @@ def shown_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, tup
         lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
     )
     # Of a file with many examples, all after a damaged one would have wrong numbers.
-    by_file = split in data.example_names
+    by_file = data.example_name is not None
     numbered = inputs_only.enumerate()
     numbered = numbered.ignore_errors() if by_file else numbered
     chosen = numbered.filter(lambda i, _: tf.reduce_any(wanted == i))

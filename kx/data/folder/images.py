@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from kx.data.folder.files import NamedFile, files_of_folders, files_of_manifest,
 from kx.data.folder.scan import Scanned, convert, scan
 from kx.data.folder.splits import PARTS, completed, divide, given_parts, in_any_order, limit_parts
 from kx.data.images import decode_image, normalization
-from kx.data.pipeline import NUM_PARALLEL_CALLS, no_autotune
 from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import count_classes, fingerprint, split_indices
+from kx.data.stored import NUM_PARALLEL_CALLS, no_autotune
 from kx.errors import ConfigError, DataError, did_you_mean
 
 _SPLITS = ("stratified", "hash")
@@ -129,9 +129,7 @@ def image_folder(
         positions=parts,
         findings=tuple(findings),
         class_counts=count_classes(labels, parts, len(class_names)),
-        example_names={
-            part: [shown(images[i].path, folder) for i in places] for part, places in parts.items()
-        },
+        example_name=lambda part, number: shown(images[parts[part][number]].path, folder),
     )
 
 
@@ -207,19 +205,21 @@ def _deeper(root: Path, named: Sequence[str]) -> str:
 def _tell_of_copies(
     root: Path, files: Sequence[NamedFile], contents: Sequence[str], findings: list[Finding]
 ) -> None:
-    first: dict[str, NamedFile] = {}
     told = {finding.file for finding in findings if finding.what == "left out"}
+    copies: dict[str, list[NamedFile]] = defaultdict(list)
     for file, content in zip(files, contents, strict=True):
-        name = shown(file.path, root)
-        other = first.setdefault(content, file) if name not in told else file
-        if other is file:
-            continue
-        text = f"the same content as {shown(other.path, root)}"
-        if other.path == file.path:
-            text = "it is listed twice"
-        if other.label != file.label:
-            text += ", of another class: one of the two labels is wrong"
-        findings.append(Finding(name, "copy", text))
+        copies[content].append(file)
+    for same in [group for group in copies.values() if len(group) > 1]:
+        named = [(shown(file.path, root), file) for file in same]
+        kept = [pair for pair in named if pair[0] not in told]
+        for name, file in kept[1:]:
+            first_name, first = kept[0]
+            text = f"the same content as {first_name}"
+            if first.path == file.path:
+                text = "it is listed twice"
+            if first.label != file.label:
+                text += ", of another class: one of the two labels is wrong"
+            findings.append(Finding(name, "copy", text))
 
 
 def _split(
