@@ -1,4 +1,4 @@
-"""The workshop: nox -s lint tests docs minimums slow wheel."""
+"""The workshop: nox -s lint tests docs minimums slow fuzz wheel."""
 
 import nox
 
@@ -51,6 +51,14 @@ def slow(session: nox.Session) -> None:
     """
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Tries 1,000 random command lines, tables and texts, and pictures (KX_FUZZ_COUNT)."""
+    install(session)
+    count = {"KX_FUZZ_COUNT": session.env.get("KX_FUZZ_COUNT", "1000")}
+    session.run("pytest", "tests/fuzz", "-s", "-n", "0", *session.posargs, env=count)
 
 
 @nox.session

@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in ("Run", "Task", "load_run", "train"):  # what imports TensorFlow
-        from kx.launch.here import import_quietly
+        from kx.process import import_quietly
 
         import_quietly()
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -111,7 +111,8 @@ def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
     others = "further runs, for the average of all; data=… or data.KEY=…"
     parser.add_argument("overrides", nargs="*", metavar="RUN|OVERRIDE", help=others)
     _add_tta(parser)
-    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    split = "train, validation or test (default); other data without splits is judged whole"
+    parser.add_argument("--split", help=split)
     parser.add_argument("--out", help="write the report into this folder too")
 
 
@@ -119,8 +120,9 @@ def _add_predict(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = _verb(verbs, "predict", actions.predict, "ask a run's model", run=True)
     parser._negative_number_matcher = _NEGATIVE
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="image files, texts, CSV rows or .csv files"
-    )
+        "inputs", nargs="+", metavar="INPUT",
+        help="image files; texts; rows of numbers; .csv files of either; .npy, .npz or JSON arrays",
+    )  # fmt: skip
     _add_tta(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.hydra import Hydra
@@ -17,8 +19,13 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.object_type import ObjectType
 
 from kx.config import add_project_to_path, compose_all, hydra_session
-from kx.errors import ConfigError, KxError
+from kx.config.show import show_config, show_help, show_info
+from kx.errors import ConfigError, KxError, first_line
+from kx.secrets import scrub
 from kx.tracking.resume import is_one_run, recorded_words
+
+# Packages whose errors are those of a tracking store: it was there, and is not any more.
+_OF_STORES = ("mlflow", "sqlalchemy", "alembic", "sqlite3", "requests", "urllib3", "psycopg")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,24 +34,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after the program's name. Defaults to `sys.argv[1:]`.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
+    return report_errors(lambda: _main(words))
+
+
+def _main(words: list[str]) -> int:
     parser = get_args_parser()
     parser.prog = "kx run"
-    args = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+    parser.error = _refuse  # type: ignore[method-assign]
+    # argparse takes positional words in one piece only: KEY=VALUE may come after -m, too. What
+    # begins with a dash and is no flag is told with the other mistakes.
+    args, rest = parser.parse_known_args(words)
+    left = Counter([*args.overrides, *rest])
+    args.overrides = []
+    for word in words:
+        if left[word]:
+            left[word] -= 1
+            args.overrides.append(word)
     add_project_to_path()
-    return report_errors(lambda: _run(parser, args))
+    return _run(parser, args)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message}. All flags: python -m kx.run --help")
 
 
 def report_errors(action) -> int:  # type: ignore[no-untyped-def]
     """Calls `action`, and turns an error of kx's into a message and exit code 1.
 
-    The whole traceback is shown where HYDRA_FULL_ERROR=1 is set.
+    The whole traceback is shown where HYDRA_FULL_ERROR=1 is set, and of an error that is none of
+    kx's: a bug, or a user's own code.
     """
     try:
         return int(action() or 0)
     except KxError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"kx: {error}", file=sys.stderr)
+        print(f"kx: {scrub(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("kx: stopped; the same command with resume=auto goes on", file=sys.stderr)
@@ -52,23 +78,66 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
     except BrokenPipeError:  # `kx runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in _OF_STORES:
+            print(f"kx: The tracking store failed: {scrub(first_line(error))}", file=sys.stderr)
+        else:
+            print(scrub(traceback.format_exc()), end="", file=sys.stderr)
+        return 1
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     _refuse_unsupported(args)
     config_dirs = [args.config_dir] if args.config_dir else []
-    shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
+    if args.shell_completion:
+        return _complete(args, config_dirs)
+    if args.multirun and is_one_run(args.overrides):
+        raise ConfigError("resume=RUN goes on with one run. For a sweep: -m … resume=auto.")
+    words = _all_words(args.overrides)
+    if args.cfg and not args.help:
+        text = show_config(
+            words,
+            config_dirs,
+            multirun=args.multirun,
+            kind=args.cfg,
+            package=args.package,
+            resolve=args.resolve,
+        )
+        sys.stdout.write(text)
+        return 0
+    if args.info and not args.help:
+        show_info(words, config_dirs, multirun=args.multirun, kind=args.info)
+        return 0
+    shows = args.help or args.hydra_help
     jobs = []
     if args.overrides or not shows:  # a bare --help has nothing to check
-        if args.multirun and is_one_run(args.overrides):
-            raise ConfigError("resume=RUN goes on with one run. For a sweep: -m … resume=auto.")
-        words = recorded_words(args.overrides)
         jobs = compose_all(words, config_dirs, multirun=args.multirun)
     if shows:
-        return _show(parser, args, config_dirs)
+        with hydra_session(config_dirs) as hydra:
+            _list_options_fast(hydra)
+            show_help(hydra, parser, args, jobs)
+        return 0
     from kx.launch import run_jobs
 
     return run_jobs(jobs, sweep=args.multirun)
+
+
+def _all_words(words: Sequence[str]) -> list[str]:
+    """Returns the words of the command line, and before them those that began `resume=RUN`."""
+    try:
+        return recorded_words(words)
+    except (OSError, ValueError, RuntimeError) as error:  # no path: too long, `~nobody/run`
+        raise ConfigError(f"resume: expected a RUN. {first_line(error)}") from error
+
+
+def _complete(args: argparse.Namespace, config_dirs: list[str]) -> int:
+    """Lets Hydra install or answer the shell's completion of words."""
+    with hydra_session(config_dirs) as hydra:
+        try:
+            hydra.shell_completion("run", overrides=args.overrides)
+        except Exception as error:  # of Hydra's plugins: the words are the user's
+            raise ConfigError(f"--shell-completion: {first_line(error)}") from error
+    return 0
 
 
 def _refuse_unsupported(args: argparse.Namespace) -> None:
@@ -81,29 +150,8 @@ def _refuse_unsupported(args: argparse.Namespace) -> None:
         raise ConfigError("To run a recorded run again: kx reproduce RUN.")
     if args.resolve and not (args.cfg or args.help):
         raise ConfigError("--resolve goes with --cfg or --help.")
-
-
-def _show(parser: argparse.ArgumentParser, args: argparse.Namespace, config_dirs: list[str]) -> int:
-    """Lets Hydra answer its own questions (--help, --cfg, --info …)."""
-    with hydra_session(config_dirs) as hydra:
-        if args.help:
-            _list_options_fast(hydra)
-            hydra.app_help("run", parser, args)
-        elif args.hydra_help:
-            hydra.hydra_help("run", parser, args)
-        elif args.cfg:
-            hydra.show_cfg(
-                "run",
-                overrides=args.overrides,
-                cfg_type=args.cfg,
-                package=args.package,
-                resolve=args.resolve,
-            )
-        elif args.shell_completion:
-            hydra.shell_completion("run", overrides=args.overrides)
-        else:
-            hydra.show_info(args.info, config_name="run", overrides=args.overrides)
-    return 0
+    if args.package is not None and not args.cfg:
+        raise ConfigError("--package goes with --cfg: --cfg job --package model.")
 
 
 def _list_options_fast(hydra: Hydra) -> None:

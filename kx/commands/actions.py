@@ -10,7 +10,7 @@ from kx.errors import ConfigError
 
 def load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     """Returns the run that RUN names, TensorFlow and Keras imported without their chatter."""
-    from kx.launch.here import import_quietly
+    from kx.process import import_quietly
 
     import_quietly()
     from kx.tracking.runs import load_run
@@ -126,7 +126,7 @@ def cross_validate(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Compares runs with the first."""
-    from kx.launch.here import import_quietly
+    from kx.process import import_quietly
 
     import_quietly()
     from kx.report.compare import compare_runs, show_comparison
@@ -152,7 +152,7 @@ def summary(args: argparse.Namespace) -> int:
     from kx.config import compose
 
     job = compose(args.overrides)
-    from kx.launch.here import choose_backend, import_quietly
+    from kx.process import choose_backend, import_quietly
 
     choose_backend(job.config.backend)
     import_quietly()
@@ -167,7 +167,7 @@ def data_show(args: argparse.Namespace) -> int:
     from kx.config import compose
 
     job = compose(args.overrides)
-    from kx.launch.here import import_quietly
+    from kx.process import import_quietly
 
     import_quietly()
     from kx.data.show import show

@@ -24,10 +24,10 @@ from kx.errors import KxError, first_line
 from kx.launch.engines import make_engine
 from kx.launch.engines.local import visible_gpus
 from kx.launch.engines.processes import context
-from kx.launch.here import hidden_stderr, import_quietly
 from kx.launch.table import wide_console
+from kx.process import hidden_stderr, import_quietly
+from kx.secrets import redact
 from kx.tracking.health import health
-from kx.tracking.provenance import redact
 from kx.tracking.store import store_uri
 
 _PACKAGES = (

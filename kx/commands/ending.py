@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kx.config import project_dir
-from kx.tracking.provenance import redact
+from kx.secrets import redact
 from kx.tracking.records import Record
 from kx.tracking.store import store_uri
 
@@ -26,7 +26,7 @@ def show_end(run: Any) -> None:
         print(f"  {name:<24}{value:.4f}")
     best = run.metrics.get("best/epoch")
     if best is not None:
-        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}")
+        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}{_kept_by(run)}")
     if run.uri is None:
         print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
         return
@@ -43,6 +43,14 @@ def show_end(run: Any) -> None:
         ("kx reproduce latest", "the same numbers again"),
     ):
         print(f"  {command + where:<38}  {purpose}")
+
+
+def _kept_by(run: Any) -> str:
+    """Says by which metric the epoch was chosen whose weights are kept."""
+    for node in run.config["callbacks"].values():
+        if node and node.get("restore_best_weights") and node.get("monitor"):
+            return f", the best {node['monitor']}"
+    return ", the last one"
 
 
 def show_finished(record: Record) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import shlex
 import shutil
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +19,7 @@ from rich.text import Text
 from kx.errors import ConfigError, KxError, did_you_mean, one_line
 from kx.launch.table import counted
 from kx.search.study import find_study
+from kx.secrets import redact
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
@@ -54,7 +57,7 @@ def show(
         text_filter = f"{text_filter} AND {clause}" if text_filter else clause
     where = store_uri(uri)
     if uri and where.startswith("sqlite:///") and not os.path.isfile(where[len("sqlite:///") :]):
-        raise ConfigError(f"--uri: there is no store {where}.")
+        raise ConfigError(f"--uri: there is no store {redact(where)}.")
     found = list_runs(where, experiment, text_filter)
     rows = [_row(run) for run in found[:limit]]
     if any(row["status"] == "RUNNING" for row in rows):
@@ -66,7 +69,9 @@ def show(
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     if not rows:
-        print(f"No runs in {where}." + ("" if text_filter else " Start one: python -m kx.run"))
+        print(
+            f"No runs in {redact(where)}." + ("" if text_filter else " Start one: python -m kx.run")
+        )
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("id", "name", "status", "started", "seconds", "validation", "test"):
@@ -138,8 +143,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
         experiment: look in this one only.
         ask: whether to ask first.
     """
-    from mlflow import MlflowClient
-
+    from kx.tracking.client import open_client
     from kx.tracking.records import all_records, is_locked
     from kx.tracking.run_list import find_run
 
@@ -152,7 +156,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
     if ask and not _agreed(f"Delete {counted(len(runs), 'run')}? [y/N] "):
         print("Nothing was deleted.")
         return 1
-    client = MlflowClient(where)
+    client = open_client(where)
     folders = {record.run_id: record.folder for record in all_records()}
     for run in runs:
         client.delete_run(run.info.run_id)
@@ -161,7 +165,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
             shutil.rmtree(folder, ignore_errors=True)
     print(
         f"Deleted {counted(len(runs), 'run')}, with their folders in runs/. To remove their"
-        f" artifacts too: mlflow gc --backend-store-uri {shlex.quote(where)}"
+        f" artifacts too: mlflow gc --backend-store-uri {shlex.quote(redact(where))}"
     )
     return 0
 
@@ -182,19 +186,35 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         as_json: as JSON in place of a table.
     """
     if as_json:
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        print(json.dumps(_finite(answers), indent=2, ensure_ascii=False, allow_nan=False))
         return
     table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
-    labelled = bool(answers) and "label" in answers[0]
-    columns = ("input", "label", "confidence", "probabilities") if labelled else ("input", "value")
+    columns = list(dict.fromkeys(name for answer in answers for name in answer))
     for column in columns:
         table.add_column(column, overflow="fold")
     for answer in answers:
-        if labelled:
-            ranked = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
-            most = "  ".join(f"{name} {value:.1%}" for name, value in ranked)
-            sure = f"{answer['confidence']:.1%}"
-            table.add_row(Text(one_line(answer["input"])), Text(answer["label"]), sure, Text(most))
-        else:
-            table.add_row(Text(one_line(answer["input"])), str(answer["value"]))
+        table.add_row(*(Text(_answer_text(name, answer.get(name))) for name in columns))
     _console().print(table)
+
+
+def _answer_text(name: str, value: Any) -> str:
+    """Returns a part of an answer as a table shows it; of many numbers the first and the last."""
+    if isinstance(value, dict):
+        ranked = sorted(value.items(), key=lambda pair: -pair[1])[:3]
+        return "  ".join(f"{name} {chance:.1%}" for name, chance in ranked)
+    if name == "confidence" and isinstance(value, float):
+        return f"{value:.1%}"
+    if isinstance(value, list):
+        return np.array2string(np.asarray(value), threshold=12, precision=4).replace("\n", "")
+    return one_line(value) if isinstance(value, str) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """Returns plain values that JSON has: NaN and infinite numbers are null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()  # of a file's name that is no UTF-8
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from kx.callbacks import TIMINGS
 from kx.config import project_dir
 from kx.errors import ReproductionError
+from kx.secrets import REDACTED
 from kx.tracking import provenance
+from kx.tracking.client import open_client
 from kx.tracking.runs import Run, load_run
 
 _CHILD = "import sys; from kx.commands.reproduce_child import main; main(sys.argv[1])"
@@ -36,13 +37,13 @@ def reproduce(run: Run) -> int:
     Raises:
         ReproductionError: if the run cannot be run again.
     """
-    tags = MlflowClient(run.uri).get_run(run.id).data.tags
+    tags = open_client(run.uri).get_run(run.id).data.tags
     if own := tags.get("kx.own_objects"):
         raise ReproductionError(
             f"{run.name} was trained with objects in memory ({own}), which no config describes."
             " What can be reproduced: runs of a config alone."
         )
-    if provenance.REDACTED in str(run.config):
+    if REDACTED in str(run.config):
         raise ReproductionError(
             f"{run.name} was started with a secret in its config, which is not kept. Start it"
             " again by hand: its command is in the MLflow UI."
@@ -120,9 +121,9 @@ def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
     }
     config["data"] = {**config["data"], "cache": tags.get("kx.cache", "auto")}
     config["tracking"] = {**config["tracking"], "uri": run.uri, "run_name": f"{run.name}-again"}
-    params = MlflowClient(run.uri).get_run(run.id).data.params
-    experiment = MlflowClient(run.uri).get_experiment(
-        MlflowClient(run.uri).get_run(run.id).info.experiment_id
+    params = open_client(run.uri).get_run(run.id).data.params
+    experiment = open_client(run.uri).get_experiment(
+        open_client(run.uri).get_run(run.id).info.experiment_id
     )
     config["tracking"]["experiment"] = experiment.name
     overrides = OmegaConf.to_container(OmegaConf.load(run.artifact("overrides.yaml")))

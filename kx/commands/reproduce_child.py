@@ -20,7 +20,7 @@ def main(job_file: str) -> None:
     words = json.loads(Path(job_file).read_text(encoding="utf-8"))
 
     def action() -> None:
-        from kx.launch.here import choose_backend, import_quietly
+        from kx.process import choose_backend, import_quietly
 
         choose_backend(words["config"].get("backend", "tensorflow"))
         import_quietly()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mlflow import MlflowClient
-
 from kx.config import project_dir
 from kx.errors import KxError
-from kx.launch.here import hidden_stderr
-from kx.tracking.provenance import redact
+from kx.process import hidden_stderr
+from kx.secrets import redact, scrub
+from kx.tracking.client import open_client
 from kx.tracking.records import Record, all_records, lock
 from kx.tracking.sender import Sender, waiting
+from kx.tracking.store import full_uri
 
 
 def sync() -> int:
@@ -27,6 +27,9 @@ def sync() -> int:
         try:
             print(f"{record.name}: sending what {redact(record.uri)} lacks …", flush=True)
             code |= _send(record)
+        except KxError as error:
+            print(f"{record.name}: {error}")
+            code = 1
         finally:
             held.release()
     return code
@@ -36,14 +39,14 @@ def _send(record: Record) -> int:
     """Sends what waits of a run, and returns the exit code."""
     outbox = record.folder / "outbox"
     count = waiting(outbox)
-    sender = Sender(MlflowClient(record.uri), str(record.run_id), outbox, quiet=True)
+    sender = Sender(open_client(full_uri(record.uri)), str(record.run_id), outbox, quiet=True)
     with hidden_stderr():  # TensorFlow's words, where a model waits
         sender.flush(timeout_seconds=None)
         left = sender.close()
     if left:
         print(
             f"{record.name}: {left} of {count} requests still wait; {redact(record.uri)} says:"
-            f" {sender.error}"
+            f" {scrub(sender.error)}"
         )
         return 1
     print(f"{record.name}: sent")

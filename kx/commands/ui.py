@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from kx.errors import KxError
-from kx.tracking.provenance import redact
+from kx.secrets import redact
 from kx.tracking.store import artifact_location, store_uri
 
 
@@ -31,14 +31,14 @@ def open_ui(uri: str | None, *, host: str, port: int) -> int:
     )
     print("Stop it with Ctrl-C.", flush=True)
     command = [
-        sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", where,
-        "--host", host, "--port", str(port), "--workers", "1",
+        sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     root = artifact_location(where, "other")
     if root is not None:  # where experiments go that are made in the UI
         command += ["--default-artifact-root", root.rpartition("/")[0]]
     environment = {
         **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": where,  # not a word of the command: it may have a password
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GB in place of 3
     }

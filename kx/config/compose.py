@@ -21,6 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from kx.config.schema import Config
 from kx.errors import ConfigError, Mistake
 
+# Of what is no UTF-8, has thousands of digits, a list as a key, brackets without end.
+_OTHERS = (ValueError, TypeError, RecursionError)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -34,6 +36,22 @@ CONF_DIR = _shipped("conf")
 EXPERIMENTS_DIR = _shipped("experiments")
 
 
+def is_file(path: Path) -> bool:
+    """Says whether a file is there; a path that the system refuses (too long, NUL) has none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Says whether a folder is there; a path that the system refuses has none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def project_dir(start: Path | None = None) -> Path:
     """Returns the project's folder.
 
@@ -43,10 +61,13 @@ def project_dir(start: Path | None = None) -> Path:
     Args:
         start: where to begin. Defaults to the current folder.
     """
-    start = start or Path.cwd()
+    try:
+        start = start or Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"The current folder is not there any more ({error}).") from error
     for folder in (start, *start.parents):
-        if (folder / "pyproject.toml").is_file() or any(
-            (folder / name).is_dir() for name in ("conf", "experiments")
+        if is_file(folder / "pyproject.toml") or any(
+            is_dir(folder / name) for name in ("conf", "experiments")
         ):
             return folder
     return start
@@ -54,7 +75,7 @@ def project_dir(start: Path | None = None) -> Path:
 
 def experiment_files() -> dict[str, Path]:
     """Returns name to file of every experiment: ours, then the project's, which win."""
-    folders = (EXPERIMENTS_DIR, project_dir() / "experiments")
+    folders = filter(is_dir, (EXPERIMENTS_DIR, project_dir() / "experiments"))
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -66,7 +87,7 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         node = OmegaConf.load(path)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OSError, OmegaConfBaseException, *_OTHERS) as error:
         raise ConfigError([Mistake(str(path), f"This file is not valid YAML: {error}")]) from error
     if not OmegaConf.is_dict(node):
         raise ConfigError([Mistake(str(path), f"Expected keys and values. Received: {node!r}")])
@@ -108,10 +129,10 @@ def hydra_session(config_dirs: Sequence[str | Path] = ()) -> Iterator[Hydra]:
     _store_experiments()
     search_path = create_config_search_path(str(CONF_DIR))
     project_conf = project_dir() / "conf"
-    folders = [project_conf] if project_conf.is_dir() and project_conf != CONF_DIR else []
+    folders = [project_conf] if is_dir(project_conf) and project_conf != CONF_DIR else []
     for folder in (*folders, *(Path(item).absolute() for item in config_dirs)):
-        if not folder.is_dir():
-            raise ConfigError(f"There is no folder {folder} (--config-dir).")
+        if not is_dir(folder):
+            raise ConfigError(f"There is no folder {str(folder)[:300]} (--config-dir).")
         position = 1  # after Hydra's own, before ours
         search_path.get_path().insert(position, _search_path_element(folder))
     GlobalHydra.instance().clear()

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from kx.config import EXPERIMENTS_DIR
-from kx.errors import did_you_mean
+from kx.config.compose import is_file
+from kx.errors import Mistake, did_you_mean, one_line
 
 Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
 # Mappings that take any key.
@@ -22,7 +25,12 @@ FREE_MAPPINGS = (
 )
 
 
-def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]) -> str:
+_LONGEST = 300  # letters of a value in a message
+
+
+def unknown_key(
+    here: str, key: Any, path: str, known: Any, root: dict[str, Any], *, can_add: bool
+) -> str:
     """Says that a key is not there, and which one may be meant.
 
     Args:
@@ -31,8 +39,9 @@ def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]
         path: what is before it.
         known: the keys that are there.
         root: the whole config.
+        can_add: whether `+` may add it.
     """
-    what = f"There is no key {here!r}."
+    what = f"There is no key {shown(here)}."
     if path == "tuner" and "_target_" not in known:
         return f"{what} Choose a method beside it: tuner=random, grid, bayesian or hyperband."
     hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
@@ -41,58 +50,59 @@ def unknown_key(here: str, key: Any, path: str, known: Any, root: dict[str, Any]
         homes = [f"{group}.{key}" for group, node in root.items() if _has(node, key)]
         if homes:
             hint = f"Did you mean {' or '.join(map(repr, homes))}? {hint}"
-    add = f" To pass an argument that the option's file does not list: +{here}=…" if path else ""
+    if len(here) > _LONGEST:
+        can_add = False
+    add = f" To pass an argument that the option's file does not list: +{here}=…" if can_add else ""
     return f"{what} {hint}{add}"
-
-
-def not_a_word(word: str, error: Exception) -> str:
-    """Says why a word of the command line is no override.
-
-    Args:
-        word: what was received.
-        error: the parser's.
-    """
-    if "=" not in word:
-        return "Expected KEY=VALUE or OPTION=CHOICE."
-    if len(parts := word.split()) > 1 and all("=" in part for part in parts):
-        return f"These are {len(parts)} words in one pair of quotes. Write: {' '.join(parts)}"
-    return str(error).split("\nSee https")[0] + _advice(*word.partition("=")[::2])
-
-
-def _advice(key: str, value: str) -> str:
-    """Says how to write a value with spaces or with letters that Hydra's words do not have."""
-    if not key.isascii() or re.search(r"[{,][^:,]*[^\x00-\x7f][^:,]*:", value):
-        return (
-            " Here a key has letters of English alone. In a file it has any:"
-            " experiments/NAME.yaml, then experiment=NAME"
-        )
-    if value.isascii() and " " not in value:
-        return ""
-    if value.startswith("[") and not set("{[('\"").intersection(value[1:]):
-        items = [item.strip() for item in value.strip("[]").split(",")]
-        quoted = [f'"{item}"' if _needs_quotes(item) else item for item in items if item]
-        return f" Put quotes around each: '{key}=[{','.join(quoted)}]'"
-    if value.startswith(("[", "{")):
-        return " Put quotes around words with spaces or other letters within it."
-    return f" Put quotes around a value with spaces or other letters: \"{key}='{value}'\""
-
-
-def _needs_quotes(item: str) -> bool:
-    return not item.isascii() or " " in item
 
 
 def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
     """Returns where the value at a config path was set, if not by the options' own files."""
     for override in reversed(overrides):
         if override.key_or_group == path or path.startswith(f"{override.key_or_group}."):
-            return f"command line: {override.input_line}"
+            return command_line(override.input_line or "")
     for place, delta in reversed(deltas):
         node: Any = delta
         for name in path.split("."):
             node = node.get(name) if isinstance(node, dict) else None
         if node is not None:
             return with_line(place, path.rpartition(".")[2])
+    for override in reversed(overrides):  # `+model.a.b=3`, where there is no `model.a`
+        if override.key_or_group.startswith(f"{path}."):
+            return command_line(override.input_line or "")
     return None
+
+
+def command_line(word: str) -> str:
+    """Returns a word as the place of a mistake, a long one shortened.
+
+    Args:
+        word: of the command line.
+    """
+    text = one_line(word)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text)} letters)"
+    return f"command line: {text}"
+
+
+def key_of(place: str) -> str:
+    """Returns the key of the word at which a mistake is, or an empty text.
+
+    Args:
+        place: of the mistake.
+    """
+    word = place.removeprefix("command line: ")
+    return word.partition("=")[0].strip("+~- ") if word != place else ""
+
+
+def shown(value: Any) -> str:
+    """Returns a value for a message, a long one shortened.
+
+    Args:
+        value: what was received.
+    """
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} letters)"
 
 
 def open_free(word: str) -> str:
@@ -117,10 +127,14 @@ def display(path: Path) -> str:
 
 def with_line(place: str, key: str) -> str:
     """Adds the line where a key stands in a file."""
-    path = Path(place) if Path(place).is_file() else EXPERIMENTS_DIR.parent / place
-    if place.startswith("command line") or not path.is_file():
+    if place.startswith("command line"):
         return place
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    path = Path(place) if is_file(Path(place)) else EXPERIMENTS_DIR.parent / place
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # no file, or none that can be read: its name alone is told
+        return place
+    for number, line in enumerate(lines, 1):
         if re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*:", line):
             return f"{place}, line {number}"
     return place
@@ -129,6 +143,41 @@ def with_line(place: str, key: str) -> str:
 def choice_text(choice: Any) -> str:
     """Returns a chosen option, or several, as one word."""
     return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)
+
+
+def without_echoes(mistakes: list[Mistake], config: DictConfig) -> list[Mistake]:
+    """Returns mistakes without those of keys that only take another key's value: `${task.monitor}`.
+
+    Args:
+        mistakes: by the paths of their keys.
+        config: with its interpolations.
+    """
+    texts = [mistake.message for mistake in mistakes]
+    found = []
+    for mistake in mistakes:
+        parent, _, name = mistake.place.rpartition(".")
+        try:
+            node = OmegaConf.select(config, parent) if parent else config
+            copies = OmegaConf.is_dict(node) and OmegaConf.is_interpolation(node, name)
+        except OmegaConfBaseException:  # a key of the user's own that is no path
+            copies = False
+        if not copies or texts.count(mistake.message) == 1:
+            found.append(mistake)
+    return found
+
+
+def place_text(override: Override, error: BaseException) -> str:
+    """Returns what is wrong with a word that chooses an option, from what Hydra says.
+
+    Args:
+        override: of a group.
+        error: of the composition.
+    """
+    if override.package is None:
+        return composition_text(error)
+    group, value = override.key_or_group, override.get_value_element_as_str()
+    word = f"~{group}" if override.is_delete() else f"{group}={value}"
+    return f"The options of {group} have their place already. Write: {word}"
 
 
 def composition_text(error: BaseException) -> str:

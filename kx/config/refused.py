@@ -14,6 +14,7 @@ _OTHER_STRATEGIES = {
     ),
 }
 _HYDRA = {
+    "hydra": "Hydra's own settings are chosen already, and stay.",
     "hydra/launcher": (
         "kx launches jobs itself: each in a fresh process, since TensorFlow leaks memory, policies"
         " and layer names from job to job. Use -m with launcher.workers=N (launcher=local)."
@@ -23,6 +24,32 @@ _HYDRA = {
         " values, ranges and globs: -m model=cnn,mlp 'optimizer.learning_rate=choice(1e-3,3e-4)'."
     ),
 }
+
+# Hydra's own settings, by the start of their path: what does the same here.
+_SETTINGS = {
+    "hydra.launcher": _HYDRA["hydra/launcher"],
+    "hydra.sweeper": _HYDRA["hydra/sweeper"],
+    "hydra.run": "The folder of a run is run_dir=FOLDER.",
+    "hydra.sweep": "Each job of a sweep has a folder of its own in runs/.",
+    "hydra.output_subdir": "A run keeps its config in its own folder (run_dir).",
+    "hydra.searchpath": "Further folders of options: --config-dir FOLDER.",
+    "hydra.mode": "For a sweep: -m.",
+    "hydra.job": "kx starts its jobs itself, in the current folder, with its environment.",
+    "hydra.callbacks": "Callbacks are Keras's: callbacks.NAME={_target_: module.Class}.",
+    "hydra.overrides": "It is what the command line says.",
+    "hydra.runtime": "It is what Hydra finds.",
+}
+
+
+def setting_reason(key: str) -> str | None:
+    """Returns why a setting of Hydra's is refused, or None if it is not.
+
+    Args:
+        key: the config path.
+    """
+    return next(
+        (why for name, why in _SETTINGS.items() if key == name or key.startswith(f"{name}.")), None
+    )
 
 
 def reason(group: str, choice: object) -> str | None:

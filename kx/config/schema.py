@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass
+from types import UnionType
+from typing import Any, get_type_hints
 
 from omegaconf import MISSING
 
 BACKENDS = ("tensorflow", "jax")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 # Keys of `data` that any data option has: they are the pipeline's, not the function's.
-PIPELINE_KEYS = {"drop_remainder": True, "cache": "auto"}
+PIPELINE_KEYS = {"drop_remainder": "auto", "cache": "auto"}
 REMATERIALIZE = ("activations",)
 
 
@@ -80,3 +81,55 @@ class Config:
     run_eagerly: bool = MISSING
     steps_per_execution: int = MISSING
     rematerialize: str | None = MISSING
+
+
+def _types() -> dict[str, Any]:
+    """Returns path to type of each key that is kx's own, and not an option's."""
+    found: dict[str, Any] = {f"data.{key}": Any for key in PIPELINE_KEYS}
+    for name, hint in get_type_hints(Config).items():
+        if is_dataclass(hint):
+            found |= {f"{name}.{key}": inner for key, inner in get_type_hints(hint).items()}
+        if hint != dict[str, Any]:
+            found[name] = hint
+    return found
+
+
+TYPES = _types()
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+
+
+def type_problem(path: str, value: Any) -> str | None:
+    """Says why a value cannot stand at one of kx's own keys.
+
+    Args:
+        path: of the key.
+        value: what was received.
+
+    Returns:
+        What is expected, or None if it fits, or if the key is an option's own.
+    """
+    hint = TYPES.get(path, Any)
+    if hint is Any or is_dataclass(hint) or (isinstance(value, str) and "${" in value):
+        return None
+    if isinstance(hint, UnionType):
+        if value is None:
+            return None
+        hint = next(item for item in hint.__args__ if item is not type(None))
+    if hint == list[str]:
+        good = isinstance(value, list) and not any(_is_nested(item) for item in value)
+        return None if good else "a list of words: [a,b]"
+    if hint == dict[str, str]:
+        good = isinstance(value, dict) and not any(_is_nested(v) for v in value.values())
+        return None if good else "keys and values: {team: vision}"
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    good = {
+        int: whole,
+        float: whole or isinstance(value, float),
+        bool: isinstance(value, bool),
+        str: not _is_nested(value),
+    }[hint]
+    return None if good else _NAMES[hint]
+
+
+def _is_nested(value: Any) -> bool:
+    return value is None or isinstance(value, list | dict)

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kx.config.places import shown
 from kx.config.schema import PIPELINE_KEYS
 from kx.errors import Mistake, did_you_mean
 
+ENTRIES = ("callbacks", "augment")  # named entries that a user adds at will, each with a `_target_`
 # What kx gives to a model, a task, an augmentation or a schedule.
 _FROM_KX = {"inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
 
@@ -31,17 +33,18 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
         Mistake(
             key,
             "expected `_target_: module.function`, and the function's arguments. Received:"
-            f" {config[key]!r}.",
+            f" {shown(config[key])}.",
         )
         for key in ("model", "data", "task", "optimizer", "strategy")
-        if "_target_" not in (config.get(key) or {})
+        if config.get(key) != "???" and "_target_" not in (config.get(key) or {})
     ]
+    mistakes += _entry_mistakes(config)
     for path, node in _nodes(config):
         target = str(node["_target_"])
         try:
             arguments = _static_arguments(target)
         except LookupError as error:
-            mistakes.append(Mistake(f"{path}._target_: {target}", str(error)))
+            mistakes.append(Mistake(f"{path}._target_: {target[:300]}", str(error)))
             continue
         if arguments is None:
             continue
@@ -56,6 +59,20 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
     return mistakes
 
 
+def _entry_mistakes(config: dict[str, Any]) -> list[Mistake]:
+    """Returns the named entries that describe nothing: neither null nor a mapping with a target."""
+    return [
+        Mistake(
+            f"{group}.{name}",
+            "expected `_target_: module.Class` and its arguments, or null to leave it out."
+            f" Received: {shown(entry)}.",
+        )
+        for group in ENTRIES
+        for name, entry in (config.get(group) or {}).items()
+        if entry is not None and not (isinstance(entry, dict) and "_target_" in entry)
+    ]
+
+
 def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(node, dict):
         if "_target_" in node:
@@ -67,6 +84,37 @@ def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _nodes(value, f"{path}[{index}]")
 
 
+def takes_argument(node: dict[str, Any], name: str) -> bool:
+    """Says whether a node's target may take an argument, as far as its source tells.
+
+    Args:
+        node: with `_target_`, or a mapping of named entries.
+        name: of the argument.
+    """
+    try:
+        arguments = _static_arguments(str(node["_target_"])) if "_target_" in node else None
+    except LookupError:
+        return False
+    return arguments is None or name in arguments
+
+
+def needed_arguments(target: str) -> tuple[str, ...]:
+    """Returns the arguments without which a target cannot be called, as far as its source tells.
+
+    Args:
+        target: `module.function`.
+    """
+    try:
+        arguments = _arguments(target)
+    except LookupError:
+        return ()
+    if arguments is None:
+        return ()
+    count = len(arguments.args) - len(arguments.defaults)
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return (*(a.arg for a in arguments.args[:count]), *(a.arg for a, d in pairs if d is None))
+
+
 def _static_arguments(target: str) -> tuple[str, ...] | None:
     """Returns the names of a target's tunable arguments, read from its source.
 
@@ -76,24 +124,31 @@ def _static_arguments(target: str) -> tuple[str, ...] | None:
     Raises:
         LookupError: if the module or the name is not there.
     """
+    arguments = _arguments(target)
+    if arguments is None or arguments.kwarg is not None:
+        return None
+    return tuple(a.arg for a in (*arguments.args, *arguments.kwonlyargs))
+
+
+def _arguments(target: str) -> ast.arguments | None:
     module, _, name = target.rpartition(".")
     top = target.partition(".")[0]
-    if not module:
-        raise LookupError(f"expected module.function. Received: {target!r}.")
+    if not module or not all(part.isidentifier() for part in target.split(".")):
+        raise LookupError(f"expected module.function. Received: {shown(target)}.")
     if top not in sys.modules and importlib.util.find_spec(top) is None:
         raise LookupError(
-            f"There is no module {top!r}, neither in the project's folder nor installed."
+            f"There is no module {shown(top)}, neither in the project's folder nor installed."
         )
     source = _source_file(module)
     if source is None:
         return None
-    body = ast.parse(source.read_text(encoding="utf-8")).body
+    try:
+        body = ast.parse(source.read_text(encoding="utf-8")).body
+    except (SyntaxError, ValueError, OSError) as error:
+        raise LookupError(f"{source} cannot be read: {error}.") from error
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
-            arguments = node.args
-            if arguments.kwarg is not None:
-                return None
-            return tuple(a.arg for a in (*arguments.args, *arguments.kwonlyargs))
+            return node.args
     defined = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     if any(isinstance(n, ast.ImportFrom | ast.Import | ast.Assign) for n in body):
         # The name may be imported or assigned: only a plain miss is sure.
@@ -101,7 +156,7 @@ def _static_arguments(target: str) -> tuple[str, ...] | None:
         if name in defined or f"'{name}'" in text:
             return None
     public = [item for item in defined if not item.startswith("_")]
-    raise LookupError(f"There is no {name!r} in {source}. {did_you_mean(name, public)}")
+    raise LookupError(f"There is no {shown(name)} in {source}. {did_you_mean(name, public)}")
 
 
 def _source_file(module: str) -> Path | None:

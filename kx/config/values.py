@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kx.config.places import FREE_MAPPINGS
-from kx.config.schema import BACKENDS, PIPELINE_KEYS, PRECISIONS, REMATERIALIZE
+from kx.config.places import FREE_MAPPINGS, shown
+from kx.config.schema import BACKENDS, PIPELINE_KEYS, PRECISIONS, REMATERIALIZE, TYPES
 from kx.errors import Mistake
 
+NO_VALUE = "This key has no value"
 _Rule = tuple[Callable[[Any], bool], str]
 _POSITIVE: _Rule = (lambda v: v > 0, "a number greater than 0")
 _AT_LEAST_0: _Rule = (lambda v: 0 <= v < math.inf, "0 or more")
@@ -28,6 +29,12 @@ def _real(rule: _Rule) -> _Rule:
 
 def _one_of(*allowed: Any) -> _Rule:
     return (lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
+
+
+def _is_path(value: Any) -> bool:
+    """Says whether the system takes a path: names of 255 bytes, all of it below 4096."""
+    names = [len(name) for name in str(value).encode(errors="replace").split(b"/")]
+    return max(names) <= 255 and sum(names) + len(names) < 4000 and "\0" not in str(value)
 
 
 # By the last word of the key's path; numbers in a list are checked one by one.
@@ -74,7 +81,7 @@ _RULES: dict[str, _Rule] = {
         lambda v: v in REMATERIALIZE,
         "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     ),
-    "jit_compile": _one_of(True, False, "auto"),
+    **dict.fromkeys(["jit_compile", "drop_remainder"], _one_of(True, False, "auto")),
     **dict.fromkeys(["workers", "max_trials", "max_epochs"], _COUNT),
     **dict.fromkeys(["iterations", "executions_per_trial", "num_initial_points"], _COUNT),
     **dict.fromkeys(["max_retries_per_trial", "beta"], _real(_AT_LEAST_0)),
@@ -82,6 +89,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(["processes", "logical_devices", "model_devices", "max_turns"], _COUNT),
     **dict.fromkeys(["max_retries", "gpus", "signal_seconds"], _real(_AT_LEAST_0)),
     **dict.fromkeys(["cpus", "memory_gb"], _real(_POSITIVE)),
+    "monitor": (lambda v: isinstance(v, str), "one of the metrics, by its name: val_loss"),
     "objective_mode": _one_of("min", "max"),
     "timeout_minutes": _real(_POSITIVE),
     "monitor_mode": _one_of("min", "max"),
@@ -89,8 +97,11 @@ _RULES: dict[str, _Rule] = {
     "cache": _one_of("auto", "memory", "disk"),
     "normalize": _one_of(*NORMALIZATIONS),
     "crop_fraction": _PART,
+    "run_dir": (_is_path, "a path: 255 bytes a name, 4000 in all"),
+    "run_name": (lambda v: len(str(v)) <= 150, "150 letters at most"),  # it names a folder, too
 }
-_NEVER_NULL = ("cache", "normalize")
+_LISTS = ("splits",)  # choices of which several are taken
+_NEVER_NULL = ("cache", "normalize", "drop_remainder")
 
 
 def is_choice(key: str) -> bool:
@@ -108,8 +119,10 @@ def mismatch(default: Any, value: Any) -> str | None:
     Returns:
         A sentence, or None if it fits.
     """
-    if default is None or default == "???" or isinstance(value, dict):
-        return None  # a mapping stands for an object: {_target_: …}
+    if default is None or default == "???":
+        return None
+    if isinstance(value, dict) and ("_target_" in value or isinstance(default, str)):
+        return None  # it stands for an object, as Keras takes one in place of its name
     if isinstance(default, str) and ("${" in default or value is None):
         return None
     if isinstance(value, str) and "${" in value:
@@ -128,30 +141,35 @@ def mismatch(default: Any, value: Any) -> str | None:
     elif isinstance(default, list):
         expected = None if isinstance(value, list) or value is None else "a list: [a,b]"
         numbers = bool(default) and all(isinstance(item, int | float) for item in default)
-        if numbers and isinstance(value, list) and any(isinstance(v, str) for v in value):
+        odd = (str, bool, dict, type(None))
+        if numbers and isinstance(value, list) and any(isinstance(v, odd) for v in value):
             expected = "a list of numbers"
     elif isinstance(default, dict):
-        expected = "keys and values"
+        expected = None if isinstance(value, dict) else "keys and values"
     elif isinstance(default, str) and isinstance(value, bool | int | float):
         expected = "a word"
-    return f"expected {expected}. Received: {value!r}." if expected else None
+    return f"expected {expected}. Received: {shown(value)}." if expected else None
 
 
 def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistake]:
     """Returns the values that Keras cannot use, and the required ones that are missing."""
     mistakes = []
-    for path, value in _leaves(config):
+    for path, value, ours in _keys(config):
+        name = path.rpartition(".")[2]
         if value == "???":
             group = path.partition(".")[0]
             option = f" ({group}={choices[group]})" if group in choices else ""
-            mistakes.append(Mistake(path, f"This key has no value{option}. Set it: {path}=…"))
+            mistakes.append(Mistake(path, f"{NO_VALUE}{option}. Set it: {path}=…"))
             continue
-        name = path.rpartition(".")[2]
-        rule = _RULES.get(name) if _is_ours(config, path) else None
-        for item in value if isinstance(value, list) else [value]:
+        rule = _RULES.get(name) if ours else None
+        if rule is None:
+            continue
+        several = isinstance(value, list) and (name in _LISTS or not is_choice(name))
+        for item in value if several else [value]:
             left_out = item is None and name not in _NEVER_NULL
-            if rule and not left_out and not _holds(rule, item):
-                mistakes.append(Mistake(path, f"expected {rule[1]}. Received: {item!r}."))
+            if not left_out and not _holds(rule, item, is_choice(name)):
+                text = f"expected {rule[1]}. Received: {shown(item)}."
+                mistakes.append(Mistake(path, text))
     on_tensorflow = config.get("backend") == "tensorflow"
     if config.get("jit_compile") is True and config.get("deterministic") is True and on_tensorflow:
         mistakes.append(
@@ -164,31 +182,35 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
     return mistakes
 
 
-def _is_ours(config: dict[str, Any], path: str) -> bool:
-    """Says whether a key is the schema's, kx's or Keras's, and not one of a user's function."""
-    if path.startswith(tuple(f"{free}." for free in FREE_MAPPINGS)):
-        return False
-    if path in [f"data.{key}" for key in PIPELINE_KEYS]:  # whatever function loads the data
-        return True
-    node: Any = config
-    target = "kx."
-    for name in path.split(".")[:-1]:
-        node = node[name]
-        target = str(node.get("_target_", target))
-    return target.startswith(("kx.", "keras.", "keras_tuner."))
-
-
-def _holds(rule: _Rule, value: Any) -> bool:
+def _holds(rule: _Rule, value: Any, is_choice: bool) -> bool:
+    if isinstance(value, dict):  # an object, which Keras judges; no choice is one
+        return not is_choice
     try:
         return rule[0](value)
     except TypeError:  # a word where a number is possible too: Keras judges it
         return True
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        here = f"{path}.{key}" if path else str(key)
-        if isinstance(value, dict):
-            yield from _leaves(value, here)
-        else:
-            yield here, value
+def _keys(config: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Yields the path and value of each key, and whether its rule counts.
+
+    It does for the schema's keys, and for the arguments of kx's and of Keras's
+    functions: not for a user's own, nor for what is within an argument, as
+    weights of classes by their names.
+    """
+    todo: list[tuple[str, dict[str, Any], bool]] = [("", config, True)]
+    while todo:
+        path, node, ours = todo.pop(0)
+        for key, value in node.items():
+            here = f"{path}.{key}" if path else str(key)
+            is_pipelines = here in [f"data.{name}" for name in PIPELINE_KEYS]
+            yield here, value, ours or is_pipelines  # whatever function loads the data
+            if not isinstance(value, dict):
+                continue
+            if here in FREE_MAPPINGS:
+                within = False
+            elif "_target_" in value:
+                within = str(value["_target_"]).startswith(("kx.", "keras.", "keras_tuner."))
+            else:
+                within = here in TYPES
+            todo.append((here, value, within))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import platform
 import queue
@@ -23,6 +24,7 @@ from omegaconf import OmegaConf
 
 from kx.config import Composed, add_project_to_path
 from kx.errors import KxError
+from kx.secrets import scrub
 from kx.signals import stoppable
 from kx.tracking.records import Record, identity
 
@@ -107,10 +109,10 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
         code = 130
     except KxError as error:
         print(f"kx: {error}", file=sys.stderr)
-        say("end", {"state": "FAILED", "error": str(error)})
+        say("end", {"state": "FAILED", "error": scrub(error)})
     except BaseException as error:
         traceback.print_exc()
-        say("end", {"state": "FAILED", "error": f"{type(error).__name__}: {error}"})
+        say("end", {"state": "FAILED", "error": scrub(f"{type(error).__name__}: {error}")})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # TensorFlow's own end can take seconds, and nothing is left to do
@@ -139,8 +141,19 @@ def _prepare(order: Order) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
-    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace")
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace")
+    sys.stdout, sys.stderr = _Scrubbed(1), _Scrubbed(2)
+
+
+class _Scrubbed(io.TextIOWrapper):
+    """Writes what is printed to a file of the system, without the secrets that kx knows."""
+
+    def __init__(self, number: int) -> None:
+        binary = os.fdopen(number, "wb", buffering=0)
+        super().__init__(binary, encoding="utf-8", errors="replace", write_through=True)
+
+    def write(self, text: str) -> int:
+        super().write(scrub(text))
+        return len(text)
 
 
 def _train(order: Order, say: Any) -> Mapping[str, float]:
@@ -158,7 +171,7 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
             return ours.metrics
         job.config.run_dir = str(folder)
         job.config.resume = "auto"
-    from kx.launch.here import choose_backend, import_quietly
+    from kx.process import choose_backend, import_quietly
 
     choose_backend(job.config.backend)
     import_quietly()

@@ -13,7 +13,10 @@ from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
 from kx.config import Composed
+from kx.errors import KxError
 from kx.launch.jobs import FAILED, KILLED, Job
+from kx.secrets import scrub
+from kx.tracking.client import open_client
 from kx.tracking.mlflow import experiment_id, experiment_name
 from kx.tracking.store import store_uri, unusable
 
@@ -55,8 +58,8 @@ class Group:
         uri = store_uri(first.config.tracking.uri)
         try:
             for other in {store_uri(member.config.tracking.uri) for member in members}:
-                MlflowClient(other).search_experiments(max_results=1)
-            client = MlflowClient(uri)
+                open_client(other)
+            client = open_client(uri)
             experiment = experiment_id(client, experiment_name(first), uri)
             tags = {f"kx.{kind}": name, "kx.kind": kind}
             wanted = " and ".join(f"tags.\"{key}\" = '{value}'" for key, value in tags.items())
@@ -66,8 +69,8 @@ class Group:
                 client.update_run(run_id, status="RUNNING")
             else:
                 run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
-        except (MlflowException, OSError, ImportError) as error:
-            raise unusable(uri, error) from error
+        except (MlflowException, OSError) as error:
+            raise unusable(uri, error) from None
         return cls(client, run_id, {"mlflow.parentRunId": run_id, f"kx.{kind}": name}, kind, name)
 
     def adopt(self, run_ids: Sequence[str]) -> None:
@@ -109,7 +112,9 @@ class Group:
             self.client.log_batch(self.run_id, metrics=found)
             self.client.set_terminated(self.run_id, status)
         except (MlflowException, OSError) as error:
-            print(f"the run of {self.name} could not be ended in the tracking store: {error}")
+            print(
+                f"the run of {self.name} could not be ended in the tracking store: {scrub(error)}"
+            )
             return False
         return True
 
@@ -123,9 +128,9 @@ def end_run(job: Job) -> None:
     if not job.run_id or not job.composed.config.tracking.enabled:
         return
     try:
-        client = MlflowClient(store_uri(job.composed.config.tracking.uri))
+        client = open_client(store_uri(job.composed.config.tracking.uri))
         if client.get_run(job.run_id).info.status == "RUNNING":
-            client.log_batch(job.run_id, tags=[RunTag("kx.error", job.error[:5000])])
+            client.log_batch(job.run_id, tags=[RunTag("kx.error", scrub(job.error)[:5000])])
             client.set_terminated(job.run_id, job.state)
-    except (MlflowException, OSError) as error:
-        print(f"job {job.number} could not be ended in the tracking store: {error}")
+    except (MlflowException, OSError, KxError) as error:
+        print(f"job {job.number} could not be ended in the tracking store: {scrub(error)}")

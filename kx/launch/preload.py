@@ -9,7 +9,7 @@ import importlib
 import os
 import pkgutil
 
-from kx.launch.here import hidden_stderr
+from kx.process import hidden_stderr
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 

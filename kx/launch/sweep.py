@@ -13,11 +13,11 @@ from kx.config import Composed, project_dir, resolved
 from kx.config.places import display
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import capacity, make_engine
-from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE, KILLED, WAITING, Job, jobs_of
 from kx.launch.pool import Listed, Pool
 from kx.launch.table import Progress, as_csv, show_results
 from kx.launch.team import refuse_teams
+from kx.process import hidden_stderr, quiet_log_level
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import identity
 

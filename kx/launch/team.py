@@ -15,9 +15,9 @@ from rich.text import Text
 from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import Engine, make_engine
-from kx.launch.here import quiet_log_level
 from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, UNDERWAY, Job
 from kx.launch.pool import order_of
+from kx.process import quiet_log_level
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import finished_record, mark
 

@@ -6,16 +6,18 @@ import contextlib
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolved
+from kx.config.compose import is_file
+from kx.config.places import shown
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.configs import Trials, unknown_space
-from kx.search.space import flat, read_space, taken_by, taken_out, without
+from kx.search.space import Parameter, flat, read_space, taken_by, taken_out, without
 from kx.search.study import FILE, Study, study_folder
-from kx.tracking.provenance import redact
+from kx.secrets import redact
 
 # Of `tuner`, what may change while a study goes on: how much, and what is done with it.
 _MAY_CHANGE = (
@@ -23,6 +25,7 @@ _MAY_CHANGE = (
     "max_retries_per_trial", "max_consecutive_failed_trials",
 )  # fmt: skip
 _PRUNERS = ("median", "asha")
+_LARGEST_GRID = 10_000
 _WINNERS = (None, "keep", "retrain", "none")
 
 
@@ -49,6 +52,8 @@ def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, Study]:
     if "max_epochs" in settings and "epochs" in space:
         text = "Hyperband chooses the epochs by itself (tuner.max_epochs)."
         mistakes.append(Mistake("tuner.space.epochs", text))
+    if str(settings["_target_"]).endswith("GridSearchOracle"):
+        wrong += _grid_mistakes(parameters)
     if mistakes or unknown or wrong:
         raise ConfigError([*mistakes, *unknown, *wrong])
     trials = Trials(base, parameters)
@@ -66,7 +71,7 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
     for key, allowed in (("pruner", (None, *_PRUNERS)), ("winner", _WINNERS)):
         if settings[key] not in allowed:
             names = ", ".join("null" if a is None else a for a in allowed)
-            text = f"expected one of {names}. Received: {settings[key]!r}."
+            text = f"expected one of {names}. Received: {shown(settings[key])}."
             mistakes.append(Mistake(f"tuner.{key}", text))
     if "max_epochs" in settings:
         if settings["pruner"]:
@@ -75,13 +80,16 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
     if settings["objective"] and not re.match("val[_/]", str(settings["objective"])):
         text = (
             "trials are judged on the validation split: val_… as val_loss. Received:"
-            f" {settings['objective']!r}."
+            f" {shown(settings['objective'])}."
         )
         mistakes.append(Mistake("tuner.objective", text))
     mistakes += _fold_mistakes(base, settings)
     name = study_name(base)
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        text = f"expected letters, digits and . _ - alone. Received: {name!r}."
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
+        text = (
+            "expected letters, digits and . _ - alone, 100 at most. Received:"
+            f" {shown(name)}. Give it a name: tuner.study=NAME"
+        )
         mistakes.append(Mistake("tuner.study", text))
     if str(base.config.resume) not in ("never", "auto"):
         text = "A search goes on by its study (tuner.study), not by resume=RUN."
@@ -90,6 +98,20 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
         text = "The trials of a search have folders of their own, in studies/."
         mistakes.append(Mistake("run_dir", text))
     return mistakes
+
+
+def _grid_mistakes(parameters: Sequence[Parameter]) -> list[Mistake]:
+    """KerasTuner's grid holds all values of a key in memory, and looks through them."""
+    found = []
+    for parameter in parameters:
+        if parameter.kind == "int" and not parameter.step and parameter.sampling == "linear":
+            count = int(parameter.max - parameter.min) + 1
+        else:
+            count = parameter.num_steps if parameter.step else 0
+        if count > _LARGEST_GRID:
+            text = f"these are {count} values; a grid takes {_LARGEST_GRID} of a key at most."
+            found.append(Mistake(f"tuner.space.{parameter.path}", f"{text} Give it a larger step."))
+    return found
 
 
 def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
@@ -127,7 +149,7 @@ def _default_space(base: Composed) -> dict[str, Any]:
     folders = [*map(Path, base.config_dirs), project_dir() / "conf", CONF_DIR]
     for folder in folders:
         path = folder / "tuner" / "space" / f"{model}.yaml"
-        if path.is_file():
+        if is_file(path):
             return plain(load_yaml(path))
     names = {path.stem for f in folders for path in (f / "tuner" / "space").glob("*.yaml")}
     raise unknown_space(model, sorted(names))
@@ -162,7 +184,7 @@ def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
     Raises:
         ConfigError: if the earlier one has another config.
     """
-    if (new.folder / FILE).is_file() and not settings["overwrite"]:
+    if is_file(new.folder / FILE) and not settings["overwrite"]:
         study = Study.load(new.folder)
         study.refuse_change(new.fixed)
         return study

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from kx.config import Composed, hydra_session, plain
 from kx.config.check import Checker
+from kx.config.places import command_line
 from kx.config.words import word
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.space import Parameter
@@ -109,8 +110,9 @@ class Trials:
         mistakes: dict[tuple[str, str], Mistake] = {}
         for values in self._assignments():
             words = {word(path, value): path for path, value in values.items()}
+            places = {command_line(item): path for item, path in words.items()}
             for mistake in self._try(checker, values, list(words))[1]:
-                placed = _placed(mistake, words)
+                placed = _placed(mistake, places)
                 mistakes[placed.place, placed.message] = placed
         return list(mistakes.values())
 
@@ -185,11 +187,10 @@ def _holds(composed: Composed | None, path: str) -> bool:
     return True
 
 
-def _placed(mistake: Mistake, words: Mapping[str, str]) -> Mistake:
+def _placed(mistake: Mistake, places: Mapping[str, str]) -> Mistake:
     """Puts a mistake of a trial's word where the space has it."""
-    place = mistake.place.removeprefix("command line: ")
-    if place in words:
-        return Mistake(f"tuner.space.{words[place]}", mistake.message)
+    if mistake.place in places:
+        return Mistake(f"tuner.space.{places[mistake.place]}", mistake.message)
     return mistake
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kx.config import build
 from kx.search.space import Parameter
-from kx.search.values import decode, hyperparameters, starting_values
+from kx.search.values import as_places, decode, hyperparameters, starting_values
 
 # Keys of `tuner` that are the search's own, and not the oracle's.
 OWN_KEYS = (
@@ -51,7 +51,7 @@ class Oracle:
         import keras_tuner
 
         self._trial_class = keras_tuner.engine.trial.Trial
-        self._parameters = parameters
+        self._parameters, self._defaults = parameters, defaults
         node = {k: v for k, v in settings.items() if k not in OWN_KEYS}
         if "iterations" in node:
             node["hyperband_iterations"] = node.pop("iterations")
@@ -165,14 +165,15 @@ class Oracle:
             state: as `state` returned it.
         """
         self._oracle.trials = {
-            key: self._trial_class.from_state(value) for key, value in state["trials"].items()
+            key: self._trial_class.from_state(self._kept(value))
+            for key, value in state["trials"].items()
         }
         limits = {
             name: getattr(self._oracle, name)
             for name in ("max_trials", "hyperband_iterations")
             if hasattr(self._oracle, name)
         }
-        self._oracle.set_state(dict(state["oracle"]))
+        self._oracle.set_state(self._kept(state["oracle"]))
         for name, value in limits.items():  # which may be larger now
             setattr(self._oracle, name, value)
         if hasattr(self._oracle, "_current_iteration"):  # with fewer, Hyperband never ends
@@ -188,6 +189,11 @@ class Oracle:
                 self._oracle._ordered_ids.insert(key, last)
                 last = key
             self._oracle._populate_next = list(self._oracle.start_order)
+
+    def _kept(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a state of KerasTuner's whose space is kept as it is now."""
+        space = as_places(state["hyperparameters"], self._parameters, self._defaults)
+        return {**state, "hyperparameters": {**state["hyperparameters"], **space}}
 
     def _values_of(self, key: str) -> dict[str, Any]:
         return self._oracle.trials[key].hyperparameters.values

@@ -16,11 +16,11 @@ from kx.config import Composed, plain
 from kx.config.places import display
 from kx.errors import ConfigError, KxError, first_line
 from kx.launch.engines import Engine, make_engine
-from kx.launch.here import hidden_stderr, quiet_log_level
 from kx.launch.jobs import DONE
 from kx.launch.pool import Listed, Pool
 from kx.launch.table import clock, counted
 from kx.launch.team import refuse_teams
+from kx.process import hidden_stderr, quiet_log_level
 from kx.search.begin import checked, earlier_study, forget, has_more, study_name
 from kx.search.configs import Trials
 from kx.search.study import FILE, Study

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from kx.errors import Mistake, did_you_mean
@@ -18,6 +19,13 @@ _ALLOWED = {
 }
 _WORDS = {"type", "when", *(word for words in _ALLOWED.values() for word in words)}
 _SAMPLINGS = ("linear", "log", "reverse_log")
+_LARGEST = 1e15  # up to which a float has all whole numbers
+_SLACK = Decimal("1e-9")  # of a step: what a step with all its digits (1/3) lacks
+
+
+def _exact(number: float) -> Decimal:
+    """Returns a number as it was written: 0.1, and not the nearest binary fraction."""
+    return Decimal(str(number))
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,54 @@ class Parameter:
             return False
         if not self.step:
             return True
-        steps = (
-            math.log(value / self.min, self.step)
-            if self.sampling == "log"
-            else (value - self.min) / self.step
-        )
-        return abs(steps - round(steps)) < 1e-6
+        slack = 1e-6 * self.step if self.sampling == "linear" else 0
+        return math.isclose(value, self.at(self.place(value)), rel_tol=1e-6, abs_tol=slack)
+
+    @property
+    def num_steps(self) -> int:
+        """The number of values of a range with a step, `max` among them where a step meets it."""
+        assert self.step is not None
+        if self.sampling == "linear":
+            steps = (_exact(self.max) - _exact(self.min)) / _exact(self.step)
+        else:
+            steps = Decimal(math.log(self.max / self.min) / math.log(self.step))
+        return int(steps + _SLACK) + 1
+
+    def at(self, place: int) -> Any:
+        """Returns the value of a range with a step, by its place.
+
+        The sum is decimal, as a reader would do it: 0.1, 0.2, 0.3, where binary
+        floats come to 0.30000000000000004, beyond the largest.
+
+        Args:
+            place: from 0, the smallest value, to `num_steps` - 1.
+        """
+        low, high, step = _exact(self.min), _exact(self.max), _exact(self.step or 1)
+        if self.sampling == "linear":
+            value = low + place * step
+        elif self.sampling == "log":
+            value = low * step**place
+        else:  # reverse_log: dense at the upper end, from which it counts
+            value = high + low - low * step ** (self.num_steps - 1 - place)
+        if self.kind == "int":
+            return int(min(max(value, low), high))
+        return min(max(float(f"{value:.12g}"), self.min), self.max)
+
+    def place(self, value: float) -> int:
+        """Returns the place of the nearest value of a range with a step.
+
+        Args:
+            value: a number within the range.
+        """
+        assert self.step is not None
+        if self.sampling == "linear":
+            steps = (value - self.min) / self.step
+        elif self.sampling == "log":
+            steps = math.log(value / self.min) / math.log(self.step)
+        else:
+            ratio = (self.max + self.min - value) / self.min
+            steps = self.num_steps - 1 - math.log(ratio) / math.log(self.step)
+        return min(max(round(steps), 0), self.num_steps - 1)
 
 
 def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]]:
@@ -163,7 +213,7 @@ def _problems(node: Any) -> list[str]:
     if not isinstance(node, Mapping):
         return [f"expected {{type: …}}. Received: {node!r}."]
     kind = node.get("type")
-    if kind not in _ALLOWED:
+    if not isinstance(kind, str) or kind not in _ALLOWED:
         return [f"expected type: {', '.join(_ALLOWED)}. Received: {kind!r}."]
     known = ("type", "when", *_ALLOWED[kind])
     found = [
@@ -182,7 +232,7 @@ def _problems(node: Any) -> list[str]:
 def _choice_problems(values: Any) -> list[str]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         return [f"expected values: a list. Received: {values!r}."]
-    words = [json.dumps(value) for value in values]
+    words = [json.dumps(value, default=str) for value in values]
     twice = sorted({word for word in words if words.count(word) > 1})
     return [f"These values come twice: {', '.join(twice)}."] if twice else []
 
@@ -195,7 +245,7 @@ def _range_problems(node: Mapping[str, Any], kind: str) -> list[str]:
         if value is None and key == "step":
             continue
         good = isinstance(value, int if kind == "int" else int | float)
-        if not good or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
+        if not good or isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
             what = "a whole number" if kind == "int" else "a number"
             found.append(f"expected {key}: {what}. Received: {value!r}.")
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import project_dir
+from kx.config.compose import is_file
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
 
 FILE = "study.json"
@@ -234,7 +235,7 @@ def find_study(name: str) -> Study:
         RunNotFoundError: if there is none of that name.
     """
     folder = study_folder(name)
-    if not (folder / FILE).is_file():
+    if not is_file(folder / FILE):
         names = [path.parent.name for path in studies_dir().glob(f"*/{FILE}")]
         raise RunNotFoundError(
             f"There is no study {name!r} in {studies_dir()}."

@@ -22,7 +22,7 @@ from kx.launch.table import counted
 from kx.search.configs import Trials
 from kx.search.search import extras
 from kx.search.study import Study, Trial, study_folder
-from kx.tracking.provenance import redact
+from kx.secrets import redact
 from kx.tracking.records import finished_record
 
 _NOT_THE_RUNS = ("tuner", "tracking", "launcher", "resume", "run_dir", "init_from")

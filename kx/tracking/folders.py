@@ -59,6 +59,11 @@ class RunFolder:
             point_to(self.path)
 
 
+def _literal(path: Path) -> str:
+    """Returns a path that OmegaConf reads as it stands."""
+    return str(path).replace("${", "\\${")
+
+
 def run_name(job: Composed) -> str:
     """Returns a run's name: the given one, else what it is and when it began."""
     given = job.config.tracking.run_name
@@ -89,7 +94,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
         ) from error
     if folder.resumed:
         print(f"{folder.name} goes on after epoch {folder.record.epochs_done}")
-    job.config.run_dir = str(folder.path)
+    job.config.run_dir = _literal(folder.path)
     shutil.rmtree(folder.path / "cache", ignore_errors=True)  # half-filled, after a kill
     try:
         if not folder.resumed:
@@ -129,7 +134,7 @@ def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
         if found is not None:
             shutil.copytree(found.record.states, record.states)
             record.threads = found.record.threads
-        job.config.run_dir = str(path)
+        job.config.run_dir = _literal(path)
         try:
             yield RunFolder(record, resumed=found is not None, leads=False)
         finally:

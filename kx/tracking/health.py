@@ -7,7 +7,9 @@ import platform
 import time
 
 from kx.errors import first_line
-from kx.launch.here import hidden_stderr
+from kx.process import hidden_stderr
+from kx.secrets import scrub
+from kx.tracking.store import refuse_unreachable, sqlite_file
 
 # Of a server that is away, an answer is wanted now.
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -21,9 +23,9 @@ def health(uri: str) -> tuple[bool, str]:
     Args:
         uri: of the store.
     """
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not os.path.isfile(path):
-        folder = os.path.dirname(path) or "."
+    file = sqlite_file(uri)
+    if file is not None and not file.is_file():
+        folder = file.parent
         if os.access(folder, os.W_OK):
             return True, "will be made with the first run"
         return False, f"{folder} cannot be written"
@@ -31,10 +33,11 @@ def health(uri: str) -> tuple[bool, str]:
     before = {name: os.environ.get(name) for name in _QUICK}
     os.environ.update(_QUICK)
     try:
+        refuse_unreachable(uri)
         with hidden_stderr():
             count = _write_and_delete(uri)
     except Exception as error:  # whatever a store, a driver or a network raises
-        return False, first_line(error)
+        return False, scrub(first_line(error))
     finally:
         for name, value in before.items():
             os.environ.pop(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +15,15 @@ from mlflow.exceptions import MlflowException
 from kx.config import Composed
 from kx.data.specs import Data
 from kx.errors import ConfigError, KxError
+from kx.secrets import scrub
+from kx.tracking.client import open_client
 from kx.tracking.folders import RunFolder
 from kx.tracking.sender import Sender, forget_end
 from kx.tracking.start import log_start
-from kx.tracking.store import artifact_location, store_uri, unusable
+from kx.tracking.store import artifact_location, full_uri, unusable
 from kx.tracking.tracker import Tracker
 
-# MLflow reports each step of its own at INFO: a run of seconds would drown in it.
-for _name in ("alembic", "mlflow"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry; kx says it once
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
 _FOLDER_TAG = "kx.run_dir"
-
-# A server that does not answer: MLflow's own patience is minutes, for each request.
-for _key, _value in (("TIMEOUT", "15"), ("MAX_RETRIES", "2"), ("BACKOFF_FACTOR", "1")):
-    os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{_key}", _value)
 
 
 class MlflowTracker(Tracker):
@@ -163,12 +153,12 @@ def open_mlflow_run(
         KxError: if the store cannot be reached.
     """
     settings = job.config.tracking
-    uri = folder.record.uri or store_uri(settings.uri)  # a run goes on where it began
+    uri = full_uri(folder.record.uri, settings.uri)  # a run goes on where it began
     try:
-        client = MlflowClient(uri)
+        client = open_client(uri)
         run_id = _run_to_go_on(client, job, folder, uri) or _new_run(client, job, folder, uri)
-    except (MlflowException, OSError, ImportError) as error:
-        raise unusable(uri, error) from error
+    except (MlflowException, OSError) as error:
+        raise unusable(uri, error) from None
     tracker = MlflowTracker(
         client,
         run_id,
@@ -183,10 +173,10 @@ def open_mlflow_run(
         yield tracker
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
-        tracker.tags({"kx.error": f"{type(error).__name__}: {error}"})
+        tracker.tags({"kx.error": scrub(f"{type(error).__name__}: {error}")})
         tracker.end("KILLED" if killed else "FAILED")
         if isinstance(error, MlflowException):
-            raise KxError(f"The tracking store failed: {error}") from error
+            raise KxError(f"The tracking store failed: {scrub(error)}") from None
         raise
     tracker.end("FINISHED")
 

@@ -8,30 +8,21 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import kx
+from kx.secrets import redact_word, scrub
 
-# `token`, but not the `tokens` and `tokenizer` of a text.
-_SECRET = r"(?:password|passwd|secret|token(?![a-z])|api[-_]?key|credential)"
-_SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-# Within a mapping on the command line: {user: me, api_token: abc}
-_SECRET_ENTRY = re.compile(rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)[^,}}\s]+", re.IGNORECASE)
-_SECRET_IN_URI = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _PACKAGES = (
     "kx", "tensorflow", "tensorflow-cpu", "jax", "keras", "keras-tuner", "tensorflow-datasets",
     "mlflow", "hydra-core",
     "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
 )  # fmt: skip
 _OWN_OUTPUTS = ("mlflow.db*", "mlartifacts/**", "runs/**", "__pycache__/**")
-REDACTED = "***"
-_HIDE = rf"\1{REDACTED}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def code_state(folder: Path) -> Code | None:
     own = [f":(exclude,top,glob)**/{name}" for name in _OWN_OUTPUTS]
     words = ["ls-files", "--others", "--exclude-standard", "--", ":/", *own]
     others = git(*words, folder=top) or ""
-    return Code(top, commit.strip(), diff, tuple(others.splitlines()))
+    return Code(top, commit.strip(), scrub(diff), tuple(others.splitlines()))
 
 
 def package_versions() -> dict[str, str]:
@@ -121,37 +112,6 @@ def installed_packages() -> list[str]:
         if d.metadata
     }
     return sorted(found, key=str.lower)
-
-
-def redact(value: Any, key: str = "") -> Any:
-    """Returns a copy of a config with its secrets hidden.
-
-    Args:
-        value: mappings, lists and plain values.
-        key: under which it stood.
-
-    Example:
-    >>> redact({"api_key": "abc", "uri": "https://me:pw@host/x"})
-    {'api_key': '***', 'uri': 'https://me:***@host/x'}
-    """
-    if isinstance(value, dict):
-        return {k: redact(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact(item, key) for item in value]
-    if isinstance(value, str) and value and _SECRET_KEY.search(key):
-        return REDACTED
-    if isinstance(value, str):
-        return _SECRET_IN_URI.sub(rf"\1:{REDACTED}", value)
-    return value
-
-
-def redact_word(word: str) -> str:
-    """Returns an override, its value hidden if its key names a secret."""
-    key, equals, value = word.partition("=")
-    if not equals:
-        return word
-    hidden = redact(value, key.rpartition(".")[2])
-    return f"{key}={_SECRET_ENTRY.sub(_HIDE, hidden)}"
 
 
 def command(overrides: list[str]) -> str:

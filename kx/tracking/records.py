@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 
 from kx.config import Composed, project_dir, resolved
 from kx.errors import KxError
-from kx.tracking.provenance import redact, redact_word
+from kx.secrets import redact, redact_word, scrub
+from kx.tracking.store import uri_now
 
 FILE = "run.json"
 _LOCK = "lock"
@@ -83,6 +84,7 @@ class Record:
         """Writes the record, whole or not at all."""
         values = dataclasses.asdict(self)
         del values["folder"]
+        values["uri"], values["error"] = redact(self.uri), scrub(self.error)
         path = self.folder / FILE
         half = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -98,7 +100,9 @@ class Record:
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             known = {item.name for item in dataclasses.fields(cls)}
-            return cls(folder=folder, **{k: v for k, v in values.items() if k in known})
+            record = cls(folder=folder, **{k: v for k, v in values.items() if k in known})
+            record.uri = uri_now(record.uri)
+            return record
         except (OSError, ValueError, TypeError):
             return None
 

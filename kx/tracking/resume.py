@@ -9,7 +9,7 @@ from typing import Any
 
 from kx.config import Composed, resolved
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
-from kx.tracking.provenance import REDACTED, redact
+from kx.secrets import REDACTED, redact
 from kx.tracking.records import Record, all_records, is_trial
 
 _WORDS = ("auto", "never")

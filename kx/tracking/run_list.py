@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
+from kx.secrets import redact
+from kx.tracking.client import open_client
 
 _ALL = 50_000  # MLflow's largest page of runs
 _MANY = 1_000  # of registered models
@@ -25,9 +26,10 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
     runs = list_runs(uri, experiment)
     if not runs:
         raise RunNotFoundError(
-            f"There is no run in {uri}" + (f" (experiment {experiment!r})" if experiment else "")
+            f"There is no run in {redact(uri)}"
+            + (f" (experiment {experiment!r})" if experiment else "")
             + ". Start one: python -m kx.run"
-        )  # fmt: skip
+        )
     if name.startswith(_MODELS):
         return _run_of_model(name, uri)
     if name == "latest":
@@ -45,13 +47,13 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
     recent = [r.info.run_name for r in runs[:50]]
     hint = did_you_mean(name, recent[:10], "Latest runs")
     raise RunNotFoundError(
-        f"There is no run {name!r} in {uri}. {hint} Also: latest, best. All: kx runs."
+        f"There is no run {name!r} in {redact(uri)}. {hint} Also: latest, best. All: kx runs."
     )
 
 
 def _run_of_model(name: str, uri: str) -> MlflowRun:
     """Returns the run that a registered model comes from: `models:/NAME@best`, `models:/NAME/2`."""
-    client = MlflowClient(uri)
+    client = open_client(uri)
     model, at, alias = name.removeprefix(_MODELS).rpartition("@")
     version = ""
     if not at:
@@ -90,12 +92,12 @@ def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") ->
     """
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return []
-    client = MlflowClient(uri)
+    client = open_client(uri)
     experiments = client.search_experiments()
     ids = [e.experiment_id for e in experiments if experiment in (None, e.name)]
     if experiment is not None and not ids:
         hint = did_you_mean(experiment, [e.name for e in experiments], "Experiments")
-        raise RunNotFoundError(f"There is no experiment {experiment!r} in {uri}. {hint}")
+        raise RunNotFoundError(f"There is no experiment {experiment!r} in {redact(uri)}. {hint}")
     try:
         found = client.search_runs(
             ids, text_filter, max_results=_ALL, order_by=["attributes.start_time DESC"]

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 import keras
 from omegaconf import OmegaConf
 
-from kx.config import Composed, build, resolved
+from kx.config import Composed, add_project_to_path, build, resolved
 from kx.data.folder.formats import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
@@ -71,10 +71,10 @@ class Run:
             stored: MLflow's own run.
             uri: of the store.
         """
-        from mlflow import MlflowClient
+        from kx.tracking.client import open_client
 
         run = cls.__new__(cls)
-        client = MlflowClient(uri)
+        client = open_client(uri)
         run.id, run.name = stored.info.run_id, stored.info.run_name
         run.status, run.uri = stored.info.status, uri
         run.metrics = {k: v for k, v in stored.data.metrics.items() if not k.startswith(_SYSTEM)}
@@ -95,10 +95,12 @@ class Run:
         return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
 
     def tags(self) -> dict[str, str]:
-        """Returns the tags that the run has in its store."""
-        from mlflow import MlflowClient
+        """Returns the tags that the run has in its store; none, if it is kept nowhere."""
+        if self.uri is None:
+            return {}
+        from kx.tracking.client import open_client
 
-        return dict(MlflowClient(self.uri).get_run(self.id).data.tags)
+        return dict(open_client(self.uri).get_run(self.id).data.tags)
 
     def artifact(self, path: str) -> Path:
         """Returns the local path of an artifact, fetched if it is elsewhere.
@@ -109,11 +111,14 @@ class Run:
         Raises:
             RunNotFoundError: if the run has no such artifact.
         """
+        if self.uri is None:
+            raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
         import mlflow.artifacts
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
-        root = MlflowClient(self.uri).get_run(self.id).info.artifact_uri
+        from kx.tracking.client import open_client
+
+        root = open_client(self.uri).get_run(self.id).info.artifact_uri
         if root.startswith("file://"):
             local = Path(url2pathname(urlsplit(root).path), path)
             if local.exists():
@@ -140,7 +145,7 @@ class Run:
             try:
                 self._bundle = Bundle(self.artifact("bundle"))
             except RunNotFoundError as error:
-                if self._kind() == "trial":
+                if self.tags().get("kx.kind") == "trial":
                     raise RunNotFoundError(
                         f"The run {self.name} is a trial of a search. Trials keep no model; the"
                         " winner may: kx search show."
@@ -150,9 +155,6 @@ class Run:
                     " tracking.log_model=false. Finished runs: kx runs --status FINISHED."
                 ) from error
         return self._bundle
-
-    def _kind(self) -> str | None:
-        return self.tags().get("kx.kind")
 
     def model(self) -> keras.Model:
         """Returns the trained model: normalized input within, raw scores out.
@@ -192,21 +194,25 @@ class Run:
         return self._predictor(self.model())
 
     def _predictor(self, model: keras.Model) -> Predictor:
-        limit = self.config["data"].get("max_megapixels") or MAX_MEGAPIXELS
-        return Predictor(self.bundle(), model, self.task(), limit)
+        data = self.config["data"]
+        return Predictor(
+            self.bundle(), model, self.task(), data.get("max_megapixels") or MAX_MEGAPIXELS,
+            str(data.get("text", "text")), bool(data.get("quotes", True)),
+        )  # fmt: skip
 
     def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Answers raw inputs.
 
         Args:
-            inputs: file names or bytes for images; strings for texts; lines,
-                numbers or a `.csv` file for rows; arrays.
+            inputs: file names, bytes or arrays of uint8 for images; texts, or `.csv` files of
+                them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
+                `.npz` and `.json` files, or JSON for arrays.
             tta: views of each image over which to average (test-time augmentation):
                 `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"`. Defaults to none.
 
         Returns:
-            One mapping an input: `{"input", "label", "confidence", "probabilities"}`
-            or `{"input", "value"}`.
+            One mapping an example: `"input"`, and what the task answers: `"label"`,
+            `"confidence"`, `"probabilities"`; `"value"` for numbers.
         """
         if isinstance(inputs, str | bytes | Path):
             inputs = [inputs]
@@ -283,6 +289,7 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
     """
     from kx.tracking.run_list import GROUPS, find_run
 
+    add_project_to_path()  # where the run's model, task and layers may be
     where = store_uri(uri)
     found = find_run(name, where, experiment)
     kind = found.data.tags.get("kx.kind")

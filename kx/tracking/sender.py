@@ -22,6 +22,7 @@ from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
 from kx.errors import first_line
+from kx.secrets import scrub
 
 _Request = dict[str, Any]
 _AWAY = (MlflowException, OSError)
@@ -178,7 +179,7 @@ class Sender:
         if tell:
             print(
                 "the tracking store does not answer; the run goes on, and what it logs waits in"
-                f" {self.outbox}: {first_line(error)}"
+                f" {self.outbox}: {scrub(first_line(error))}"
             )
 
     def _refused(self, requests: list[_Request], error: BaseException) -> None:
@@ -186,8 +187,10 @@ class Sender:
         where = self.outbox.with_name("refused.jsonl")
         with where.open("a", encoding="utf-8") as file:
             for request in requests:
-                file.write(json.dumps({**request, "error": str(error)}) + "\n")
-        print(f"the tracking store refuses a {requests[0]['kind']} request ({where}): {error}")
+                file.write(json.dumps({**request, "error": scrub(error)}) + "\n")
+        print(
+            f"the tracking store refuses a {requests[0]['kind']} request ({where}): {scrub(error)}"
+        )
 
     def _recovered(self) -> None:
         was_away = self.error is not None

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from kx.config import Composed, project_dir, resolved
 from kx.data.specs import Data
+from kx.secrets import redact, redact_word
 from kx.tracking import provenance
 from kx.tracking.tracker import Tracker
 
@@ -40,7 +41,7 @@ def log_start(
         extra: further tags.
     """
     code = provenance.code_state(project_dir())
-    config = provenance.redact(resolved(job.config))
+    config = redact(resolved(job.config))
     params = {**_main_params(job, config), **_override_params(job)}
     tags = {
         "mlflow.source.name": "kx.run",
@@ -85,7 +86,7 @@ def _log_start_files(
 ) -> None:
     files = {
         "config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-        "overrides.yaml": yaml.safe_dump([provenance.redact_word(w) for w in job.overrides]),
+        "overrides.yaml": yaml.safe_dump([redact_word(w) for w in job.overrides]),
         "environment/packages.txt": "\n".join(provenance.installed_packages()) + "\n",
         "environment/machine.yaml": yaml.safe_dump(provenance.machine()),
     }
@@ -109,7 +110,7 @@ def _main_params(job: Composed, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _override_params(job: Composed) -> dict[str, str]:
-    words = [provenance.redact_word(word) for word in job.overrides]
+    words = [redact_word(word) for word in job.overrides]
     pairs = [word.lstrip("+~").partition("=") for word in words]
     return {key.replace("@", "."): value for key, _, value in pairs}
 

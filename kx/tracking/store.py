@@ -3,29 +3,102 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, urlopen
 
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError
-from kx.tracking.provenance import redact
+from kx.secrets import REDACTED, redact, scrub, without_credentials
 
 _ANSWER_SECONDS = 5.0
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# A server that does not answer: MLflow's own patience is minutes, for each request.
+for _key, _value in (("TIMEOUT", "15"), ("MAX_RETRIES", "2"), ("BACKOFF_FACTOR", "1")):
+    os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{_key}", _value)
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def store_uri(uri: str | None = None) -> str:
     """Returns the tracking URI that runs go to.
 
     It is the one given, else that of the environment (MLFLOW_TRACKING_URI),
-    else `mlflow.db` in the project's folder.
+    else `mlflow.db` in the project's folder. User and password of a server go where MLflow
+    reads them and does not show them.
 
     Args:
         uri: any MLflow tracking URI.
     """
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_dir()}/mlflow.db"
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return without_credentials(chosen) if chosen else f"sqlite:///{project_dir()}/mlflow.db"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Returns the file of a SQLite store; None for others.
+
+    Args:
+        uri: of the store.
+
+    Raises:
+        KxError: for a name that MLflow cannot open.
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    name = uri.removeprefix("sqlite:///")
+    if "?" in name or unquote(name) != name:  # MLflow would open another file
+        raise KxError(
+            "MLflow cannot open a SQLite store in a folder whose name has a question mark, or a"
+            f" percent sign before two digits: {name}. Rename the folder, or choose another store:"
+            " tracking.uri=sqlite:////FOLDER/mlflow.db"
+        )
+    return Path(os.path.abspath(name))
+
+
+def uri_now(uri: str | None) -> str | None:
+    """Returns where a store is now that a run's folder names: with the project, it may have moved.
+
+    Args:
+        uri: as it was when the run began.
+    """
+    file = sqlite_file(uri) if uri else None
+    if file is not None and not file.exists() and (own := project_dir() / file.name).exists():
+        return f"sqlite:///{own}"
+    return uri
+
+
+def full_uri(recorded: str | None, given: str | None = None) -> str:
+    """Returns the URI of a run's store: what a run's folder says of it lacks its password.
+
+    Args:
+        recorded: in the run's folder; None if the run was not tracked.
+        given: in the config, if it is.
+
+    Raises:
+        KxError: if the password is not at hand.
+    """
+    uri = store_uri(given)
+    if recorded is None or redact(uri) == recorded:
+        return uri
+    if REDACTED in recorded:
+        raise KxError(
+            f"The store of the run, {recorded}, needs its password, which kx does not keep. Give it"
+            " again: tracking.uri=…, or MLFLOW_TRACKING_URI in the environment."
+        )
+    return recorded
+
+
+def artifact_root(file: Path) -> Path:
+    """Returns where the artifacts of a SQLite store are: `mlartifacts/` beside it.
+
+    Args:
+        file: of the store.
+    """
+    return file.parent / "mlartifacts"
 
 
 def artifact_location(uri: str, experiment: str) -> str | None:
@@ -35,11 +108,28 @@ def artifact_location(uri: str, experiment: str) -> str | None:
         uri: the tracking URI. Other stores choose by themselves (None).
         experiment: its name.
     """
-    if not uri.startswith("sqlite:///"):
+    file = sqlite_file(uri)
+    if file is None:
         return None
-    folder = os.path.dirname(os.path.abspath(uri.removeprefix("sqlite:///")))
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in experiment)
-    return f"file://{folder}/mlartifacts/{safe}"
+    return (artifact_root(file) / safe).as_uri()  # whatever letters the folder has
+
+
+def refuse_unreachable(uri: str) -> None:
+    """Refuses, within seconds, a server that does not answer: MLflow's own patience is minutes.
+
+    Args:
+        uri: of the store.
+
+    Raises:
+        OSError: if its address cannot be reached.
+    """
+    parts = urlsplit(uri)
+    port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+    if not parts.hostname or port is None or (parts.scheme in getproxies()):
+        return
+    with socket.create_connection((parts.hostname, port), timeout=_ANSWER_SECONDS):
+        pass
 
 
 def unusable(uri: str, error: Exception) -> KxError:
@@ -55,7 +145,13 @@ def unusable(uri: str, error: Exception) -> KxError:
             "A tracking store in PostgreSQL needs a driver. Expected psycopg; it is not installed:"
             ' pip install "kx[postgres]"'
         )
-    return KxError(f"The tracking store {redact(uri)} cannot be used: {error}\n{advice}")
+    reason = scrub(str(error).split("\n(Background on this error")[0].strip() or repr(error))
+    if "401" in reason or "403" in reason:
+        advice = (
+            "Its user and password: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the"
+            f" environment. {advice}"
+        )
+    return KxError(f"The tracking store {redact(uri)} cannot be used: {reason}\n{advice}")
 
 
 def await_server(uri: str, seconds: float) -> None:

@@ -1,0 +1,161 @@
+"""What `--cfg` and `--info` show: the configs that were composed and checked, and no others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kx.config import Composed, hydra_session
+from kx.config.check import Checker
+from kx.config.places import open_free
+from kx.errors import ConfigError, did_you_mean, first_line
+
+_OF_ALL_JOBS = ("plugins", "searchpath")  # what is the same whatever is composed
+_ABSENT = object()
+
+
+def show_config(
+    words: Sequence[str],
+    config_dirs: Sequence[str | Path] = (),
+    *,
+    multirun: bool,
+    kind: str,
+    package: str | None = None,
+    resolve: bool = False,
+) -> str:
+    """Returns the composed config as YAML: of each job of a sweep, a document with its words.
+
+    Args:
+        words: in Hydra's override syntax.
+        config_dirs: further folders of options.
+        multirun: whether `a=1,2` means two jobs.
+        kind: `"job"`, `"hydra"` or `"all"`.
+        package: the path of a key, to show that alone.
+        resolve: whether to resolve interpolations.
+
+    Raises:
+        ConfigError: with every mistake of every job, or if there is no such key.
+    """
+    with hydra_session(config_dirs) as hydra:
+        checker = Checker(hydra)
+        jobs = checker.compose_all(list(words), multirun=multirun)
+        texts = []
+        for number, (job, node) in enumerate(zip(jobs, checker.hydra_nodes, strict=True), 1):
+            text = _text(_of_kind(job, node, kind), package, resolve)
+            texts.append(f"---\n{_title(number, jobs)}\n{text}" if len(jobs) > 1 else text)
+    return "".join(texts)
+
+
+def _title(number: int, jobs: Sequence[Composed]) -> str:
+    words = " ".join(jobs[number - 1].overrides).replace("\n", " ")
+    return f"# job {number} of {len(jobs)}: {words}"
+
+
+def _of_kind(job: Composed, node: DictConfig, kind: str) -> DictConfig:
+    config = job.config.copy()
+    if kind == "job":
+        return config
+    if kind == "hydra":  # its help texts are long, and `--hydra-help` shows them
+        node = node.copy()
+        OmegaConf.set_struct(node, False)
+        del node["help"], node["hydra_help"]
+    whole = OmegaConf.create({"hydra": node})
+    if kind == "all":
+        for key in config:
+            whole._set_item_impl(key, config._get_node(key))
+    return whole
+
+
+def _text(config: DictConfig, package: str | None, resolve: bool) -> str:
+    chosen: Any = config
+    if package not in (None, "_global_"):
+        try:
+            chosen = OmegaConf.select(config, str(package), default=_ABSENT)
+        except (OmegaConfBaseException, ValueError):  # no path at all: `a..b`, `[`
+            chosen = _ABSENT
+        if chosen is _ABSENT:
+            raise ConfigError(f"--package: {_no_key(config, str(package))}")
+    if not isinstance(chosen, Container):
+        return f"{'null' if chosen is None else chosen}\n"
+    if resolve:
+        try:
+            OmegaConf.resolve(chosen)
+        except OmegaConfBaseException as error:  # Hydra's own, which a run fills in
+            raise ConfigError(f"--resolve: {first_line(error)}. Leave it out.") from error
+    head = f"# @package {package}\n" if chosen is not config else ""
+    return head + OmegaConf.to_yaml(chosen)
+
+
+def _no_key(config: DictConfig, package: str) -> str:
+    parent, _, name = package.rpartition(".")
+    try:
+        node = OmegaConf.select(config, parent) if parent else config
+    except (OmegaConfBaseException, ValueError):
+        node = config
+    if not isinstance(node, DictConfig):
+        node, name = config, package
+    return f"there is no key {package[:300]!r}. {did_you_mean(name[:300], map(str, node))}"
+
+
+def show_info(
+    words: Sequence[str], config_dirs: Sequence[str | Path], *, multirun: bool, kind: str
+) -> None:
+    """Prints what Hydra knows of a command line: its files, their order, where they are.
+
+    Args:
+        words: in Hydra's override syntax.
+        config_dirs: further folders of options.
+        multirun: whether `a=1,2` means two jobs.
+        kind: as `--info` takes it.
+
+    Raises:
+        ConfigError: with every mistake of every job.
+    """
+    with hydra_session(config_dirs) as hydra:
+        jobs = Checker(hydra).compose_all(list(words), multirun=multirun)
+        for number, job in enumerate(jobs[:1] if kind in _OF_ALL_JOBS else jobs, 1):
+            if len(jobs) > 1 and kind not in _OF_ALL_JOBS:
+                print(f"{_title(number, jobs)}")
+            with _own_handlers():
+                hydra.show_info(kind, config_name="run", overrides=composed_words(job))
+
+
+def composed_words(job: Composed) -> list[str]:
+    """Returns the words of a job as Hydra composes them without a mistake."""
+    return [open_free(word) for word in job.overrides]
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Takes back the handler that Hydra adds to the root logger each time it shows something."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def show_help(hydra: Hydra, parser: Any, args: Any, jobs: Sequence[Composed]) -> None:
+    """Prints the help of kx, or Hydra's own.
+
+    Args:
+        hydra: the open session.
+        parser: of the command line.
+        args: its flags.
+        jobs: the composed configs; the help shows the keys of the first.
+    """
+    args.overrides = composed_words(jobs[0]) if jobs and args.help else []
+    with _own_handlers():
+        if args.help:
+            hydra.app_help("run", parser, args)
+        else:
+            hydra.hydra_help("run", parser, args)

@@ -1,0 +1,172 @@
+"""No secret on the screen, in a log, an error, a file, a page or a list of processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+import kx.secrets
+from kx.cli import main
+from kx.secrets import REDACTED, redact, redact_word, scrub, without_credentials
+from kx.tracking.store import full_uri
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "s3cret-W0rd"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test teaches `scrub` is not known to another."""
+    monkeypatch.setattr(kx.secrets, "_known", set())
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://bob:pw@host:80/x", "http://bob:***@host:80/x"),
+        ("postgresql://bob:p/w@d@host/db", "postgresql://bob:***@host/db"),
+        ("http://TOKEN@host/x", "http://***@host/x"),
+        ("https://host/x?token=abc&a=1", "https://host/x?token=***&a=1"),
+        ("https://host/x?a=1&X-Amz-Signature=abc", "https://host/x?a=1&X-Amz-Signature=***"),
+        ("s3://key:abc%2F@bucket", "s3://key:***@bucket"),
+        ("http://host:5000/", "http://host:5000/"),
+        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
+        ("bob@host", "bob@host"),
+    ],
+)
+def test_what_a_uri_carries_is_hidden(uri: str, shown: str) -> None:
+    assert redact(uri) == shown == scrub(uri)
+    word = redact_word(f"tracking.uri={uri}")  # it may hide more: {token: abc, …}
+    assert f"tracking.uri={shown}".startswith(word)
+    assert scrub(f"no answer from '{uri}': try again") == f"no answer from '{shown}': try again"
+
+
+def test_a_text_is_scrubbed_of_every_secret_that_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    redact({"api_key": f"key-{SECRET}", "uri": "http://bob:p%40ss%2Fword@host/"})
+    monkeypatch.setenv("MY_API_TOKEN", "token-of-the-environment")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false-or-true")
+    said = f"key-{SECRET} p@ss/word p%40ss%2Fword token-of-the-environment false-or-true"
+    assert scrub(said) == "*** *** *** *** false-or-true"
+    assert scrub("Authorization: Bearer abc.def-ghi") == "Authorization: Bearer ***"
+    assert scrub("a basic thing") == "a basic thing"
+
+
+def test_user_and_password_of_a_server_go_where_mlflow_does_not_show_them() -> None:
+    assert without_credentials("http://bob:p%40ss@host:5000/x") == "http://host:5000/x"
+    assert os.environ.pop("MLFLOW_TRACKING_USERNAME") == "bob"
+    assert os.environ.pop("MLFLOW_TRACKING_PASSWORD") == "p@ss"
+    os.environ["MLFLOW_TRACKING_USERNAME"] = "eve"  # another store's: this one keeps its own
+    assert without_credentials("http://bob:pw@host/") == "http://bob:pw@host/"
+    del os.environ["MLFLOW_TRACKING_USERNAME"]
+    for other in ("http://TOKEN@host/", "postgresql://bob:pw@host/db", "http://host/"):
+        assert without_credentials(other) == other
+
+
+def test_a_runs_folder_has_no_password_and_who_needs_it_is_told() -> None:
+    with pytest.raises(kx.errors.KxError, match="needs its password"):
+        full_uri("postgresql://bob:***@host/db")
+    given = "postgresql://bob:pw@host/db"
+    assert full_uri("postgresql://bob:***@host/db", given) == given
+    assert full_uri("http://host/", None) == "http://host/"
+
+
+@pytest.mark.parametrize("uri", [f"http://bob:{SECRET}@127.0.0.1:9/", f"http://{SECRET}@127.0.0.1:9/",
+                                 f"postgresql://bob:{SECRET}@127.0.0.1:9/db"])  # fmt: skip
+@pytest.mark.parametrize("words", [["run", "data=wine", "model=linear", "epochs=1", "report=none"],
+                                   ["runs"], ["evaluate", "latest"], ["doctor"], ["sync"]],
+                         ids=lambda words: words[0])  # fmt: skip
+def test_no_command_shows_the_password_of_a_store_that_does_not_answer(
+    new_project: Path, words: list[str], uri: str, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if words[0] == "doctor":
+        from kx.tracking.health import health
+
+        works, text = health(uri)  # the rest of it does not know the store
+        assert not works and SECRET not in text
+        return
+    if words[0] in ("runs", "evaluate"):
+        words = [*words, "--uri", uri]
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    main(words)
+    captured = capfd.readouterr()
+    assert SECRET not in captured.out + captured.err
+    for file in new_project.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_that_is_written_has_a_secret(tmp_path: Path) -> None:
+    """A run, a sweep, a search, doctor and a dying server; a password wherever kx takes one."""
+    project, server_folder = tmp_path / "project", tmp_path / "server"
+    (project / "conf" / "tracking").mkdir(parents=True)
+    server_folder.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri",
+         f"sqlite:///{server_folder}/mlflow.db", "--artifacts-destination", f"{server_folder}/a",
+         "--port", str(port), "--workers", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        for _ in range(120):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.5)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MY_SERVICE_TOKEN": f"env-{SECRET}"}
+        base = ["data=wine", "model=linear", "report=none", f"+tracking.tags.api_key=tag-{SECRET}",
+                f"tracking.uri='http://bob:{SECRET}@127.0.0.1:{port}/'"]  # fmt: skip
+        said = ""
+        for words in (
+            ["kx.run", *base, "epochs=2"],
+            ["kx.run", "-m", *base, "epochs=2", "seed=1,2", "launcher.workers=2"],
+            ["kx.run", *base, "epochs=1", "tuner=random", "tuner.max_trials=2"],
+            ["kx", "doctor", *base],
+            ["kx", "runs", "--uri", f"http://bob:{SECRET}@127.0.0.1:{port}/"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", *words], cwd=project, env=environment, text=True,
+                capture_output=True, timeout=600, check=False,
+            )  # fmt: skip
+            said += done.stdout + done.stderr
+            assert done.returncode == 0, done.stdout + done.stderr
+        dying = subprocess.Popen(
+            [sys.executable, "-m", "kx.run", *base, "epochs=400"], cwd=project, env=environment,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        time.sleep(25)
+        os.killpg(server.pid, signal.SIGKILL)
+        time.sleep(20)
+        dying.send_signal(signal.SIGINT)
+        said += dying.communicate(timeout=240)[0]
+    finally:
+        try:
+            os.killpg(server.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    assert "does not answer" in said and SECRET not in said
+    shown = re.findall(r"\S*http://bob\S*", said)
+    assert all(REDACTED in word for word in shown)
+    for file in [*project.rglob("*"), *server_folder.rglob("*")]:
+        if file.is_file() and SECRET.encode() in file.read_bytes():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+            raise AssertionError(f"{file} has a secret")
