@@ -384,10 +384,10 @@ def test_a_damaged_cache_costs_time_alone(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("file,label\n花.png,\u7ea2".encode("gbk"), "no table in UTF-8"),
-        (b"", "no table in UTF-8"),
-        (b"file,label\na/0.png,x\na,1.png,y\n", "no table in UTF-8"),
-        (b"file,label\na/\0.png,x\na/1.png,y\n", "expected two classes"),
+        ("file,label\n花.png,\u7ea2".encode("gbk"), "line 2: this is not UTF-8"),
+        (b"", "is empty. Expected a header line"),
+        (b"file,label\na/0.png,x\na,1.png,y\n", "line 3: 3 cells, and the header has 2"),
+        (b"file,label\na/\0.png,x\na/1.png,y\n", "line 2: a NUL character"),
     ],
 )
 def test_a_manifest_that_is_no_table_is_refused(two: Path, content: bytes, said: str) -> None:
@@ -552,7 +552,7 @@ def test_a_table_of_files_takes_the_place_of_folders(two: Path) -> None:
         "file,label\na/0.png,": "line 2: the label of 'a/0.png' is empty",
         "file,label,split\na/0.png,x,trian": "Did you mean 'train'",
         "file,label,split\na/0.png,x,train\na/2.png,y,": "some lines have a split",
-        "file,label": "no line",
+        "file,label": "no row",
     }.items():
         table.write_text(text)
         with pytest.raises(DataError, match=said):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
+from kx.data.delimited import read_rows
 from kx.data.specs import Finding
-from kx.errors import DataError, did_you_mean, first_line, one_line
+from kx.errors import DataError, did_you_mean, one_line
 
 _READY = {
     "train": "train", "training": "train",
@@ -126,46 +124,24 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
         DataError: if the table or a column is not there, or a cell is wrong.
     """
     path = Path(manifest).expanduser()
-    path = path if path.is_absolute() or path.is_file() else root / path
-    if not path.is_file():
-        raise DataError(f"data.manifest: there is no file {path}.")
-    try:
-        # Spreadsheets write what their country takes for a comma.
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = next((mark for mark in ",;\t" if mark in header), ",")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # of a cell too many
-            table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False
-            )
-        table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        raise DataError(
-            f"{path}: this is no table in UTF-8 with a line of names first: {first_line(error)}"
-        ) from error
-    for column in ("file", "label"):
-        if column not in table.columns:
-            raise DataError(
-                f"{path}: there is no column {column!r}. Expected: file, label, and perhaps split."
-                f" {did_you_mean(column, table.columns, 'Columns')}"
-            )
-    parts = table["split"] if "split" in table.columns else [""] * len(table)
+    path = path if path.is_absolute() or os.path.isfile(path) else root / path
+    wanted = dict.fromkeys(("file", "label"), "data.manifest")
+    table = read_rows(path, wanted, key="data.manifest")
+    names, labels = ([cell.strip() for cell in table.column(name)] for name in ("file", "label"))
+    parts = [""] * len(names)
+    if "split" in table.header:
+        parts = [cell.strip() for cell in table.column("split")]
     files = []
-    for number, (name, label, part) in enumerate(
-        zip(table["file"], table["label"], parts, strict=True), 2
-    ):
+    for row, (name, label, part) in enumerate(zip(names, labels, parts, strict=True)):
         if not label:
-            raise DataError(f"{path}, line {number}: the label of {name!r} is empty.")
+            raise DataError(f"{table.where(row)}: the label of {name!r} is empty.")
         if part and part.lower() not in _READY:
             raise DataError(
-                f"{path}, line {number}: split: {did_you_mean(part, _READY)} Received: {part!r}."
+                f"{table.where(row)}: split: {did_you_mean(part, _READY)} Received: {part!r}."
             )
         files.append(NamedFile(str(root / name), label, _READY.get(part.lower(), "")))
     if any(parts) and not all(parts):
         raise DataError(f"{path}: some lines have a split, and some have none.")
-    if not files:
-        raise DataError(f"{path}: the table has no line.")
     return files
 
 

@@ -43,8 +43,9 @@ def image_folder(
     """Loads images from a folder that has a folder for each class, images of any size and kind.
 
     Each file is looked at before the training. What is damaged, empty or no image is
-    left out, and told; what TensorFlow does not decode (TIFF, CMYK, turned by EXIF) is
-    converted once. Files of one content are kept in one split.
+    left out, and told; what TensorFlow reads otherwise than people see it, or not at all
+    (TIFF, CMYK, a BMP with a palette, turned by EXIF), is converted once. Files of one
+    content are kept in one split.
 
     Args:
         root: the folder. If it has folders `train`, and `val` or `test`, these are the

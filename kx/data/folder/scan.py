@@ -23,7 +23,7 @@ from kx.data.folder.formats import Checked, begins_as_picture, check_image, conv
 from kx.errors import DataError, first_line
 
 # Of what is checked, and by what: verdicts of another are not used.
-_VERSION = f"2, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
+_VERSION = f"3, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
 _BLOCK = 500  # files between two writes of what was seen
 _BUSY_SECONDS = 120
 _TRIES = 3  # to read a file that changes

@@ -1,0 +1,48 @@
+"""The first frame of a GIF, by itself: what Pillow and TensorFlow must both read, and alike."""
+
+from __future__ import annotations
+
+import struct
+
+_TRAILER, _EXTENSION, _FRAME = b";", 0x21, 0x2C
+_HEAD_BYTES, _FRAME_BYTES = 13, 10
+_HAS_PALETTE = 0x80
+
+
+def first_frame(encoded: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
+    """Returns a GIF of the first frame alone, on a canvas of its size, and where the frame was.
+
+    Args:
+        encoded: the file's bytes.
+
+    Returns:
+        A file's bytes, and `(left, top, right, bottom)` in the picture.
+
+    Raises:
+        ValueError: if there is no frame.
+    """
+    place = _after_palette(encoded, _HEAD_BYTES, encoded[10])
+    head = encoded[:place]
+    while place < len(encoded) and encoded[place] != _FRAME:
+        is_extension = encoded[place] == _EXTENSION  # else a stray byte, which readers skip
+        place = _after_blocks(encoded, place + 2) if is_extension else place + 1
+    if place + _FRAME_BYTES > len(encoded):
+        raise ValueError("a GIF without a frame")
+    left, top, width, height, flags = struct.unpack_from("<4HB", encoded, place + 1)
+    data = place + _FRAME_BYTES - 1
+    end = _after_blocks(encoded, _after_palette(encoded, data + 1, flags) + 1)
+    size = struct.pack("<2H", width, height)
+    alone = (head[:6], size, head[10:], struct.pack("<B2H", _FRAME, 0, 0), size)
+    box = (left, top, left + width, top + height)
+    return b"".join((*alone, encoded[data:end], _TRAILER)), box
+
+
+def _after_palette(encoded: bytes, place: int, flags: int) -> int:
+    return place + (3 << (flags & 7) + 1 if flags & _HAS_PALETTE else 0)
+
+
+def _after_blocks(encoded: bytes, place: int) -> int:
+    """Returns the place after a chain of blocks, each of which begins with its length."""
+    while place < len(encoded) and encoded[place]:
+        place += encoded[place] + 1
+    return place + 1
