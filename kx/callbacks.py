@@ -1,16 +1,13 @@
-"""Callbacks that Keras lacks: the record of a run, and its progress on the screen."""
+"""Callbacks that Keras lacks: the record of a run, averages, the best epoch."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Record(keras.callbacks.Callback):
@@ -42,7 +39,7 @@ class Record(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Records the epoch."""
         now = time.perf_counter()
-        values = {_public_name(name): float(value) for name, value in (logs or {}).items()}
+        values = {public_name(name): float(value) for name, value in (logs or {}).items()}
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         values["learning_rate"] = float(rate)
         if self.phase is not None:
@@ -101,7 +98,13 @@ class Tell(keras.callbacks.Callback):
 TIMINGS = ("epoch_seconds", "examples_per_second")
 
 
-def _public_name(name: str) -> str:
+def public_name(name: str) -> str:
+    """Returns the name under which users see what Keras calls `loss` or `val_loss`.
+
+    Example:
+    >>> public_name("val_loss"), public_name("loss")
+    ('val/loss', 'train/loss')
+    """
     if name == "learning_rate":
         return name
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
@@ -163,11 +166,46 @@ class KeepAverage(keras.callbacks.Callback):
             self._swap.finish()
 
 
-class Checkpoint(keras.callbacks.ModelCheckpoint):
+class _LowerLossWhereEqual(keras.callbacks.Callback):
+    """Takes an epoch for better that has the score of the best one, and a lower loss.
+
+    A small validation split has few accuracies: of the epochs that share the best, the first
+    has often learnt least, and patience would end there.
+    """
+
+    monitor: str
+    best: Any
+    best_loss: float | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Looks at the epoch as Keras does, which takes any score for better than none."""
+        logs = logs or {}
+        loss = logs.get("val_loss" if self.monitor.startswith("val_") else "loss")
+        score, before = logs.get(self.monitor), self.best
+        lower = None not in (loss, self.best_loss) and loss < self.best_loss
+        tie = score is not None and score == before and lower
+        if tie:
+            self.best = None
+        super().on_epoch_end(epoch, logs)
+        if self.best is None:
+            self.best = before
+        elif tie or self.best != before:
+            self.best_loss = loss
+
+
+class EarlyStopping(_LowerLossWhereEqual, keras.callbacks.EarlyStopping):
+    """Stops as Keras's EarlyStopping does; of equal scores, that of the lower loss is the best.
+
+    Example:
+    >>> stopping = EarlyStopping("val_accuracy", mode="max", restore_best_weights=True)
+    """
+
+
+class Checkpoint(_LowerLossWhereEqual, keras.callbacks.ModelCheckpoint):
     """Saves as Keras's ModelCheckpoint does, and never leaves a half-written file in place.
 
     The file is written beside its place and then renamed: a process that dies
-    meanwhile leaves the one before as it was.
+    meanwhile leaves the one before as it was. Of equal scores, that of the lower loss is the best.
 
     Example:
     >>> checkpoint = Checkpoint("best.weights.h5", save_weights_only=True)
@@ -218,78 +256,3 @@ class StopWhenLearnt(keras.callbacks.Callback):
                 f" {self.loss_below:g}): try another optimizer.learning_rate or more epochs, less"
                 " regularization, and look at inputs and targets with kx data show"
             )
-
-
-class Display(keras.callbacks.Callback):
-    """Shows a line for each epoch, and a live bar where the output is a terminal.
-
-    Args:
-        epochs: of the whole training.
-        console: where to print. Defaults to standard output.
-    """
-
-    def __init__(self, epochs: int, console: Console | None = None) -> None:
-        super().__init__()
-        self.epochs = epochs
-        self.console = console or Console(highlight=False)
-        self._bar: Progress | None = None
-        self._next = 0.0
-
-    def say(self, line: str) -> None:
-        """Prints a line between epochs.
-
-        Args:
-            line: what to say.
-        """
-        self.console.print(line, soft_wrap=True)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Opens the bar."""
-        if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=32),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("")
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the bar of an epoch."""
-        self._begun = time.perf_counter()
-        if self._bar:
-            name = f"epoch {epoch + 1}/{self.epochs}"
-            self._bar.reset(self._task, description=name, total=self.params["steps"])
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar, ten times a second at most; the metrics stay on the device."""
-        now = time.perf_counter()
-        if self._bar and now > self._next:
-            self._bar.update(self._task, completed=batch + 1)
-            self._next = now + 0.1
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Prints the line of an epoch."""
-        seconds = time.perf_counter() - self._begun
-        numbers = "  ".join(
-            f"{_public_name(name)} {value:.4g}"
-            for name, value in (logs or {}).items()
-            if name != "learning_rate"
-        )
-        width = len(str(self.epochs))
-        line = f"epoch {epoch + 1:>{width}}/{self.epochs}  {seconds:5.1f} s  {numbers}"
-        self.console.print(line, soft_wrap=True)
-        sys.stdout.flush()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Closes the bar."""
-        self.close()
-
-    def close(self) -> None:
-        """Closes the bar, also after an exception."""
-        if self._bar:
-            self._bar.stop()
-            self._bar = None

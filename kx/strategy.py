@@ -159,7 +159,7 @@ def strategy(config: DictConfig) -> Strategy:
             f"strategy: {replicas} devices share each batch evenly. Received:"
             f" batch_size={config.batch_size}. Choose a multiple of {replicas}."
         )
-    if replicas > 1 and not config.data.drop_remainder:
+    if replicas > 1 and config.data.drop_remainder is False:
         raise ConfigError(
             "data.drop_remainder=false: the last, smaller batch of an epoch would be shared out"
             f" unevenly among {replicas} devices, whose gradients then count differently, and the"

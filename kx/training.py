@@ -43,6 +43,7 @@ def train(
     *,
     data: Data | None = None,
     core: keras.Model | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
     tags: dict[str, str] | None = None,
     watch: Callable[[str, Mapping[str, Any]], bool | None] = _nobody,
@@ -59,6 +60,7 @@ def train(
         job: the composed config.
         data: in place of the config's data, if given.
         core: a model that gives scores, in place of the config's, if given.
+        callbacks: further ones, after those of the config.
         quiet: whether to show no progress.
         tags: further tags of the run.
         watch: function `(kind, values)` that hears of the run: `"folder"` with its
@@ -100,7 +102,7 @@ def train(
         model = built(chosen)
         if config.init_from and state is None:
             load_weights(model, config.init_from, config.tracking.uri)
-        callbacks = make_callbacks(config, task, batches)
+        watching = [*make_callbacks(config, task, batches), *callbacks]
         announce(job, data, model, phases, quiet=quiet)
         about = run_tags(config, data, batches, tags, goes_on=state is not None)
         with open_run(job, folder, data, about) as tracker:
@@ -111,7 +113,7 @@ def train(
             if data.findings:
                 tracker.text(findings_csv(data.findings), "data/findings.csv")
             history = fit(
-                config, model, batches, callbacks, tracker, folder, phases=phases,
+                config, model, batches, watching, tracker, folder, phases=phases,
                 begin_phase=partial(begin_phase, chosen, model), state=state,
                 fingerprint=data.fingerprint, stop_after=stop_after, quiet=quiet,
                 listeners=[
@@ -119,7 +121,7 @@ def train(
                 ],
             )  # fmt: skip
             model = chosen.alone(model, partial(_compiled, built, begin_phase, phases[-1]))
-            metrics = final_metrics(model, batches.test if evaluate else None, history, callbacks)
+            metrics = final_metrics(model, batches.test if evaluate else None, history, watching)
             bundle = None
             if evaluate:
                 bundle = save_bundle(job, model, task, data, shown, tracker, folder)

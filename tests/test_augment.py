@@ -32,7 +32,12 @@ def smooth_images(count: int = 6) -> np.ndarray:
 
 
 IMAGES = smooth_images()
+CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
 SEEDS = example_seeds(3, tf.constant(1), tf.range(len(IMAGES)))
+
+
+def one_hot(labels: tf.Tensor) -> tf.Tensor:
+    return tf.one_hot(labels, 3)
 
 
 def built(option: str, *words: str):  # type: ignore[no-untyped-def]
@@ -221,16 +226,16 @@ def test_arguments_that_do_not_fit_together_are_refused(
     changed = chain({name: {"_target_": f"kx.data.augment.{name}", **options}})
     assert changed is not None
     with pytest.raises(ConfigError, match=f"^augment.{name}") as caught:
-        check_fits(changed, Spec((28, 28, 3), "uint8"), [name])
+        check_fits(changed, Spec((28, 28, 3), "uint8"), [name], CLASSES, one_hot)
     assert said in str(caught.value)
 
 
 def test_images_without_channels_are_refused() -> None:
     flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
     assert flip is not None
-    check_fits(flip, Spec((28, 28, 1), "float32"), ["flip"])
+    check_fits(flip, Spec((28, 28, 1), "float32"), ["flip"], CLASSES, one_hot)
     with pytest.raises(ConfigError, match="Expected images .height, width, channels."):
-        check_fits(flip, Spec((28, 28), "float32"), ["flip"])
+        check_fits(flip, Spec((28, 28), "float32"), ["flip"], CLASSES, one_hot)
 
 
 def test_what_is_no_measurement_is_not_mixed() -> None:

@@ -18,6 +18,7 @@ from kx.data.stored import Stored
 from kx.errors import ConfigError
 from kx.fit.batches import _weigher
 from kx.report import ReportOptions
+from kx.tasks.binary import binary
 from kx.tasks.classification import classification
 
 TARGETS = {
@@ -189,7 +190,8 @@ def test_class_weights_count_in_the_loss_of_the_training_alone(project: Path) ->
 def test_balanced_weights_are_scikit_learns() -> None:
     labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
     task = classification(Spec((), "int32", class_names=("a", "b", "c")), class_weights="balanced")
-    weigh = _weigher(task, Stored(100, None, tf.constant(labels)))
+    stored = Stored(100, None, tf.constant(labels), class_counts=(70, 20, 10))
+    weigh = _weigher(task, stored)
     assert weigh is not None
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(weigh(tf.eye(3)), expected, rtol=1e-6)
@@ -200,3 +202,19 @@ def test_balanced_weights_are_scikit_learns() -> None:
                         (dict.fromkeys("abcdef", 0.0), "each class counts 0")]:  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             classification(TARGETS["classification"], class_weights=given)
+
+
+def test_the_weights_of_two_classes_count_for_one_score() -> None:
+    spec = Spec((), "int32", class_names=("no", "yes"))
+    labels = np.array([0] * 90 + [1] * 10)
+    stored = Stored(100, None, tf.constant(labels), class_counts=(90, 10))
+    encoded = binary(spec).encode(tf.constant([0, 1]))
+    for given, expected in (
+        ("balanced", compute_class_weight("balanced", classes=np.arange(2), y=labels)),
+        ({"yes": 3.0}, [1.0, 3.0]),
+    ):
+        weigh = _weigher(binary(spec, class_weights=given), stored)
+        assert weigh is not None
+        np.testing.assert_allclose(weigh(encoded), expected, rtol=1e-6)
+    with pytest.raises(ConfigError, match="no class 'yess'"):
+        binary(spec, class_weights={"yess": 2})

@@ -66,7 +66,7 @@ def array_data(
     came_from = partial(_came_from, num_own=num_own, sources=target_sources or [source])
     names = _names_of_classes(targets, class_names, source, came_from) if classes else None
     if names is not None and class_names is None:
-        _refuse_gaps(targets, num_own, came_from)
+        refuse_gaps(targets, num_own, came_from)
     parts = split_indices(
         targets,
         validation_fraction=validation_fraction,
@@ -134,12 +134,18 @@ def _data_of_numbers(
         fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
         positions=parts,
         class_counts=count_classes(targets, parts, len(class_names)) if class_names else {},
-        findings=_doubts(inputs, targets, classes=class_names is not None),
+        findings=doubts(inputs, targets, classes=class_names is not None),
     )
 
 
-def _doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[Finding, ...]:
-    """Tells what of arrays may be meant otherwise than it is taken."""
+def doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[Finding, ...]:
+    """Tells what of arrays may be meant otherwise than it is taken.
+
+    Args:
+        inputs: of all examples.
+        targets: likewise.
+        classes: whether the targets are taken for classes.
+    """
     found = []
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
         text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
@@ -184,12 +190,21 @@ def _names_of_classes(
     if class_names is not None:
         return tuple(class_names)
     if count > 2 * len(targets):  # numbers of other things: not one name for each
-        _refuse_gaps(targets, len(targets), came_from)
+        refuse_gaps(targets, len(targets), came_from)
     return tuple(map(str, range(count)))
 
 
-def _refuse_gaps(targets: np.ndarray, num_own: int, came_from: Callable[[int], str]) -> None:
-    """Refuses class numbers up to one that is out of range: they would be classes of the model."""
+def refuse_gaps(targets: np.ndarray, num_own: int, came_from: Callable[[int], str]) -> None:
+    """Refuses class numbers up to one that is out of range: they would be classes of the model.
+
+    Args:
+        targets: of all examples, those of a test split of its own last.
+        num_own: the number of the others.
+        came_from: function from an example's place to where its target stands.
+
+    Raises:
+        DataError: with the classes that have no example to train on.
+    """
     there, count = np.unique(targets[:num_own]), int(targets.max()) + 1
     if len(there) < count:
         first = range(min(count, len(there) + 5))  # five of the absent ones are among these

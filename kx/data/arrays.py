@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kx.data.array_data import array_data
+from kx.data.delimited import find_file
 from kx.data.specs import Data
 from kx.errors import DataError, did_you_mean, first_line
 
@@ -20,8 +22,8 @@ def arrays(
     *,
     inputs: str = "x_train",
     targets: str = "y_train",
-    test_inputs: str = "x_test",
-    test_targets: str = "y_test",
+    test_inputs: str | None = "x_test",
+    test_targets: str | None = "y_test",
     class_names: Sequence[str] | None = None,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
@@ -38,7 +40,7 @@ def arrays(
             the `.npy` in the folder. Images are uint8 `(n, height, width[, 1 or 3])`.
         targets: name of the array of targets: whole numbers are classes, others are
             numbers to predict.
-        test_inputs: likewise, of a test split of its own, if the name is there.
+        test_inputs: likewise, of a test split of its own, if the name is there. None: of none.
         test_targets: likewise.
         class_names: one for each class. None is the numbers themselves.
         validation_fraction: part of what is not test.
@@ -57,10 +59,18 @@ def arrays(
         DataError: if a file or array is not there, or holds NaN, or labels out of range.
     """
     where = Path(path).expanduser().absolute()
-    found = _read_arrays(where, (inputs, targets, test_inputs, test_targets))
+    wanted = [name for name in (inputs, targets, test_inputs, test_targets) if name is not None]
+    found = _read_arrays(where, wanted)
     pairs = [(inputs, targets)]
-    if test_inputs in found and test_targets in found:
-        pairs.append((test_inputs, test_targets))
+    if {test_inputs, test_targets} <= set(found):
+        pairs.append((str(test_inputs), str(test_targets)))
+    elif test_inputs in found or test_targets in found:
+        there, missing = (test_inputs, test_targets)[:: 1 if test_inputs in found else -1]
+        raise DataError(
+            f"{where}: {there} is there, and {missing} is not. Name both (data.test_inputs,"
+            " data.test_targets), or leave a test split of its own out: data.test_inputs=null"
+            " data.test_targets=null"
+        )
     for x, y in pairs:
         for name in (x, y):
             if not found[name].ndim:
@@ -68,7 +78,7 @@ def arrays(
         if len(found[x]) != len(found[y]):
             raise DataError(f"{where}: {x} has {len(found[x])} examples, and {y} {len(found[y])}.")
         for name in (x, y):
-            _refuse_nan(found[name], f"{where}: {name}")
+            check_numbers(found[name], f"{where}: {name}")
     kinds = [f"{found[x].dtype} of shape {found[x].shape[1:]}" for x, _ in pairs]
     if len({(found[x].dtype == np.uint8, found[x].shape[1:]) for x, _ in pairs}) > 1:
         raise DataError(
@@ -97,25 +107,20 @@ def _read_arrays(where: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: if the first two are not there, or what is there cannot be read.
     """
-    if where.is_dir():
+    if os.path.isdir(where):
         files = {path.stem: path for path in sorted(where.glob("*.npy"))}
         if not files:
             raise DataError(f"{where}: there is no .npy file in this folder.")
         _require(names[:2], files, where)
-        return {name: _load(path) for name, path in files.items() if name in names}
-    if not where.is_file():
-        raise DataError(f"data.path: there is no file {where}.")
-    loaded = _load(where)
+        return {name: load_numpy(path) for name, path in files.items() if name in names}
+    loaded = load_numpy(find_file(where, "data.path"))
     if isinstance(loaded, np.ndarray):
         raise DataError(
             f"{where} holds one array. Expected an .npz file with inputs and targets, or a folder"
             " of .npy files."
         )
     _require(names[:2], loaded.files, where)
-    try:
-        return {name: loaded[name] for name in loaded.files if name in names}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{where}: {_reason(error)}") from error
+    return {name: load_member(loaded, name, where) for name in loaded.files if name in names}
 
 
 def _require(names: Sequence[str], there: Iterable[str], where: Path) -> None:
@@ -124,7 +129,32 @@ def _require(names: Sequence[str], there: Iterable[str], where: Path) -> None:
             raise DataError(f"{where}: no array {name!r}. {did_you_mean(name, there, 'Arrays')}")
 
 
-def _load(path: Path) -> Any:
+def load_member(loaded: Any, name: str, where: Path) -> np.ndarray:
+    """Returns an array of an `.npz` file that `load_numpy` opened.
+
+    Args:
+        loaded: the open file.
+        name: of the array.
+        where: the file, for messages.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return loaded[name]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{where}: {_reason(error)}") from error
+
+
+def load_numpy(path: Path) -> Any:
+    """Returns the array of an `.npy` file, or an `.npz` file, opened.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: if it is neither.
+    """
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
@@ -138,11 +168,21 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-def _refuse_nan(values: np.ndarray, name: str) -> None:
+def check_numbers(values: np.ndarray, name: str) -> None:
+    """Refuses an array that holds no numbers, NaN, or nothing.
+
+    Args:
+        values: the array.
+        name: of it, for the message.
+
+    Raises:
+        DataError: with what it holds.
+    """
     if values.dtype.kind not in "biuf":
         raise DataError(
-            f"{name}: expected numbers. Received: {values.dtype}. Names are classes by"
-            " np.unique(y, return_inverse=True)[1], and data.class_names=[…]."
+            f"{name}: expected numbers. Received: {values.dtype}. Columns of numbers in objects:"
+            " astype('float32'). Names are classes by np.unique(y, return_inverse=True)[1], and"
+            " data.class_names=[…]."
         )
     if 0 in values.shape:
         raise DataError(f"{name}: it is empty: its shape is {values.shape}.")

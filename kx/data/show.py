@@ -90,12 +90,15 @@ def _augmented(
         return [], []
     images = tf.constant(np.stack(pictures))
     names = [name for name, node in job.config.augment.items() if node is not None]
-    check_fits(augment, data.inputs, names)
+    classes = data.targets.class_names if data.targets.shape == () else None
+
+    def encode(truth: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(truth, len(classes)) if classes else truth
+
+    check_fits(augment, data.inputs, names, data.targets, encode)
     check_range(job.config.augment, images)
     seeds = example_seeds(job.config.seed, tf.constant(0), tf.range(len(pictures)))
-    truth = tf.constant(np.stack(targets))
-    classes = data.targets.class_names if data.targets.shape == () else None
-    changed, after = augment(images, tf.one_hot(truth, len(classes)) if classes else truth, seeds)
+    changed, after = augment(images, encode(tf.constant(np.stack(targets))), seeds)
     return list(changed.numpy()), [
         _shares(target, classes) if classes else _label(target, data) for target in after.numpy()
     ]
@@ -111,8 +114,10 @@ def _shares(target: np.ndarray, names: Sequence[str]) -> str:
 
 def _label(target: np.ndarray, data: Data) -> str:
     names = data.targets.class_names
+    if np.ndim(target) > 1 or (np.ndim(target) == 1 and names and len(names) != len(target)):
+        return f"target of shape {np.shape(target)}, {np.min(target):.4g} to {np.max(target):.4g}"
     if names is None:
-        return np.array2string(np.asarray(target), precision=4)
+        return np.array2string(np.asarray(target), precision=4, threshold=12)
     if np.ndim(target) == 0:
         return names[int(target)]
     return "|".join(name for name, given in zip(names, target, strict=True) if given) or "none"
@@ -125,5 +130,5 @@ def _print_table(raw: list, labels: list[str], data: Data) -> None:
     for item, label in zip(raw, labels, strict=True):
         prepared = np.asarray(data.prepare(tf.constant(item)))
         shown = np.array2string(prepared, threshold=12, precision=4, edgeitems=6)
-        table.add_row(label, as_text(item)[:200], shown)
+        table.add_row(Text(label), Text(as_text(item)[:200]), Text(shown))
     Console().print(table)

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,7 @@ class Stored:
         targets: likewise.
         dataset: prepared examples, cached in a file, or None if in memory.
         shuffle_buffer: how many of those in a file are mixed at a time.
+        class_counts: number of examples of each class or label, where the targets have names.
     """
 
     num_examples: int
@@ -41,6 +43,7 @@ class Stored:
     targets: tf.Tensor | None = None
     dataset: tf.data.Dataset | None = None
     shuffle_buffer: int = _SHUFFLE_BUFFER
+    class_counts: tuple[int, ...] | None = None
 
     def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
         """Returns the number of batches of one pass."""
@@ -80,14 +83,15 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
     if cache_dir is None or cache == "memory":
         inputs, targets = _in_memory(prepared, num_examples, data, split)
-        _check_classes(targets.numpy(), data, split)
-        return Stored(num_examples, inputs, targets)
+        counts = _count_classes(targets.numpy(), data, split)
+        return Stored(num_examples, inputs, targets, class_counts=_as_counts(counts))
     cache_dir.mkdir(parents=True, exist_ok=True)
     kept = prepared.cache(str(cache_dir / split))
-    position = 0
+    position, counts = 0, None
     try:  # read to its end, the file is whole: nothing is asked of the examples' source any more
         for _, targets in kept.batch(_CHECKED).as_numpy_iterator():
-            _check_classes(targets, data, split)
+            found = _count_classes(targets, data, split)
+            counts = found if counts is None else counts + found
             position += len(targets)
     except tf.errors.OpError as error:
         if shutil.disk_usage(cache_dir).free < _FULL_BYTES:
@@ -98,7 +102,13 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         raise _unprepared(error, data, split, position) from error
     _check_count(position, num_examples, data, split)
     buffer = min(_SHUFFLE_BUFFER, max(1, _SHUFFLE_BYTES // example_bytes(data)))
-    return Stored(num_examples, dataset=kept, shuffle_buffer=buffer)
+    return Stored(
+        num_examples, dataset=kept, shuffle_buffer=buffer, class_counts=_as_counts(counts)
+    )
+
+
+def _as_counts(counts: np.ndarray | None) -> tuple[int, ...] | None:
+    return None if counts is None else tuple(counts.tolist())
 
 
 def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
@@ -129,21 +139,24 @@ def _check_count(received: int, expected: int, data: Data, split: str) -> None:
         )
 
 
-def _check_classes(targets: np.ndarray, data: Data, split: str) -> None:
-    """Refuses class indices that no class name stands for.
+def _count_classes(targets: np.ndarray, data: Data, split: str) -> Any:
+    """Returns how many examples each class or label has; None if they have no names.
 
     Raises:
-        DataError: with the index.
+        DataError: for a class index that no class name stands for.
     """
     count = data.targets.num_classes
-    if count is None or data.targets.shape != ():
-        return
+    if count is None:
+        return None
+    if data.targets.shape != ():
+        return (targets > 0).sum(axis=0) if targets.shape[1:] == (count,) else None
     for bad in (targets.min(), targets.max()):
         if not 0 <= bad < count:
             raise DataError(
                 f"The {split} split of {data.name} has the class index {bad}. Expected 0 to"
                 f" {count - 1}, since there are {count} class names."
             )
+    return np.bincount(targets, minlength=count)
 
 
 def _in_memory(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
-from kx.data.specs import Data, Spec
+from kx.data.delimited import Rows, read_rows
+from kx.data.labels import alike, class_targets
+from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import fingerprint, split_indices
-from kx.errors import DataError, did_you_mean
+from kx.errors import ConfigError, DataError
+
+_NO_WORDS = 2  # tokens: padding, and unknown
 
 
 def text_csv(
@@ -33,6 +39,7 @@ def text_csv(
     split_seed: int = 0,
     fold: Mapping[str, Any] | None = None,
     group: str | None = None,
+    quotes: bool = True,
 ) -> Data:
     """Loads texts with labels from a CSV or TSV file with a header line.
 
@@ -55,6 +62,7 @@ def text_csv(
             `split: test`, that tests.
         group: a column; rows of one value (an author, a patient) stay together
             in one split.
+        quotes: whether a quotation mark at the beginning of a cell quotes it.
 
     Returns:
         Raw examples are strings; prepared ones int32 token ids of shape
@@ -62,18 +70,21 @@ def text_csv(
         training split.
 
     Raises:
-        DataError: if the file or a column is not there, or a cell is empty.
+        DataError: if the file or a column is not there, a cell is empty, or a line
+            cannot be read for sure.
     """
-    columns = [text, *([label] if isinstance(label, str) else label)]
     several = label_separator is not None  # then an empty cell is an example without a label
-    frame = _read(path, [*columns, *([group] if group else [])], empty_labels=several)
-    num_own = len(frame)
+    read = partial(_read, text=text, label=label, quotes=quotes, empty_labels=several)
+    table = read(path, group=group)
+    num_own, findings = len(table.texts), list(table.findings)
     if test_path is not None:
-        frame = pd.concat(
-            [frame, _read(test_path, columns, empty_labels=several)], ignore_index=True
-        )
-    targets, spec = _targets(frame, label, label_separator)
+        other = read(test_path, key="data.test_path")
+        findings += other.findings
+        table = table.followed_by(other)
+    targets, spec = class_targets(table.labels, label, label_separator, table.where)
     one_label = spec.shape == ()
+    if isinstance(label, str) and one_label:
+        findings += alike(spec.class_names or (), Counter(table.labels[label]), Path(path).name)
     labels = targets if one_label else np.zeros(len(targets), "int32")
     parts = split_indices(
         labels,
@@ -84,17 +95,17 @@ def text_csv(
         split_seed=split_seed,
         stratify=one_label,
         fold=fold,
-        groups=frame[group].to_numpy() if group else None,
+        groups=np.array(table.groups, dtype=object) if group else None,
     )
 
-    texts = frame[text].to_numpy(dtype=object)
+    texts = np.array(table.texts, dtype=object)
     vectorize = keras.layers.TextVectorization(
         max_tokens=max_tokens,
         standardize=standardize,
         split=split,
         output_sequence_length=sequence_length,
     )
-    vectorize.adapt(tf.constant(texts[parts["train"]].tolist()))
+    _adapt(vectorize, texts[parts["train"]].tolist(), max_tokens)
 
     def dataset(part: str) -> tf.data.Dataset | None:
         if part not in parts:
@@ -118,7 +129,35 @@ def text_csv(
         # On another backend than TensorFlow's, the layer does not track its table.
         assets=[vectorize, vectorize._lookup_layer.lookup_table],
         positions=parts,
+        findings=tuple(findings),
     )
+
+
+def _adapt(vectorize: keras.layers.TextVectorization, texts: list[str], max_tokens: int) -> None:
+    """Makes the vocabulary of the training split.
+
+    Raises:
+        ConfigError: if it has no place for a word.
+        DataError: if there is no word for it.
+    """
+    if max_tokens <= _NO_WORDS:
+        raise ConfigError(
+            f"data.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
+            f" Received: {max_tokens}."
+        )
+    try:
+        vectorize.adapt(tf.constant(texts))
+        empty = vectorize.vocabulary_size() <= _NO_WORDS
+    except tf.errors.InvalidArgumentError as error:  # a table without keys
+        if "empty" not in str(error):
+            raise
+        empty = True
+    if empty:
+        raise DataError(
+            "The vocabulary is empty: no word is left of the texts to train on, after"
+            f" data.standardize={vectorize._standardize} and data.split={vectorize._split}. Are the"
+            " texts in the column of data.text?"
+        )
 
 
 def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -129,69 +168,76 @@ def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor]
     return prepare
 
 
-def _read(path: str, columns: Sequence[str], *, empty_labels: bool) -> pd.DataFrame:
-    """Reads the wanted columns as strings, and refuses what is not there."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"data.path: there is no file {file.absolute()}.")
-    separator = "\t" if ".tsv" in file.suffixes else ","
-    try:
-        frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{file} is empty. Expected a header line, and rows.") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{file} cannot be read as {file.suffix or 'CSV'}: {error}") from error
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError(
-                f"{file} has no column {column!r} (data.text, data.label, data.group)."
-                f" {did_you_mean(column, frame.columns, 'Columns')}"
-            )
-    if frame.empty:
-        raise DataError(f"{file} has a header line, but no row.")
-    for column in () if empty_labels else columns[1:]:
-        empty = np.flatnonzero(frame[column].str.strip() == "")
-        if len(empty):
-            raise DataError(
-                f"{file}, line {empty[0] + 2}: column {column!r} is empty, in"
-                f" {len(empty)} of {len(frame)} rows. Fill these cells or remove the rows."
-            )
-    return frame[list(columns)]
+@dataclass(frozen=True)
+class _Texts:
+    """Holds texts with the cells of their labels.
 
+    Args:
+        texts: of each row.
+        labels: column to cells, spaces about them taken away.
+        groups: of each row, or None.
+        places: of each row, where it stands.
+        findings: what was found of the file.
+    """
 
-def _targets(
-    frame: pd.DataFrame, label: str | list[str], separator: str | None
-) -> tuple[np.ndarray, Spec]:
-    if isinstance(label, list):
-        cells = frame[label].apply(lambda column: pd.to_numeric(column, errors="coerce"))
-        if not cells.isin([0, 1]).all().all():
-            bad = next(name for name in label if not cells[name].isin([0, 1]).all())
-            raise DataError(
-                f"data.label: a list names columns of 0 and 1. Column {bad!r} has other values:"
-                f" {', '.join(sorted(set(frame[bad]) - {'0', '1'})[:5])}."
-            )
-        return cells.to_numpy("float32"), Spec((len(label),), "float32", class_names=tuple(label))
-    if separator is not None:
-        given = [{w.strip() for w in cell.split(separator)} - {""} for cell in frame[label]]
-        names = sorted(set().union(*given))
-        hot = np.array([[name in words for name in names] for words in given], dtype="float32")
-        return hot, Spec((len(names),), "float32", class_names=tuple(names))
-    names = sorted(set(frame[label]), key=_natural)
-    if len(names) < 2:
-        raise DataError(f"data.label: column {label!r} has one value only, {names[0]!r}.")
-    if len(names) > max(100, len(frame) // 2):
-        raise DataError(
-            f"data.label: column {label!r} has {len(names)} different values in {len(frame)} rows:"
-            " is this the column of the classes?"
+    texts: list[str]
+    labels: dict[str, list[str]]
+    groups: list[str]
+    places: list[str]
+    findings: tuple[Finding, ...]
+
+    def followed_by(self, other: _Texts) -> _Texts:
+        labels = {name: cells + other.labels[name] for name, cells in self.labels.items()}
+        groups = self.groups + [""] * len(other.texts) if self.groups else []
+        return _Texts(
+            self.texts + other.texts, labels, groups, self.places + other.places, self.findings
         )
-    index = {name: i for i, name in enumerate(names)}
-    classes = frame[label].map(index).to_numpy("int32")
-    return classes, Spec((), "int32", class_names=tuple(names))
+
+    def where(self, row: int) -> str:
+        return self.places[row]
 
 
-def _natural(name: str) -> tuple[int, float, str]:
-    """Sorts numbers as numbers, then words."""
-    try:
-        return 0, float(name), name
-    except ValueError:
-        return 1, 0.0, name
+def _read(
+    path: str,
+    text: str,
+    label: str | list[str],
+    *,
+    group: str | None = None,
+    key: str = "data.path",
+    quotes: bool,
+    empty_labels: bool = False,
+) -> _Texts:
+    """Reads the wanted columns, and refuses what is not there."""
+    names = [label] if isinstance(label, str) else label
+    keys = {**dict.fromkeys(names, "data.label"), text: "data.text"}
+    if group:
+        keys[group] = "data.group"
+    rows = read_rows(path, keys, quotes=quotes, key=key)
+    labels = {name: [cell.strip() for cell in rows.column(name)] for name in names}
+    groups = [cell.strip() for cell in rows.column(group)] if group else []
+    for name, cells in {**labels, **({group: groups} if group else {})}.items():
+        empty = [row for row, cell in enumerate(cells) if not cell]
+        if empty and not (empty_labels and name in labels):
+            raise DataError(
+                f"{rows.where(empty[0])}: column {name!r} is empty, in {len(empty)} of"
+                f" {len(cells)} rows. Fill these cells or remove the rows."
+            )
+    texts = rows.column(text)
+    places = [rows.where(row) for row in range(len(texts))]
+    return _Texts(texts, labels, groups, places, tuple(_doubts(rows, texts)))
+
+
+def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[Finding]:
+    """Tells what of a file may be meant otherwise than it is read."""
+    name = rows.path.name
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    if empty:
+        first = rows.lines[empty[0]]
+        yield Finding(name, "kept", f"{len(empty):,} empty texts, the first in line {first}")
+    longest = max(range(len(texts)), key=lambda row: rows.num_lines[row])
+    if rows.num_lines[longest] > 1:
+        count = sum(number > 1 for number in rows.num_lines)
+        yield Finding(
+            name, "kept", f"{count:,} rows have a quoted cell of several lines; the longest has"
+            f" {rows.num_lines[longest]} lines, from line {rows.lines[longest]} on",
+        )  # fmt: skip

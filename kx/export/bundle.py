@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ import tensorflow as tf
 import kx
 from kx.config import Composed
 from kx.data.specs import Data, Spec, identity
+from kx.process import quiet_saving
 from kx.tasks.task import Task
 from kx.tracking.folders import RunFolder
 from kx.tracking.provenance import package_versions
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
+_PATTERN_LETTERS = frozenset("*?[]\\")
 _PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # whichever are installed
 
 
@@ -85,7 +88,11 @@ class Bundle:
 
     def preparation(self) -> Any:
         """Returns the saved preparation: an object with `prepare(batch)`."""
-        return tf.saved_model.load(str(self.folder / "preparation"))
+        folder = self.folder / "preparation"
+        if not _PATTERN_LETTERS.intersection(str(folder)):
+            return tf.saved_model.load(str(folder))
+        with tempfile.TemporaryDirectory() as copy:  # TensorFlow takes such a path for a pattern
+            return tf.saved_model.load(shutil.copytree(folder, Path(copy, "preparation")))
 
     def examples(self) -> tuple[tf.Tensor, dict[str, np.ndarray]]:
         """Returns the raw examples, and the trained model's answers by name."""
@@ -137,7 +144,8 @@ def save_bundle(
     shutil.rmtree(bundle.folder, ignore_errors=True)  # of an attempt that was killed
     bundle.folder.mkdir()
     preparation = Preparation(data)
-    tf.saved_model.save(preparation, str(bundle.folder / "preparation"))
+    with quiet_saving():
+        tf.saved_model.save(preparation, str(bundle.folder / "preparation"))
     values = {
         "kx": kx.__version__,
         "name": data.name,
@@ -167,7 +175,8 @@ def _save_examples(
 ) -> tuple[tf.Tensor, np.ndarray]:
     """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
     folder.mkdir()
-    raw = tf.stack(list(kept))
+    # Of NumPy's stack: TensorFlow's makes int32 of a list of uint8 arrays.
+    raw = tf.constant(np.stack(kept), preparation.raw.dtype)
     prepared = preparation.prepare(raw)
     # Called, not `predict`: for a few examples, compiling takes longer than the rest.
     scores = keras.ops.convert_to_numpy(model(prepared, training=False))

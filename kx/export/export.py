@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from kx.config import project_dir
 from kx.errors import ExportError
+from kx.process import quiet_saving
 from kx.tasks.task import Task
 from kx.tracking.runs import Run
 
@@ -93,9 +94,9 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
         examples, expected = bundle.examples()
         raw = tf.TensorSpec([None, *examples.shape[1:]], examples.dtype, name="inputs")
         servable = Servable(preparation, model, task, raw)
-        tf.saved_model.save(
-            servable, str(draft / "saved_model"), signatures={"serving_default": servable.serve}
-        )
+        where, signatures = str(draft / "saved_model"), {"serving_default": servable.serve}
+        with quiet_saving():
+            tf.saved_model.save(servable, where, signatures=signatures)
         model.save(draft / "model.keras")
         model.save_weights(draft / "model.weights.h5")
         (draft / "spec.json").write_text(_spec_text(run), encoding="utf-8")
@@ -166,9 +167,8 @@ def _compare(
             + done.stderr.strip()[-2000:]
         )
     got = np.load(work / "answers.npz", allow_pickle=False)
-    numbers = [name for name, value in expected.items() if value.dtype.kind == "f"]
     differences = {
-        "saved_model": max(_difference(got[name], expected[name]) for name in numbers),
+        "saved_model": max(_difference(got[name], value) for name, value in expected.items()),
         "model.keras": _difference(got["keras_scores"], scores),
     }
     tolerance = _TOLERANCE.get(run.bundle().spec()["precision"], _LOW_PRECISION_TOLERANCE)
@@ -189,9 +189,19 @@ def _modules(run: Run) -> list[str]:
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns the largest difference, relative where numbers are larger than 1."""
+    """Returns the largest difference, relative where numbers are larger than 1.
+
+    Of words it is infinite where one differs. So it is of classes by their numbers.
+    """
+    if a.shape != b.shape:
+        return float("inf")
+    if b.dtype.kind != "f":
+        plain = b.astype(np.bytes_) if b.dtype == object else b
+        return 0.0 if np.array_equal(a, plain) else float("inf")
     a, b = a.astype("float64"), b.astype("float64")
-    return float(np.max(np.abs(a - b) / np.maximum(1.0, np.abs(b))))
+    same = np.isnan(a) & np.isnan(b)
+    gaps = np.abs(a - b) / np.maximum(1.0, np.abs(b))
+    return float(np.max(np.where(same, 0.0, gaps), initial=0.0))
 
 
 def show_exported(exported: Exported) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.folder.formats import MAX_MEGAPIXELS, readable
+from kx.data.folder.formats import MAX_MEGAPIXELS
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
+from kx.export.readers import read_array, read_image, read_row, read_text
 from kx.tasks.task import Task
 
 _BATCH_SIZE = 64
@@ -26,6 +26,8 @@ class Predictor:
         model: gives scores.
         task: says what they mean.
         max_megapixels: of the largest picture that is taken.
+        text_column: of the texts in a file.
+        quotes: whether quotation marks quote a cell of it.
     """
 
     def __init__(
@@ -34,10 +36,14 @@ class Predictor:
         model: keras.Model,
         task: Task,
         max_megapixels: float = MAX_MEGAPIXELS,
+        text_column: str = "text",
+        quotes: bool = True,
     ) -> None:
         self.max_megapixels = max_megapixels
+        self.text_column, self.quotes = text_column, quotes
         self.spec = bundle.spec()
         self.preparation = bundle.preparation()
+        self.raw_shape = tuple(bundle.examples()[0].shape[1:])
         self.model = model
         self.task = task
 
@@ -58,12 +64,13 @@ class Predictor:
         """Returns one mapping for each input.
 
         Args:
-            inputs: file names or bytes for images; strings for texts; lines,
-                sequences of numbers or a `.csv` file for rows; arrays.
+            inputs: file names, bytes or arrays of uint8 for images; texts, or `.csv` files of
+                them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
+                `.npz` and `.json` files, or JSON for arrays.
 
         Returns:
-            `{"input", "label", "confidence", "probabilities"}`, or
-            `{"input", "value"}` for numbers.
+            `"input"`, and what the task answers: `"label"`, `"confidence"`,
+            `"probabilities"`; `"value"` for numbers.
 
         Raises:
             DataError: if an input cannot be read; it names each of those.
@@ -131,56 +138,25 @@ class Predictor:
 
     def _plain(self, key: str, value: Any) -> Any:
         """Returns an answer as JSON can hold it, probabilities by class name."""
-        if isinstance(value, bytes):
-            return value.decode()
-        if key == "probabilities":
-            names = self.spec["targets"].class_names
-            return {n: float(p) for n, p in zip(names, value, strict=True)}
+        names = self.spec["targets"].class_names
         value = np.asarray(value)
-        return value.item() if value.size == 1 else value.tolist()
+        if key == "probabilities" and names and value.shape == (len(names),):
+            return {n: float(p) for n, p in zip(names, value, strict=True)}
+        plain = value.item() if value.size == 1 else value.tolist()
+        return _decoded(plain) if value.dtype.kind in "OSU" else plain
 
     def _read(self, item: Any) -> list[tuple[Any, Any]]:
-        reader = {"image": self._read_image, "row": self._read_rows, "text": _read_text}
-        return reader.get(self.spec["kind"], _read_array)(item)
-
-    def _read_image(self, item: Any) -> list[tuple[Any, Any]]:
-        if isinstance(item, bytes):
-            name, encoded = f"{len(item)} bytes", item
-        else:
-            name, encoded = str(item), _existing(item, "image files").read_bytes()
-        return [(name, readable(encoded, name, self.max_megapixels))]
-
-    def _read_rows(self, item: Any) -> list[tuple[Any, Any]]:
-        columns = self.spec["inputs"].column_names or ()
-        if not isinstance(item, str | Path):
-            line = ",".join(repr(float(value)) for value in item)
-            return [(line, line)]
-        if not str(item).endswith(".csv"):
-            return [(str(item), str(item))]
-        lines = (
-            _existing(item, "rows of numbers, or .csv files")
-            .read_text(encoding="utf-8-sig")
-            .splitlines()
-        )
-        rows = [line for line in lines if line.strip()]
-        if rows and [w.strip().strip('"') for w in rows[0].split(",")] == list(columns):
-            rows = rows[1:]
-        return [(f"{item}:{number}", row) for number, row in enumerate(rows, 1)]
+        kind = self.spec["kind"]
+        if kind == "image":
+            return read_image(item, self.max_megapixels)
+        if kind == "row":
+            return read_row(item, self.spec["inputs"].column_names or ())
+        if kind == "text":
+            return read_text(item, self.text_column, quotes=self.quotes)
+        return read_array(item, self.raw_shape, self.spec["raw_dtype"])
 
 
-def _read_text(item: Any) -> list[tuple[Any, Any]]:
-    return [(str(item), str(item))]
-
-
-def _read_array(item: Any) -> list[tuple[Any, Any]]:
-    array = np.asarray(item)
-    return [(f"array of shape {array.shape}", array)]
-
-
-def _existing(path: Any, what: str) -> Path:
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise DataError(f"{file} is a folder. Name the files in it: {file}/*")
-    if not file.is_file():
-        raise DataError(f"There is no file {file}. This run's model takes {what}.")
-    return file
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

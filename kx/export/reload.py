@@ -24,7 +24,7 @@ def main(settings_file: str) -> None:
     raw = tf.io.parse_tensor((work / "raw.tensor").read_bytes(), settings["raw_dtype"])
     loaded = tf.saved_model.load(settings["saved_model"])
     found = loaded.signatures["serving_default"](inputs=raw)
-    answers = {name: value.numpy() for name, value in found.items() if value.dtype != tf.string}
+    answers = {name: _plain(value.numpy()) for name, value in found.items()}
 
     sys.path[:0] = settings["path"]
     for module in settings["modules"]:
@@ -34,6 +34,14 @@ def main(settings_file: str) -> None:
     model = keras.models.load_model(settings["keras"], compile=False)
     answers["keras_scores"] = np.asarray(model(np.load(work / "prepared.npy"), training=False))
     np.savez(work / "answers.npz", **answers)
+
+
+def _plain(value):
+    """Returns an array that NumPy keeps without pickling: strings of a fixed length."""
+    import numpy as np
+
+    value = np.asarray(value)
+    return value.astype(np.bytes_) if value.dtype == object else value
 
 
 if __name__ == "__main__":

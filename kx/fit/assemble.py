@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import keras
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kx.callbacks import SwapAverage
 from kx.config import build, plain
-from kx.data.specs import Data, Outputs
+from kx.data.specs import Data, Outputs, Spec
 from kx.errors import NO_METRIC, ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
 from kx.tasks.task import Task
 from kx.transfer import Phase
+
+# What a model may override to train in a way of its own; inside another model they are not called.
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
 
 def assemble(
@@ -44,28 +48,78 @@ def assemble(
                     f"model ({config.model['_target_']}): expected a keras.Model."
                     f" Received: {core!r}."
                 )
-        check_scores(core, task.outputs)
-        if data.normalize is None and core.inputs and core.inputs[0].dtype == data.inputs.dtype:
+        check_scores(core, task.outputs, data)
+        as_it_is = data.normalize is None and getattr(core, "inputs", None)
+        if as_it_is and core.inputs[0].dtype == data.inputs.dtype:
             return core
+        refuse_own_steps(core)
         x = keras.Input(data.inputs.shape, dtype=data.inputs.dtype, name="inputs")
         h = data.normalize(x) if data.normalize is not None else x
         return keras.Model(x, core(h), name=core.name)
 
 
-def check_scores(core: keras.Model, outputs: Outputs) -> None:
+def refuse_own_steps(core: keras.Model) -> None:
+    """Refuses a model that trains in a way of its own, where it would become a part of another.
+
+    Raises:
+        ConfigError: with what would be left out.
+    """
+    own = [
+        name
+        for name in _STEPS
+        if name in vars(core) or getattr(type(core), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        raise ConfigError(
+            f"The model {core.name!r} ({type(core).__name__}) has a {' and a '.join(own)} of its"
+            " own, which would be left out: kx puts a layer before it that brings the examples"
+            " into its form, and trains that model. Give a functional model of keras.Input(shape,"
+            " dtype) as the examples are (data.normalize=none, where the data has it), or one"
+            " without steps of its own, its loss as task.loss."
+        )
+
+
+def output_shape(core: keras.Model, inputs: Spec) -> Any:
+    """Returns the shape of a model's output, also of a subclassed one; of several, a list.
+
+    Args:
+        core: built.
+        inputs: the spec of one example.
+    """
+    known = getattr(core, "output_shape", None)
+    if known is not None:
+        return known
+    scores = core(keras.Input(inputs.shape, dtype=inputs.dtype))
+    return keras.tree.map_structure(lambda tensor: tensor.shape, scores)
+
+
+def check_scores(core: keras.Model, outputs: Outputs, data: Data) -> None:
     """Refuses a model whose output cannot be the task's scores.
 
     Raises:
-        ConfigError: if the number of scores differs, or if they are no raw
+        ConfigError: if it has several outputs, another number of scores, or no raw
             scores but probabilities.
     """
-    units = core.output_shape[-1] if isinstance(core.output_shape, tuple) else None
-    if units != outputs.units:
+    inputs = getattr(core, "inputs", None) or [None]
+    if len(inputs) > 1:
+        names = ", ".join(str(one.name) for one in inputs)
+        raise ConfigError(
+            f"The model {core.name!r} has {len(inputs)} inputs: {names}. Expected one."
+        )
+    floats = replace(data.inputs, dtype=keras.config.floatx())
+    shape = output_shape(core, data.inputs if data.normalize is None else floats)
+    several = not (isinstance(shape, tuple) and all(isinstance(n, int | None) for n in shape))
+    if several:
+        raise ConfigError(
+            f"The model {core.name!r} has several outputs, of shapes {shape}. Expected one tensor:"
+            f" {outputs.units} scores for each example."
+        )
+    if len(shape) < 2 or shape[-1] != outputs.units:
         names = ", ".join(outputs.class_names or ())
         what = f" (classes: {names[:200]})" if names else ""
         raise ConfigError(
             f"The model {core.name!r} must give {outputs.units} scores for each example{what}."
-            f" Received: output shape {core.output_shape}. A builder takes the number from"
+            f" Received: output shape {shape}. A builder takes the number from"
             " `outputs.units`."
         )
     last = core.layers[-1] if core.layers else None
@@ -164,9 +218,11 @@ def make_callbacks(
     """
     entries = {name: node for name, node in config.callbacks.items() if node is not None}
     available = task.monitors(with_validation=batches.validation is not None)
-    watched = [
-        ("task.monitor", config.task.get("monitor")),
-        *((f"callbacks.{name}.monitor", node.get("monitor")) for name, node in entries.items()),
+    watched = [("task.monitor", config.task.get("monitor"))] + [
+        (f"callbacks.{name}.monitor", node.get("monitor"))
+        for name, node in entries.items()
+        # One that is an interpolation follows task.monitor.
+        if "monitor" in node and not OmegaConf.is_interpolation(node, "monitor")
     ]
     mistakes = [
         Mistake(place, _no_such_metric(place, monitor, available, batches))
@@ -175,7 +231,11 @@ def make_callbacks(
     ]
     if mistakes:
         raise ConfigError(mistakes)
-    callbacks = [build(node, place=f"callbacks.{name}") for name, node in entries.items()]
+    run_dir = str(config.run_dir)
+    callbacks = [
+        build(_with_literal_folder(plain(node, resolve=True), run_dir), place=f"callbacks.{name}")
+        for name, node in entries.items()
+    ]
     for name, callback in zip(entries, callbacks, strict=True):
         callback.kx_name = name  # by which its state is found when the run goes on
     plateau = keras.callbacks.ReduceLROnPlateau
@@ -191,6 +251,15 @@ def make_callbacks(
         # First, so that the others judge and keep the averaged weights.
         callbacks.insert(0, SwapAverage())
     return callbacks
+
+
+def _with_literal_folder(node: dict[str, Any], run_dir: str) -> dict[str, Any]:
+    """Returns a callback's node whose `filepath`, which Keras formats, has the folder as it is."""
+    path = node.get("filepath")
+    if isinstance(path, str) and path.startswith(run_dir):
+        literal = run_dir.replace("{", "{{").replace("}", "}}")
+        return {**node, "filepath": literal + path.removeprefix(run_dir)}
+    return node
 
 
 def _no_such_metric(place: str, monitor: str, available: list[str], batches: Batches) -> str:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras.layers import Normalization
 from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.data.augment import Augment, check_fits, check_range
 from kx.data.pipeline import eval_batches, train_batches
-from kx.data.specs import Data
+from kx.data.specs import Data, Finding
 from kx.data.stored import Stored, store
 from kx.errors import ConfigError
+from kx.fit.constant import leave_out_constant
+from kx.process import quiet_first_steps
 from kx.tasks.task import Task
 
+_ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
 _LOOKED_AT = 64  # examples of a split in a file
 
 
@@ -83,21 +87,26 @@ def make_batches(
         first_epoch: the number of epochs that are done.
 
     Raises:
-        ConfigError: if batch_size is larger than the training split.
+        ConfigError: if batch_size is larger than a training split whose last, smaller batch
+            is left out.
     """
     if augment is not None:
-        check_fits(augment, data.inputs, [k for k, v in config.augment.items() if v is not None])
+        names = [name for name, node in config.augment.items() if node is not None]
+        check_fits(augment, data.inputs, names, data.targets, task.encode)
     cache = config.data.cache
-    stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
+    with quiet_first_steps():
+        stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
+    data.class_counts = {s: part.class_counts for s, part in stored.items() if part.class_counts}
     if augment is not None:
         check_range(config.augment, _some_inputs(stored["train"]))
     size = config.batch_size
-    _refuse_large_batch(size, stored["train"].num_examples)
+    drop_remainder = _drops_remainder(config)
+    if drop_remainder:
+        _refuse_large_batch(size, stored["train"].num_examples)
     if config.overfit_batches:
         few = first_examples(stored["train"], config.overfit_batches * size)
         stored = {"train": few, "validation": few}
-    adapt(data, stored["train"])
-    drop_remainder = config.data.drop_remainder
+    data.findings += adapt(data, stored["train"])
     whole = stored["train"].num_batches(size, drop_remainder=drop_remainder)
 
     def evaluation(split: str) -> tf.data.Dataset | None:
@@ -140,6 +149,19 @@ def make_batches(
     )
 
 
+def _drops_remainder(config: DictConfig) -> bool:
+    """Says whether the last, smaller batch of an epoch is left out.
+
+    As Keras does, it is kept where it costs nothing: on several devices it is shared out
+    unevenly, and whatever is compiled by XLA is compiled once more for it.
+    """
+    asked = config.data.drop_remainder
+    if asked != "auto":
+        return bool(asked)
+    compiled = config.backend == "jax" or config.jit_compile is True
+    return compiled or config.strategy["_target_"] not in _ONE_DEVICE
+
+
 def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
     """Returns the function from encoded targets to the weights of their classes, if there are any.
 
@@ -148,22 +170,15 @@ def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
     if task.class_weights is None:
         return None
     if task.class_weights == "balanced":
-        counts = np.zeros(task.outputs.units)
-        for labels in _labels(train):
-            counts += np.bincount(labels, minlength=len(counts))
+        counts = np.array(train.class_counts)
         # As scikit-learn's: a class that has no example has no weight either.
         weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     else:
         weights = np.array(task.class_weights)
     of_classes = tf.constant(weights, tf.float32)
+    if task.outputs.units == 1:  # one score, and one number for the second of two classes
+        return lambda targets: of_classes[0] + (of_classes[1] - of_classes[0]) * targets[:, 0]
     return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
-
-
-def _labels(stored: Stored) -> Iterable[np.ndarray]:
-    """Returns the targets of a split as they are stored, in parts."""
-    if stored.dataset is None:
-        return [np.asarray(stored.targets)]
-    return stored.dataset.map(lambda _, targets: targets).batch(4096).as_numpy_iterator()
 
 
 def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
@@ -192,11 +207,15 @@ def first_examples(stored: Stored, count: int) -> Stored:
     return Stored(count, stored.inputs[:count], stored.targets[:count])
 
 
-def adapt(data: Data, train: Stored) -> None:
-    """Adapts the data's normalization, if it can be, on the training split alone."""
+def adapt(data: Data, train: Stored) -> tuple[Finding, ...]:
+    """Adapts the data's normalization, if it can be, on the training split alone.
+
+    Returns:
+        What was found: columns that are constant there.
+    """
     layer = data.normalize
     if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
-        return
+        return ()
     examples = train.inputs
     if examples is None:
         assert train.dataset is not None
@@ -205,3 +224,5 @@ def adapt(data: Data, train: Stored) -> None:
         examples = tf.data.Dataset.from_tensor_slices(examples).batch(1024)
     layer.adapt(examples)
     layer._kx_adapted = True
+    by_columns = isinstance(layer, Normalization) and layer.axis == (-1,)
+    return leave_out_constant(layer, data, examples) if by_columns else ()

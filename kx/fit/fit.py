@@ -18,6 +18,7 @@ from kx import callbacks as own_callbacks
 from kx.config import Composed
 from kx.data.findings import class_lines, findings_tags, print_findings
 from kx.data.specs import Data
+from kx.display import Display
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
@@ -129,13 +130,14 @@ def fit(
     Raises:
         TrainingError: if memory or the disk runs out, or if the loss is NaN or infinite at the end.
     """
-    record = own_callbacks.Record(batches.steps_per_epoch * batches.batch_size)
+    num_seen = batches.steps_per_epoch * batches.batch_size
+    record = own_callbacks.Record(min(num_seen, batches.stored["train"].num_examples))
     logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
     counting = [record, *(item for item in callbacks if item not in logs)]
     keep = KeepState(folder.record.states, counting, state, config.epochs, fingerprint)
     missing = _missing(tracker, batches.first_epoch)
     tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
-    display = [] if quiet else [own_callbacks.Display(config.epochs)]
+    display = [] if quiet else [Display(config.epochs)]
     averages = [
         own_callbacks.KeepAverage(callback)
         for callback in callbacks

@@ -43,7 +43,18 @@ def capture(
         stopped=bool(model.stop_training),
         data_fingerprint=data_fingerprint,
         phases=list(phases),
+        stepped=_stepped(model),
     )
+
+
+def _stepped(model: keras.Model) -> list[int]:
+    """Returns the places of the variables that the optimizer steps.
+
+    A step of a model's own may leave some alone that can be trained.
+    """
+    places = {id(variable): place for place, variable in enumerate(model.variables)}
+    known = getattr(model.optimizer, "_trainable_variables", model.trainable_variables)
+    return [places[id(variable)] for variable in known if id(variable) in places]
 
 
 def restore_variables(model: keras.Model, state: State) -> None:
@@ -56,7 +67,10 @@ def restore_variables(model: keras.Model, state: State) -> None:
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
     with strategy.scope() if strategy else nullcontext():
         if not optimizer.built:
-            optimizer.build(model.trainable_variables)
+            chosen = model.trainable_variables
+            if state.stepped is not None and max(state.stepped, default=0) < len(model.variables):
+                chosen = [model.variables[place] for place in state.stepped]
+            optimizer.build(chosen)
     pairs = {
         "model": (model.variables, state.model),
         "optimizer": (optimizer.variables, state.optimizer),
@@ -65,8 +79,9 @@ def restore_variables(model: keras.Model, state: State) -> None:
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [value.shape for value in values]:
             raise KxError(
-                f"The {what} has other variables than when the run began: its code was changed."
-                " Start a new run (resume=never), or check out the run's commit."
+                f"The {what} has other variables than when the run began: {len(variables)}, and"
+                f" {len(values)} then. Was its code changed, or another Keras installed? Start a"
+                " new run (resume=never), or check out the run's commit."
             )
     for variables, values in pairs.values():
         for variable, value in zip(variables, values, strict=True):
@@ -123,7 +138,7 @@ def _kept_names(callback: keras.callbacks.Callback) -> list[str]:
     """Returns what a new phase does not begin anew: EarlyStopping's best, TensorBoard's steps."""
     names = ["_global_train_batch"]
     if getattr(callback, "restore_best_weights", False):
-        names += ["best", "best_epoch", "best_weights"]
+        names += ["best", "best_epoch", "best_weights", "best_loss"]
     return [name for name in names if name in vars(callback)]
 
 

@@ -39,6 +39,8 @@ class State:
         stopped: whether a callback has ended the training.
         data_fingerprint: of the data that was trained on.
         phases: the number of epochs that were done when each phase so far began.
+        stepped: places, among the model's variables, of those that the optimizer steps; None
+            in a state of an earlier version.
     """
 
     epoch: int
@@ -49,6 +51,7 @@ class State:
     stopped: bool = False
     data_fingerprint: str = ""
     phases: list[int] = field(default_factory=lambda: [0])
+    stepped: list[int] | None = None
 
 
 def save(folder: Path, state: State) -> Path:

@@ -14,7 +14,6 @@ import tensorflow as tf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from mlflow import MlflowClient
 from mlflow.entities import Metric
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,13 +25,14 @@ from kx.data.specs import Data, Spec
 from kx.data.stored import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
 from kx.export.views import with_views
-from kx.fit.batches import make_data
 from kx.report.evaluate import predict_scores, report_on
 from kx.report.findings import Findings, ReportOptions
+from kx.report.other_data import judged_data
 from kx.report.page import write_report
 from kx.report.reports import score_prefix
+from kx.secrets import redact, redact_word
 from kx.tasks.task import Task
-from kx.tracking.provenance import redact, redact_word
+from kx.tracking.client import open_client
 from kx.tracking.runs import Run
 
 
@@ -46,6 +46,8 @@ class Asked:
         targets: as they are stored.
         scores: of each example.
         task: says what they mean.
+        split: its name.
+        of: which examples these are, in words.
     """
 
     data: Data
@@ -53,15 +55,17 @@ class Asked:
     targets: np.ndarray
     scores: np.ndarray
     task: Task
+    split: str
+    of: str
 
 
-def ask(run: Run, overrides: Sequence[str], split: str, tta: Sequence[str] = ()) -> Asked:
+def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Asked:
     """Asks a finished run's model of a split of its own data, or of other.
 
     Args:
         run: the finished run.
         overrides: `data=…` and `data.KEY=…`.
-        split: which split.
+        split: which split; None: the test split, or all of other data that has none of its own.
         tta: views of each image over which to average.
 
     Raises:
@@ -69,22 +73,21 @@ def ask(run: Run, overrides: Sequence[str], split: str, tta: Sequence[str] = ())
         DataError: if the data has no such split, or other classes.
     """
     config = _with_data(run, overrides)
-    data = as_trained(make_data(config), run)
-    if split not in data.splits:
-        raise DataError(f"The data has no {split!r} split. Available: {', '.join(data.splits)}.")
+    data, split, of = judged_data(run, config, overrides, split)
+    as_trained(data, run)
     task, model = run.task(), run.model()
     if tta:
         model = with_views(model, task, tta)
     targets, scores = predict_scores(model, store(data, split), config.batch_size)
     positions = data.positions.get(split, np.arange(len(targets)))
-    return Asked(data, positions, targets, scores, task)
+    return Asked(data, positions, targets, scores, task, split, of)
 
 
 def evaluate_run(
     run: Run,
     overrides: Sequence[str] = (),
     *,
-    split: str = "test",
+    split: str | None = None,
     out: str | None = None,
     tta: Sequence[str] = (),
 ) -> Findings:
@@ -96,7 +99,7 @@ def evaluate_run(
     Args:
         run: the finished run.
         overrides: `data=…` and `data.KEY=…`.
-        split: which split.
+        split: which split; None: the test split, or all of other data that has none of its own.
         out: a folder that gets the report too.
         tta: views of each image over which to average (test-time augmentation): `"flip"`,
             `"vertical_flip"`, `"quarter_turns"`, `"shift"`.
@@ -106,12 +109,14 @@ def evaluate_run(
         DataError: if the data has no such split, or other classes.
     """
     asked = ask(run, overrides, split, tta)
+    split = asked.split
     if overrides:  # of its own data they were told when it was trained
         print_findings(asked.data)
     options = report_options(run)
     findings = report_on(
-        asked.targets, asked.scores, asked.task, asked.data, split, options, run.history
-    )
+        asked.targets, asked.scores, asked.task, asked.data, split, options, run.history,
+        of=asked.of,
+    )  # fmt: skip
     as_trained_on = not overrides and not tta
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
     how = [asked.data.name, f"({data_words(overrides)})", *views_words(tta)]
@@ -189,7 +194,7 @@ def written_report(
             config_text=OmegaConf.to_yaml(OmegaConf.create(redact(run.config))),
         )
         if run.uri is not None:
-            MlflowClient(run.uri).log_artifacts(run.id, str(folder), path)
+            open_client(run.uri).log_artifacts(run.id, str(folder), path)
         if out is not None:
             shutil.copytree(folder, out, dirs_exist_ok=True)
     if out is not None:
@@ -270,7 +275,7 @@ def _log_metrics(run: Run, findings: Findings, split: str) -> None:
     now = int(time.time() * 1000)
     prefix = score_prefix(split)
     metrics = [Metric(f"{prefix}/{k}", v, now, 0) for k, v in findings.metrics.items()]
-    MlflowClient(run.uri).log_batch(run.id, metrics=metrics)
+    open_client(run.uri).log_batch(run.id, metrics=metrics)
 
 
 def show_metrics(findings: Findings, page: Path | None) -> None:
@@ -280,6 +285,7 @@ def show_metrics(findings: Findings, page: Path | None) -> None:
         findings: of the evaluation.
         page: of the report, if it is kept.
     """
+    print(f"judged: {findings.judged}")
     for name, value in findings.metrics.items():
         low_high = findings.intervals.get(name)
         suffix = f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""

@@ -115,7 +115,8 @@ def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
     """Returns what a run predicted of a split: as its report has it, or predicted now."""
     try:
         with np.load(run.artifact(f"report/{split}/{PREDICTIONS}")) as arrays:
-            return dict(arrays)
+            if {"targets", "scores"} <= set(arrays):  # else they were too large to keep
+                return dict(arrays)
     except (RunNotFoundError, FileNotFoundError):
         pass
     asked = ask(run, [], split)

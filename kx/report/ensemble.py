@@ -31,7 +31,7 @@ def evaluate_ensemble(
     runs: Sequence[Run],
     overrides: Sequence[str] = (),
     *,
-    split: str = "test",
+    split: str | None = None,
     out: str | None = None,
     tta: Sequence[str] = (),
 ) -> Findings:
@@ -42,7 +42,7 @@ def evaluate_ensemble(
     Args:
         runs: two or more, of the same task; each prepares the examples as it was trained.
         overrides: `data=…` and `data.KEY=…`.
-        split: which split.
+        split: which split; None: the test split, or all of other data that has none of its own.
         out: a folder that gets the report too.
         tta: views of each image over which to average too.
 
@@ -66,11 +66,13 @@ def evaluate_ensemble(
     if overrides:
         print_findings(one.data)
     scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
-    findings = report_on(one.targets, scores, one.task, one.data, split, report_options(first))
+    findings = report_on(
+        one.targets, scores, one.task, one.data, one.split, report_options(first), of=one.of
+    )
     names = ", ".join(run.name for run in runs)
     written = written_report(
-        findings, first, evaluation_path(f"{split}-ensemble{views_suffix(tta)}"),
-        title=f"Average of {len(runs)} runs: {split}", out=out,
+        findings, first, evaluation_path(f"{one.split}-ensemble{views_suffix(tta)}"),
+        title=f"Average of {len(runs)} runs: {one.split}", out=out,
         subtitle=" ".join(
             [f"{names}, on {one.data.name} ({data_words(overrides)})", *views_words(tta)]
         ),

@@ -43,7 +43,10 @@ def evaluate(
         max_batches: how many batches to look at. None is all.
     """
     targets, scores = predict_scores(model, stored, batch_size, max_batches)
-    return report_on(targets, scores, task, data, split, options, history)
+    of = f"the {split} split of {data.name}"
+    if len(targets) < stored.num_examples:
+        of = f"the first of {stored.num_examples:,} of {of} (evaluation_steps={max_batches})"
+    return report_on(targets, scores, task, data, split, options, history, of=of)
 
 
 def report_on(
@@ -54,6 +57,8 @@ def report_on(
     split: str,
     options: ReportOptions,
     history: Mapping[str, Sequence[float]] | None = None,
+    *,
+    of: str,
 ) -> Findings:
     """Reports on the scores of a split.
 
@@ -65,8 +70,10 @@ def report_on(
         split: its name.
         options: how much to show.
         history: the metrics of the training, drawn as curves.
+        of: which examples these are, in words.
     """
     findings = task.report(targets, scores, options)
+    findings.judged = f"{len(targets):,} examples: {of}"
     positions = data.positions.get(split, np.arange(len(targets)))[: len(targets)]
     findings.predictions = predictions(task, targets, scores) | {"positions": positions}
     curves = figures.training_curves(history or {})

@@ -47,6 +47,7 @@ class Findings:
             metrics: those that the bootstrap looks at.
         correct: whether each answer is right, where it is that or not.
         predictions: what was predicted, by name, one row for each example.
+        judged: how many examples were judged, of which: `"40 examples: all of other"`.
     """
 
     metrics: dict[str, float]
@@ -58,6 +59,7 @@ class Findings:
     statistics: Statistics | None = None
     correct: np.ndarray | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    judged: str = ""
 
 
 def bootstrap(

@@ -44,6 +44,7 @@ def write_fold_report(
     truth = np.concatenate([answers["targets"] for answers in found])
     findings = task.report(truth, np.concatenate(scores), options_of(config))
     positions = np.concatenate([answers["positions"] for answers in found])
+    findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
     if len(np.unique(positions)) < len(positions):
         findings.intervals = {}  # repeats: the same example several times is no independent draw
     _describe(findings, jobs, rows, positions)
@@ -83,7 +84,13 @@ def fold_predictions(job: Job) -> dict[str, np.ndarray]:
             " Train it anew: resume=never."
         )
     with np.load(file) as arrays:
-        return dict(arrays)
+        kept = dict(arrays)
+    if lacking := {"targets", "scores", "positions"} - set(kept):
+        raise RunNotFoundError(
+            f"{job.label}: the predictions of its fold were too large, and {file} has no"
+            f" {', '.join(sorted(lacking))}: there is no report of all folds."
+        )
+    return kept
 
 
 def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -15,6 +15,8 @@ from jinja2 import Environment, select_autoescape
 from kx.report.findings import Findings
 
 PREDICTIONS = "predictions.npz"
+MAX_PREDICTIONS_BYTES = 2**28
+_SCORES = ("scores", "probabilities")  # what answers are made of
 _PAGE = Path(__file__).with_name("page.html")
 
 
@@ -50,6 +52,7 @@ def write_report(
     text = page.render(
         title=title,
         subtitle=subtitle,
+        judged=findings.judged,
         metrics=findings.metrics,
         intervals=findings.intervals,
         tables=findings.tables,
@@ -63,12 +66,29 @@ def write_report(
         json.dumps(as_json(findings), indent=2, ensure_ascii=False), encoding="utf-8"
     )
     if findings.predictions:
-        np.savez_compressed(folder / PREDICTIONS, **findings.predictions)  # type: ignore[arg-type]
+        np.savez_compressed(folder / PREDICTIONS, **_bounded(findings.predictions))  # type: ignore[arg-type]
+
+
+def _bounded(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the predictions without what makes them too large: scores first, answers last."""
+    kept = dict(predictions)
+    largest = sorted(kept, key=lambda name: (name not in _SCORES, -kept[name].nbytes))
+    left_out = []
+    while sum(values.nbytes for values in kept.values()) > MAX_PREDICTIONS_BYTES and largest:
+        left_out.append(largest.pop(0))
+        del kept[left_out[-1]]
+    if left_out:
+        print(
+            f"{PREDICTIONS} has no {', '.join(left_out)}: they would take more than"
+            f" {MAX_PREDICTIONS_BYTES / 2**20:,.0f} MiB. It has {', '.join(kept) or 'nothing'}"
+        )
+    return kept
 
 
 def as_json(findings: Findings) -> Mapping[str, Any]:
     """Returns the numbers and tables of an evaluation as plain values."""
     return {
+        "judged": findings.judged,
         "metrics": findings.metrics,
         "confidence_intervals": {k: list(v) for k, v in findings.intervals.items()},
         "tables": findings.tables,

@@ -15,6 +15,7 @@ from kx.fit.batches import Batches
 from kx.report.evaluate import evaluate
 from kx.report.findings import ReportOptions
 from kx.report.page import write_report
+from kx.secrets import redact
 from kx.tasks.task import Task
 from kx.tracking import provenance
 from kx.tracking.folders import RunFolder
@@ -68,7 +69,7 @@ def write_reports(
             title=f"{folder.name}: {split}",
             subtitle=f"{model.name} on {data.name} · {provenance.command(job.overrides)}",
             confidence_level=job.config.report.confidence_level,
-            config_text=yaml.safe_dump(provenance.redact(resolved(job.config)), sort_keys=False),
+            config_text=yaml.safe_dump(redact(resolved(job.config)), sort_keys=False),
         )
         prefix = score_prefix(split)
         found |= {f"{prefix}/{name}": value for name, value in findings.metrics.items()}

@@ -12,7 +12,13 @@ import tensorflow as tf
 from kx.data.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
-from kx.tasks.task import Task, average_chances, check_loss, one_class_each
+from kx.tasks.task import (
+    Task,
+    average_chances,
+    check_class_weights,
+    check_loss,
+    one_class_each,
+)
 
 
 def binary(
@@ -22,6 +28,7 @@ def binary(
     monitor_mode: str = "max",
     label_smoothing: float = 0.0,
     threshold: float = 0.5,
+    class_weights: Any = None,
     loss: Any = None,
 ) -> Task:
     """Makes the task of telling two classes apart by one score.
@@ -32,6 +39,10 @@ def binary(
         monitor_mode: `"max"` or `"min"`.
         label_smoothing: of the default loss.
         threshold: the probability from which the answer is the second class.
+        class_weights: how much an example counts in the training's loss: None for 1;
+            `"balanced"` for the inverse of its class's share of the training split, 1 on
+            average; or weights by class name, 1 for those that are not named. Validation,
+            test and metrics count each example once.
         loss: a Keras loss on targets of shape `(batch, 1)` and raw scores. None
             is binary cross-entropy.
 
@@ -71,6 +82,7 @@ def binary(
         monitor=monitor,
         monitor_mode=monitor_mode,
         average=average_chances,
+        class_weights=check_class_weights(class_weights, names),
     )
 
 

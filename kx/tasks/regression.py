@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -34,11 +35,17 @@ def regression(
         A task whose models give one number a target.
 
     Raises:
-        ConfigError: if the targets are classes.
+        ConfigError: if the targets are classes, or have more than one axis.
     """
     if targets.class_names is not None:
         fitting = "classification" if targets.shape == () else "multilabel"
         raise ConfigError(f"task=regression expects numbers. The data has classes: task={fitting}.")
+    if len(targets.shape) > 1:
+        raise ConfigError(
+            "task=regression predicts numbers in a row. The data has targets of shape"
+            f" {targets.shape}: reshape them to ({math.prod(targets.shape)},), or write a task for"
+            " them (docs/architecture.md, Contracts)."
+        )
     units = targets.shape[0] if targets.shape else 1
     mean = np.array(targets.mean or [0.0] * units, dtype="float32")
     deviation = np.array(targets.standard_deviation or [1.0] * units, dtype="float32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -71,27 +71,52 @@ def fused(function: Callable[..., Batch]) -> Callable[..., Batch]:
     return wrapper
 
 
-def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
+def moves_pixels(function: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Marks an augmentation of images that would leave a target of their height and width behind.
+
+    Args:
+        function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
+    """
+    function.moves_pixels = True  # type: ignore[attr-defined]
+    return function
+
+
+def check_fits(
+    augment: Augment,
+    inputs: Spec,
+    names: Sequence[str],
+    targets: Spec,
+    encode: Callable[[Any], Any],
+) -> None:
     """Refuses a chain that cannot take the prepared examples, before any is taken.
 
     Args:
         augment: the chain.
         inputs: the spec of one prepared example.
         names: of its entries, for the message.
+        targets: the spec of one target.
+        encode: function from a batch of targets to what the augmentations get.
 
     Raises:
         ConfigError: with what the examples are.
     """
+    _refuse_masks(augment, inputs, names, targets)
     batch = tf.TensorSpec((None, *inputs.shape), inputs.dtype)
+    truth = tf.TensorSpec((None, *targets.shape), targets.dtype)
 
-    def once(images: tf.Tensor) -> tf.Tensor:
+    def once(images: tf.Tensor, truths: tf.Tensor) -> Batch:
         seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(tf.shape(images)[0]))
-        return augment(images, (), seeds)[0]
+        encoded = encode(truths)
+        changed, after = augment(images, encoded, seeds)
+        for before, made in zip(
+            [images, *tf.nest.flatten(encoded)], [changed, *tf.nest.flatten(after)], strict=True
+        ):
+            if not made.shape.is_compatible_with(before.shape):
+                raise ValueError(f"it would make {made.shape} of {before.shape}")
+        return changed, after
 
     try:
-        given = tf.function(once).get_concrete_function(batch).structured_outputs
-        if not given.shape.is_compatible_with(batch.shape):
-            raise ValueError(f"it would make {given.shape} of {batch.shape}")
+        tf.function(once).get_concrete_function(batch, truth)
     except Exception as error:  # what TensorFlow makes of a function's error has no common base
         reason = str(error).splitlines()[-1].strip()
         _, ours, message = reason.rpartition("ConfigError: ")  # whose type TensorFlow changes
@@ -104,6 +129,30 @@ def check_fits(augment: Augment, inputs: Spec, names: Iterable[str]) -> None:
             f"augment=[{','.join(names)}] cannot take these examples. Received: examples of shape"
             f" {inputs.shape}, {inputs.dtype}.{expected} ({reason})"
         ) from error
+
+
+def _refuse_masks(augment: Augment, inputs: Spec, names: Sequence[str], targets: Spec) -> None:
+    """Refuses to move the pixels of images whose targets have their height and width."""
+    if len(inputs.shape) != 3 or targets.shape[:2] != inputs.shape[:2]:
+        return
+    functions = augment.args[0]  # type: ignore[attr-defined]
+    moving = [
+        name
+        for name, function in zip(names, functions, strict=True)
+        if getattr(_innermost(function), "moves_pixels", False)
+    ]
+    if moving:
+        raise ConfigError(
+            f"augment=[{','.join(moving)}] moves the pixels of the images, and would leave the"
+            f" targets, of shape {targets.shape}, as they are. Choose augmentations that change"
+            " colours alone (color, light, blur …), or write one that changes both."
+        )
+
+
+def _innermost(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like, require_ordered
+from kx.data.augment.chaining import Batch, fused, like, moves_pixels, require_ordered
 from kx.data.random import uniform
 
 
+@moves_pixels
 @fused
 def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.5) -> Batch:
     """Mirrors images left and right.
@@ -25,6 +26,7 @@ def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.
     return tf.where(mirrored, inputs[:, :, ::-1], inputs), targets
 
 
+@moves_pixels
 @fused
 def crop_flip(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, padding: int = 4, probability: float = 0.5
@@ -54,6 +56,7 @@ def crop_flip(
     return _pixels(padded, rows, columns), targets
 
 
+@moves_pixels
 @fused
 def translate(
     inputs: Any,
@@ -96,6 +99,7 @@ def _pixels(images: Any, rows: tf.Tensor, columns: tf.Tensor) -> Any:
     return tf.gather(tf.reshape(images, (-1, channels)), flat)
 
 
+@moves_pixels
 @fused
 def rotate(
     inputs: Any,
@@ -120,6 +124,7 @@ def rotate(
     return affine(inputs, cosine, -sine, sine, cosine, fill_value), targets
 
 
+@moves_pixels
 @fused
 def zoom(
     inputs: Any,
@@ -143,6 +148,7 @@ def zoom(
     return affine(inputs, scale, nothing, nothing, scale, fill_value), targets
 
 
+@moves_pixels
 @fused
 def shear(
     inputs: Any,
@@ -171,6 +177,7 @@ def shear(
     ), targets
 
 
+@moves_pixels
 @fused
 def resized_crop(
     inputs: Any,

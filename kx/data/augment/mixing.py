@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like
+from kx.data.augment.chaining import Batch, fused, like, moves_pixels
 from kx.data.augment.holes import rectangle
 from kx.data.random import uniform
 from kx.errors import ConfigError
@@ -15,6 +15,7 @@ from kx.errors import ConfigError
 _QUANTILES = 4097
 
 
+@moves_pixels
 @fused
 def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) -> Batch:
     """Adds another image of the batch to each, and its target, in the same proportion.
@@ -44,6 +45,7 @@ def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) ->
     return like(mixed, inputs), mix_targets(targets, weight)
 
 
+@moves_pixels
 @fused
 def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 1.0) -> Batch:
     """Puts a rectangle of another image of the batch into each; targets are mixed by area.

@@ -1,0 +1,238 @@
+"""Tables in files of text, CSV and TSV: read as Python's `csv` reads them, or refused with a line.
+
+A reader that repairs what it cannot be sure of (shifts a row, joins lines) trains another
+model than was meant.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kx.errors import DataError, did_you_mean, first_line
+
+SEPARATORS = (",", ";", "\t")  # spreadsheets write what their country takes for a comma
+_LONGEST_CELL = 2**31 - 1
+_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_NO_QUOTES = "If quotation marks are letters here as any other: data.quotes=false"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Holds the rows of a file.
+
+    Args:
+        path: of the file.
+        header: names of the columns, spaces about them taken away.
+        cells: of each row, as many as the header has.
+        lines: of each row, the line of the file on which it begins, from 1.
+        num_lines: of each row, how many lines it takes: more than 1 by a quoted cell.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    cells: list[list[str]]
+    lines: list[int]
+    num_lines: list[int]
+
+    def column(self, name: str, key: str = "") -> list[str]:
+        """Returns the cells of a column.
+
+        Args:
+            name: of the column.
+            key: of the config that names it, for the message.
+
+        Raises:
+            DataError: if there is no such column, or more than one.
+        """
+        count = self.header.count(name)
+        if count != 1:
+            what = f"{count} columns" if count else "no column"
+            hint = did_you_mean(name, self.header, "Columns")
+            named = f" ({key})" if key else ""
+            raise DataError(f"{self.path} has {what} {name!r}{named}. {'' if count else hint}")
+        place = self.header.index(name)
+        return [row[place] for row in self.cells]
+
+    def where(self, row: int) -> str:
+        """Returns where a row stands: `reviews.csv, line 12`."""
+        return f"{self.path}, line {self.lines[row]}"
+
+
+def find_file(path: str | Path, key: str) -> Path:
+    """Returns a file that is there.
+
+    Args:
+        path: of the file; `~` is the home folder.
+        key: that names it, for the message.
+
+    Raises:
+        DataError: if there is no such file, whatever the reason.
+    """
+    file = Path(path).expanduser()
+    if not os.path.isfile(file):  # of a name that no file can have, too
+        raise DataError(f"{key}: there is no file {file.absolute()}.")
+    return file
+
+
+def read_rows(
+    path: str | Path,
+    wanted: Mapping[str, str] | None = None,
+    *,
+    quotes: bool = True,
+    key: str = "data.path",
+    names: Sequence[str] | None = None,
+) -> Rows:
+    """Reads a table with a header line.
+
+    Args:
+        path: of the file, UTF-8 (or UTF-16 with its mark); `.gz`, `.bz2` and `.xz` are unpacked.
+        wanted: columns that must be there, each with the key that names it. They tell the
+            separator: a tab in `.tsv`, else the first of comma, semicolon and tab with which
+            they are found; without them, that of the most columns.
+        quotes: whether a quotation mark at the beginning of a cell quotes it.
+        key: that names the file, for the message.
+        names: of the columns, where the first line is one of numbers and not of names.
+            Defaults to None: the first line has the names.
+
+    Raises:
+        DataError: with file and line, for what cannot be read for sure: a row with more or fewer
+            cells than the header (empty ones at its end are none), a quotation mark without end,
+            a quoted cell of several lines in a TSV, text that is not UTF-8.
+    """
+    file = find_file(path, key)
+    text = _text(file)
+    if not text.strip():
+        raise DataError(f"{file} is empty. Expected a header line, and rows.")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    separators = ("\t",) if ".tsv" in suffixes or ".tab" in suffixes else SEPARATORS
+    separator = separators[0]
+    if len(separators) > 1:
+        heads = {mark: _header(_first_line(text), mark, quotes) for mark in separators}
+        there = [mark for mark, head in heads.items() if wanted and set(wanted) <= set(head)]
+        separator = there[0] if there else max(heads, key=lambda mark: len(heads[mark]))
+    if names is not None and not all(map(is_number, _header(_first_line(text), separator, quotes))):
+        names = None
+    rows = _parse(file, text, separator, quotes, names)
+    for name, named_by in (wanted or {}).items():
+        rows.column(name, named_by)
+    if not rows.cells:
+        raise DataError(f"{file} has a header line, but no row.")
+    return rows
+
+
+def _text(file: Path) -> str:
+    """Returns a file's text, unpacked and decoded."""
+    opener = _OPENERS.get(file.suffix.lower(), open)
+    try:
+        with opener(file, "rb") as opened:  # type: ignore[operator]
+            content = opened.read()
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{file} cannot be read: {first_line(error)}") from error
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{file}, line {line}: this is not {encoding.removesuffix('-sig').upper()}. Save the"
+            " file as UTF-8: iconv -f ENCODING -t UTF-8 FILE (GB18030, ISO-8859-1 …)."
+        ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{file}, line {line}: a NUL character. Expected a table of text in UTF-8.")
+    return text
+
+
+def is_number(cell: str) -> bool:
+    """Says whether a cell is a number, be it infinite or NaN.
+
+    Example:
+    >>> is_number(" -1.5e3"), is_number("1_000"), is_number("")
+    (True, False, False)
+    """
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def _first_line(text: str) -> str:
+    return next(line for line in text.splitlines() if line.strip())
+
+
+def _header(line: str, separator: str, quotes: bool) -> list[str]:
+    try:
+        row = next(csv.reader([line], delimiter=separator, quoting=_quoting(quotes)), [])
+    except csv.Error:
+        return []
+    return [name.strip() for name in row]
+
+
+def _quoting(quotes: bool) -> Literal[0, 3]:
+    return csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+
+
+def _parse(
+    file: Path, text: str, separator: str, quotes: bool, names: Sequence[str] | None
+) -> Rows:
+    limit = csv.field_size_limit(_LONGEST_CELL)
+    lines = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, quoting=_quoting(quotes), strict=True
+    )
+    header = None if names is None else tuple(names)
+    rows = Rows(file, (), [], [], [])
+    begin = 1
+    try:
+        for row in lines:
+            count = lines.line_num - begin + 1
+            if count > 1 and separator == "\t":
+                raise DataError(
+                    f"{file}, line {begin}: a quotation mark opens a cell that ends on line"
+                    f" {lines.line_num}. Expected rows of one line in a TSV. {_NO_QUOTES}"
+                )
+            blank = len(row) < 2 and not any(cell.strip() for cell in row)
+            if header is None and not blank:
+                header = tuple(cell.strip() for cell in row)
+            elif header is not None and not blank:
+                rows.cells.append(_row(row, header, f"{file}, line {begin}"))
+                rows.lines.append(begin)
+                rows.num_lines.append(count)
+            begin = lines.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{file}, line {begin}: {_complaint(error, separator)}") from error
+    finally:
+        csv.field_size_limit(limit)
+    return Rows(file, header or (), rows.cells, rows.lines, rows.num_lines)
+
+
+def _row(row: list[str], header: tuple[str, ...], where: str) -> list[str]:
+    """Returns a row with as many cells as the header; empty ones at its end are none."""
+    more = row[len(header) :]
+    if len(row) < len(header) or any(cell.strip() for cell in more):
+        raise DataError(
+            f"{where}: {len(row)} cells, and the header has {len(header)}: {', '.join(header)}."
+            " Put quotation marks around a cell in which the separator stands."
+        )
+    return row[: len(header)]
+
+
+def _complaint(error: csv.Error, separator: str) -> str:
+    if "unexpected end of data" in str(error):
+        return f"a quotation mark opens a cell that has no end. {_NO_QUOTES}"
+    if "expected after" in str(error):
+        return (
+            "letters after the quotation mark that ends a cell; one within a quoted cell is"
+            f' written twice: "". {_NO_QUOTES}'
+        )
+    return first_line(error)

@@ -1,0 +1,88 @@
+"""A training's progress on the screen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kx.callbacks import public_name
+
+
+class Display(keras.callbacks.Callback):
+    """Shows a line for each epoch, and a live bar where the output is a terminal.
+
+    Args:
+        epochs: of the whole training.
+        console: where to print. Defaults to standard output.
+    """
+
+    def __init__(self, epochs: int, console: Console | None = None) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.console = console or Console(highlight=False)
+        self._bar: Progress | None = None
+        self._next = 0.0
+
+    def say(self, line: str) -> None:
+        """Prints a line between epochs.
+
+        Args:
+            line: what to say.
+        """
+        self.console.print(line, soft_wrap=True)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Opens the bar."""
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=32),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the bar of an epoch."""
+        self._begun = time.perf_counter()
+        if self._bar:
+            name = f"epoch {epoch + 1}/{self.epochs}"
+            self._bar.reset(self._task, description=name, total=self.params["steps"])
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Moves the bar, ten times a second at most; the metrics stay on the device."""
+        now = time.perf_counter()
+        if self._bar and now > self._next:
+            self._bar.update(self._task, completed=batch + 1)
+            self._next = now + 0.1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Prints the line of an epoch."""
+        seconds = time.perf_counter() - self._begun
+        numbers = "  ".join(
+            f"{public_name(name)} {value:.4g}"
+            for name, value in (logs or {}).items()
+            if name != "learning_rate"
+        )
+        width = len(str(self.epochs))
+        line = f"epoch {epoch + 1:>{width}}/{self.epochs}  {seconds:5.1f} s  {numbers}"
+        self.console.print(line, soft_wrap=True)
+        sys.stdout.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the bar, also after an exception."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None

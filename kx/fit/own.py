@@ -1,0 +1,91 @@
+"""A user's own objects beside the config: callbacks, and an optimizer that the config records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kx.config import CONF_DIR, load_yaml, plain
+from kx.config.words import word
+from kx.errors import ConfigError
+
+
+def checked_callbacks(given: Any) -> list[keras.callbacks.Callback]:
+    """Returns a user's own callbacks.
+
+    Args:
+        given: one, or a sequence of them.
+
+    Raises:
+        ConfigError: for what is none.
+    """
+    callbacks = list(given) if isinstance(given, Sequence) else [given]
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ConfigError(
+                "callbacks: expected keras.callbacks.Callback objects, an option's name, or a"
+                f" mapping of entries. Received: {callback!r}."
+            )
+    return callbacks
+
+
+def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
+    """Returns the words of the config that make an optimizer like a given one.
+
+    The config then says all of it, so that the run can be reproduced.
+
+    Args:
+        optimizer: of one of Keras's classes that an option has, with a plain learning rate.
+
+    Raises:
+        ConfigError: for others, and for one that has trained, with what to do.
+    """
+    kind = type(optimizer)
+    options = _options()
+    name = next((n for n, node in options.items() if _names(node, kind)), None)
+    config = optimizer.get_config()
+    rate = config.get("learning_rate")
+    if name is None or isinstance(rate, dict):
+        what = "a learning-rate schedule" if name else f"the class {kind.__name__}"
+        raise ConfigError(
+            f"optimizer: an object with {what} is not taken, since the config could not say what"
+            f" it is. Options: {', '.join(sorted(options))}, with their keys"
+            " (optimizer.learning_rate=1e-3) and a schedule (schedule=cosine …). For a class of"
+            " your own: an option of yours, conf/optimizer/NAME.yaml with its _target_."
+        )
+    if optimizer.built and int(optimizer.iterations.numpy()):
+        raise ConfigError(
+            "optimizer: this one has trained before. A run begins with a new one: give its"
+            " arguments, or keras.optimizers.…(…) anew."
+        )
+    kept = {key: _plain(config[key]) for key in options[name] if key in config}
+    left = {
+        k: v for k, v in config.items() if k not in kept and k not in ("name", "loss_scale_factor")
+    }
+    default = kind().get_config()
+    unknown = [key for key, value in left.items() if value != default.get(key)]
+    if unknown:
+        raise ConfigError(
+            f"optimizer: the option {name} lists no {', '.join(unknown)}. Add"
+            f" {' '.join(word(f'+optimizer.{key}', _plain(left[key])) for key in unknown)}"
+        )
+    return [f"optimizer={name}", *(word(f"optimizer.{key}", v) for key, v in kept.items())]
+
+
+def _options() -> dict[str, dict[str, Any]]:
+    files = sorted((CONF_DIR / "optimizer").glob("*.yaml"))
+    return {file.stem: plain(load_yaml(file)) for file in files}
+
+
+def _names(node: dict[str, Any], kind: type) -> bool:
+    return str(node.get("_target_")) == f"keras.optimizers.{kind.__name__}" and (
+        getattr(keras.optimizers, kind.__name__, None) is kind
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Returns a number as it was written: Keras keeps .001 in float32 as .0010000000474974513."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value

@@ -1,0 +1,183 @@
+"""`kx.train` with own arrays, models, callbacks and optimizers: taken whole, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kx
+import kx.config
+from kx.data.own import data_of
+from kx.errors import ConfigError, DataError
+from kx.fit.own import optimizer_words
+
+GENERATOR = np.random.default_rng(0)
+CLASSES = np.arange(200) % 4
+ROWS = (GENERATOR.normal(size=(200, 6)) + CLASSES[:, None]).astype("float32")
+QUICK = {"epochs": 1, "quiet": True, "report": "none", "tracking": "none"}
+DTYPES = {
+    "bool": "int32", "int8": "int32", "int16": "int32", "int32": "int32", "int64": "int32",
+    "uint8": "uint8", "uint16": "int32", "uint32": "int32", "uint64": "int32",
+    "float16": "float32", "float32": "float32", "float64": "float32", "bfloat16": "float32",
+}  # fmt: skip
+
+
+def functional(units: int = 4, shape: tuple[int, ...] = (6,)) -> keras.Model:
+    x = keras.Input(shape)
+    return keras.Model(x, keras.layers.Dense(units)(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_of_every_dtype_keep_their_numbers(dtype: str) -> None:
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    values = GENERATOR.integers(0, 2, (40, 3)).astype(kind)
+    data = data_of({"train": (values, CLASSES[:40]), "validation": (values, CLASSES[:40])})
+    assert data.inputs.dtype == DTYPES[dtype] == data.train.element_spec[0].dtype.name
+    kept = np.stack([raw for raw, _ in data.train.as_numpy_iterator()])
+    np.testing.assert_array_equal(kept.astype("float64"), values.astype("float64"))
+    of_dataset = data_of(tf.data.Dataset.from_tensor_slices((values, CLASSES[:40])))
+    assert of_dataset.inputs == data.inputs
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_a_run_on_whole_numbers_ends_and_answers(project: Path, dtype: str) -> None:
+    pixels = (GENERATOR.integers(0, 60, (200, 4, 4, 1)) + 60 * CLASSES[:, None, None, None]).astype(
+        dtype
+    )
+    x = keras.Input((4, 4, 1))
+    scaled = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    model = keras.Model(x, keras.layers.Dense(4)(scaled))
+    run = kx.train(model=model, data=(pixels, CLASSES), **{**QUICK, "epochs": 8})
+    answers = run.predict([pixels[:8]])
+    expected = model.predict(pixels[:8], verbose=0).argmax(axis=1)
+    assert [answer["label"] for answer in answers] == [str(label) for label in expected]
+    exported = run.export(project / "exports" / "own")
+    served = tf.saved_model.load(str(exported / "saved_model")).signatures["serving_default"]
+    got = served(inputs=tf.constant(pixels[:8], run.bundle().spec()["raw_dtype"]))["label"]
+    assert [label.decode() for label in got.numpy()] == [answer["label"] for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((ROWS.astype(object), CLASSES), "expected numbers. Received: object"),
+        ((ROWS.astype("complex64"), CLASSES), "Received: complex64"),
+        ((ROWS.astype("U5"), CLASSES), "Received: <U5"),
+        ((ROWS.astype("datetime64[s]"), CLASSES), "Received: datetime64"),
+        ((np.where(ROWS > 1, np.nan, ROWS), CLASSES), "are NaN or infinite"),
+        ((ROWS, CLASSES + 1), "no example to train on: 0"),
+        ((ROWS, CLASSES - 1), "begin at 0"),
+        ((ROWS, CLASSES[:5]), "as many targets as examples. Received: 200 and 5"),
+        ((ROWS, CLASSES.astype(object)), "targets: expected numbers"),
+        (([[1, 2], [3]], [0, 1]), "makes no array"),
+        ((ROWS.astype("int64") + 2**40, CLASSES), "more than int32 holds"),
+        ({"train": (ROWS, CLASSES), "test": (ROWS[:, :3], CLASSES)}, "those of test"),
+        ({"train": (ROWS, CLASSES), "tset": (ROWS, CLASSES)}, "expected the splits"),
+    ],
+)
+def test_arrays_are_checked_as_those_of_files_are(data: object, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        data_of(data)
+    assert said in str(caught.value)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, units: int = 4) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, inputs):  # type: ignore[no-untyped-def]
+        return self.dense(inputs)
+
+
+class OwnStep(Subclassed):
+    def train_step(self, data):  # type: ignore[no-untyped-def]
+        return super().train_step(data)
+
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        return 2 * super().compute_loss(*args, **kwargs)
+
+
+def called(model: keras.Model) -> keras.Model:
+    model(ROWS[:2])
+    return model
+
+
+def test_a_subclassed_model_that_was_called_is_trained(project: Path) -> None:
+    model = called(Subclassed())
+    run = kx.train(model=model, data=(ROWS, CLASSES), **QUICK)
+    expected = int(model.predict(ROWS[:1], verbose=0).argmax())
+    assert run.predict([ROWS[0]])[0]["label"] == str(expected)
+
+
+def test_a_step_of_a_models_own_is_trained_or_refused_never_dropped(project: Path) -> None:
+    x = keras.Input((6,))
+    own = OwnLoss(x, keras.layers.Dense(4)(x))
+    plain = keras.models.clone_model(functional())
+    plain.set_weights(own.get_weights())
+    runs = [kx.train(model=m, data=(ROWS, CLASSES), **QUICK) for m in (own, plain)]
+    losses = [run.history["train/loss"][0] for run in runs]
+    assert losses[0] > 1.5 * losses[1]  # it was asked
+    with pytest.raises(ConfigError, match=r"\(OwnStep\) has a train_step of its own"):
+        kx.train(model=called(OwnStep()), data=(ROWS, CLASSES), **QUICK)
+    images = ROWS.astype("uint8")  # before which a cast would be put
+    with pytest.raises(ConfigError, match=r"\(OwnLoss\) has a compute_loss of its own"):
+        kx.train(model=OwnLoss(x, keras.layers.Dense(4)(x)), data=(images, CLASSES), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("build", "targets", "words", "said"),
+    [
+        (
+            lambda x: [keras.layers.Dense(4)(x), keras.layers.Dense(1)(x)],
+            CLASSES,
+            (),
+            "several outputs",
+        ),  # fmt: skip
+        (lambda x: keras.layers.Dense(3)(x), CLASSES, (), "gives 3 scores"),
+        (lambda x: keras.layers.Dense(4)(x), ROWS.reshape(200, 3, 2), (), "no task is shipped"),
+        (lambda x: keras.layers.Dense(4)(x), ROWS.reshape(200, 3, 2), ("task=regression",), "(6,)"),
+    ],
+)
+def test_what_does_not_fit_is_named(project: Path, build, targets, words, said: str) -> None:  # type: ignore[no-untyped-def]
+    x = keras.Input((6,))
+    with pytest.raises(ConfigError) as caught:
+        kx.train(*words, model=keras.Model(x, build(x)), data=(ROWS, targets), **QUICK)
+    assert said in str(caught.value) and not list(project.glob("runs/*"))
+
+
+def test_own_callbacks_are_called_and_others_refused(project: Path) -> None:
+    seen: list[int] = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    kx.train(model="linear", data=(ROWS, CLASSES), callbacks=[callback], **{**QUICK, "epochs": 3})
+    assert seen == [0, 1, 2]
+    with pytest.raises(ConfigError, match="Received: 3"):
+        kx.train(model="linear", data=(ROWS, CLASSES), callbacks=[3], **QUICK)
+
+
+def test_an_optimizer_becomes_words_of_the_config() -> None:
+    optimizers = keras.optimizers
+    words = optimizer_words(optimizers.SGD(0.02, momentum=0.9, nesterov=True))
+    assert "optimizer=momentum" in words or "optimizer=sgd" in words
+    assert {"optimizer.learning_rate=0.02", "optimizer.momentum=0.9"} <= set(words)
+    node = kx.config.compose(optimizer_words(optimizers.Adam(3e-4, clipnorm=1.0))).config.optimizer
+    assert (node.learning_rate, node.clipnorm, node.beta_2) == (3e-4, 1.0, 0.999)
+    schedule = optimizers.schedules.CosineDecay(0.1, 10)
+    for given, said in (
+        (optimizers.Adam(schedule), "schedule=cosine"),
+        (optimizers.Ftrl(), "conf/optimizer/NAME.yaml"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            optimizer_words(given)
+    used = optimizers.Adam()
+    used.build([tf.Variable(1.0)])
+    used.iterations.assign(5)
+    with pytest.raises(ConfigError, match="trained before"):
+        optimizer_words(used)

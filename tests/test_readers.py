@@ -1,0 +1,147 @@
+"""What `kx predict` takes, by the kind of the examples; nothing is trained here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kx.commands.listing import show_answers
+from kx.errors import DataError
+from kx.export.readers import read_array, read_image, read_row, read_text
+
+COLUMNS = ("a", "b", "c")
+
+
+def test_columns_of_a_table_are_found_by_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("c,a,other,b\n3,1,x,2\n\n6,4,y,5\n")
+    rows = [(f"{path}:2", "1.0,2.0,3.0"), (f"{path}:4", "4.0,5.0,6.0")]
+    assert read_row(str(path), COLUMNS) == rows
+    assert "not used: other" in capsys.readouterr().err
+    upper = path.with_suffix(".CSV")
+    upper.write_text("1,2,3\n4,5,6\n")  # numbers alone: in the model's own order, which is told
+    assert [raw for _, raw in read_row(upper, COLUMNS)] == ["1.0,2.0,3.0", "4.0,5.0,6.0"]
+    assert "its columns are a, b, c" in capsys.readouterr().err
+    for name, mark in (("rows.tsv", "\t"), ("rows.csv", ";"), ("rows.csv", "\t")):
+        other = tmp_path / name
+        other.write_text("b,a,c\n2,1,3\n".replace(",", mark))
+        assert read_row(str(other), COLUMNS)[0][1] == "1.0,2.0,3.0"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n1,2\n", "no column 'c'"),
+        ("a,b,d\n1,2,3\n", "no column 'c'"),
+        ("a,b,c\n1,,3\n", "line 2: b: expected a finite number. Received: ''"),
+        ("a,b,c\n1,nan,3\n", "Received: 'nan'"),
+        ("a,b,c\n1,2,3\n1,2,1e39\n", "line 3: c: expected a finite number"),
+        ("a,b,c\n1,two,3\n", "Received: 'two'"),
+        ("a,b,c\n1,1_0,3\n", "Received: '1_0'"),
+        ("1,2\n3,4\n", "line 1: 2 cells, and the header has 3"),
+    ],
+)
+def test_a_table_that_is_not_sure_has_no_answer(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        read_row(str(path), COLUMNS)
+    assert said in str(caught.value)
+
+
+def test_a_line_is_numbers_and_a_name_of_a_file_is_none(tmp_path: Path) -> None:
+    assert read_row(" -1, 2.5,3e2", COLUMNS)[0][1] == "-1.0,2.5,300.0"
+    assert read_row([1, 2.5, np.float32(3)], COLUMNS)[0][1] == "1.0,2.5,3.0"
+    (tmp_path / "rows.xlsx").write_bytes(b"PK")
+    for item, said in (
+        ("1,2", "2 cells. Expected a line of 3 numbers"),
+        ("nowhere.csv", "There is no file nowhere.csv"),
+        ("w" * 5000, "no row of numbers, and no file"),
+        (str(tmp_path / "rows.xlsx"), "expected a .csv or .tsv file"),
+        ([1, 2, float("nan")], "expected a finite number"),
+    ):
+        with pytest.raises(DataError) as caught:
+            read_row(item, COLUMNS)
+        assert said in str(caught.value)
+
+
+def test_texts_of_a_file_are_those_of_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text('\ufeffreview,label\n"great, really",pos\ndull,neg\n', encoding="utf-8")
+    assert [raw for _, raw in read_text(str(path), "review")] == ["great, really", "dull"]
+    alone = tmp_path / "alone.tsv"
+    alone.write_text("words\nlovely\n")
+    assert read_text(alone, "review") == [("lovely", "lovely")]
+    for text in ("a film, read from notes.csv", "", "中文", "dull.", "w" * 9000):
+        assert read_text(text, "review") == [(text, text)]
+    (tmp_path / "notes.txt").write_text("lovely")
+    for item, said in (
+        (str(path.with_name("nowhere.csv")), "There is no file"),
+        (str(tmp_path / "notes.txt"), "is a file"),
+    ):
+        with pytest.raises(DataError, match=said):
+            read_text(item, "review")
+    with pytest.raises(DataError, match="no column 'text'"):
+        read_text(str(path), "text")
+
+
+def test_arrays_come_as_files_as_json_and_as_objects(tmp_path: Path) -> None:
+    values = np.arange(6, dtype="float32").reshape(2, 3)
+    np.save(tmp_path / "two.npy", values)
+    np.savez(tmp_path / "one.npz", x=values)
+    np.savez(tmp_path / "both.npz", x=values, y=values[0] + 1)
+    (tmp_path / "two.json").write_text(json.dumps(values.tolist()))
+    for item in (
+        str(tmp_path / "two.npy"), tmp_path / "one.npz", f"{tmp_path}/both.npz:x",
+        str(tmp_path / "two.json"), "[[0, 1, 2], [3, 4, 5]]", values, values.astype("int64"),
+    ):  # fmt: skip
+        found = read_array(item, (3,), "float32")
+        np.testing.assert_array_equal(np.stack([raw for _, raw in found]), values)
+        assert found[0][1].dtype == np.float32
+    assert len(read_array(values[0], (3,), "float32")) == 1
+    assert read_array([[0, 255]], (2,), "uint8")[0][1].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("[1, 2]", "expected one example of shape (3,)"),
+        ("[1, 2, NaN]", "finite numbers"),
+        ("[[1, 2, 3], [1, 2]]", "lists of one length"),
+        ("nowhere.npy", "no file, and no JSON"),
+        ('["a", "b", "c"]', "expected numbers"),
+        (np.array([0.5, 1, 2]), "that uint8 can hold"),
+        (np.array([0, 1, 256]), "that uint8 can hold"),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(item: object, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_array(item, (3,), "uint8")
+    assert said in str(caught.value)
+
+
+def test_images_come_as_arrays_too_and_long_names_are_no_files() -> None:
+    [(_, encoded)] = read_image(np.zeros((4, 5), "uint8"), 1.0)
+    assert encoded.startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="uint8 of shape"):
+        read_image(np.zeros((4, 5)), 1.0)
+    with pytest.raises(DataError, match="There is no file"):
+        read_image("w" * 5000, 1.0)
+
+
+def test_any_answer_is_shown_and_json_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [
+        {"input": "a\udcff", "value": float("nan"), "mask": [[0, 1], [1, 0]], "words": ["x"]},
+        {"input": "b", "value": 2.0, "mask": [[1, 1], [1, 1]], "words": ["y"]},
+    ]
+    show_answers(answers, as_json=True)
+    read = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(word))
+    assert read[0]["value"] is None and read[1]["mask"] == [[1, 1], [1, 1]]
+    show_answers(answers, as_json=False)
+    shown = capsys.readouterr().out
+    assert "mask" in shown and "words" in shown and "2.0" in shown

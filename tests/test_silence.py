@@ -1,0 +1,228 @@
+"""What would train, keep or judge something other than was meant, without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kx
+from kx.callbacks import Checkpoint, EarlyStopping
+from kx.config import compose
+from kx.data import Spec
+from kx.data.augment import chain, check_fits
+from kx.data.stored import store
+from kx.data.tables import table_data
+from kx.errors import ConfigError
+from kx.export.export import _difference
+from kx.fit.batches import _drops_remainder, adapt
+from kx.fit.keep_state import capture, restore_variables
+from kx.fit.state import load, save
+
+IMAGES = Spec((8, 8, 3), "uint8")
+DIVIDED = {"validation_fraction": 0.2, "test_fraction": 0.2, "limit": None, "split_seed": 0}
+
+
+def same(targets: tf.Tensor) -> tf.Tensor:
+    return targets
+
+
+# --- columns and classes of which there is nothing to learn
+
+
+def test_a_column_that_is_constant_to_train_on_is_told_and_left_out() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(200, 5)) + [0, 0, 1700, 0, 0]
+    values[:, 1], values[:, 3] = 0.1, 5e8
+    values[:, 4] = 0
+    data = table_data(
+        values, generator.integers(0, 2, 200), column_names=list("abcde"), class_names=["n", "y"],
+        fold=None, name="t", source="s", **DIVIDED,
+    )  # fmt: skip
+    [finding] = adapt(data, store(data, "train"))
+    assert finding.file == "columns b, d, e" and "constant in the training split" in finding.reason
+    rare = np.array([[0.5, 1.0, 1700.0, 6e8, 1.0]], "float32")
+    out = np.asarray(data.normalize(rare))[0]
+    assert out[[1, 3, 4]].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    assert np.abs(out[[0, 2]]).max() < 5 and out[0] != 0  # the others as Keras has them
+
+
+def test_a_constant_column_of_arrays_costs_no_score(project: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 4)).astype("float32")
+    x[:, 2] = 0
+    y = (x[:, 0] > 0).astype("int64")
+    rare = x[:60].copy()
+    rare[::10, 2] = 1
+    np.savez("rare.npz", x_train=x, y_train=y, x_test=rare, y_test=y[:60])
+    run = kx.train("data=arrays", "data.path=rare.npz", "model=mlp", epochs=8, quiet=True,
+                   tracking="none", report="none")  # fmt: skip
+    assert run.metrics["test/loss"] < 1
+
+
+def test_a_class_without_an_example_to_validate_by_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"words {i},{'pos' if i in (3, 90) else 'neg'}" for i in range(100)]
+    Path("rare.csv").write_text("\n".join(["text,label", *lines]))
+    words = ["data=text_csv", "data.path=rare.csv", "data.sequence_length=4", "model.units=4"]
+    kx.train(*words, "task=binary", epochs=1, tracking="none", report="none")
+    said = capsys.readouterr().out
+    assert "no example to validate by of 1 of 2 classes: pos" in said
+
+
+# --- targets that an augmentation would leave behind
+
+
+@pytest.mark.parametrize(
+    "name", ["flip", "crop_flip", "translate", "rotate", "zoom", "shear", "resized_crop",
+             "randaugment", "trivial", "mixup", "cutmix"],
+)  # fmt: skip
+def test_what_moves_pixels_is_refused_where_targets_are_masks(name: str) -> None:
+    augment = chain({name: {"_target_": f"kx.data.augment.{name}"}})
+    assert augment is not None
+    with pytest.raises(ConfigError, match="would leave the targets"):
+        check_fits(augment, IMAGES, [name], Spec((8, 8), "int32"), same)
+    check_fits(augment, IMAGES, [name], Spec((), "float32"), lambda y: y[:, None])
+
+
+def halve(images: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> tuple:
+    return images, targets / 2
+
+
+def sum_up(images: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> tuple:
+    return images, tf.reduce_sum(targets)
+
+
+def test_an_augmentation_may_change_targets_of_the_datas_own_form() -> None:
+    for color in ("color", "blur", "erase"):
+        augment = chain({color: {"_target_": f"kx.data.augment.{color}"}})
+        assert augment is not None
+        check_fits(augment, IMAGES, [color], Spec((8, 8), "int32"), same)
+    augment = chain({"halve": {"_target_": f"{__name__}.halve"}})
+    assert augment is not None
+    check_fits(augment, IMAGES, ["halve"], Spec((4,), "float32"), same)
+    augment = chain({"sum": {"_target_": f"{__name__}.sum_up"}})
+    assert augment is not None
+    with pytest.raises(ConfigError, match="it would make"):
+        check_fits(augment, IMAGES, ["sum"], Spec((4,), "float32"), same)
+
+
+# --- the epoch that is kept
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, Checkpoint])
+def test_of_equal_scores_that_of_the_lower_loss_is_the_best(kind: type, tmp_path: Path) -> None:
+    x = keras.Input((1,))
+    model = keras.Model(x, keras.layers.Dense(1)(x))
+    options = {"monitor": "val_accuracy", "mode": "max"}
+    if kind is EarlyStopping:
+        callback = EarlyStopping(**options, patience=2, restore_best_weights=True)
+    else:
+        path = str(tmp_path / "best.weights.h5")
+        callback = Checkpoint(path, **options, save_best_only=True, save_weights_only=True)
+    callback.set_model(model)
+    callback.on_train_begin()
+    best = []
+    for epoch, (score, loss) in enumerate(
+        [(0.8, 1.0), (0.9, 0.9), (0.9, 0.5), (0.9, 0.7), (0.7, 0.1), (0.9, 0.4), (0.8, 0.3)]
+    ):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        callback.on_epoch_end(epoch, {"val_accuracy": score, "val_loss": loss})
+        best.append(callback.best_loss)
+    assert best == [1.0, 0.9, 0.5, 0.5, 0.5, 0.4, 0.4] and callback.best == 0.9
+    if kind is EarlyStopping:
+        assert callback.best_epoch == 5 and callback.wait == 1  # patience begins anew
+    else:
+        model.load_weights(path)
+        assert model.get_weights()[0].item() == 5
+
+
+def test_one_key_chooses_the_epoch_and_what_runs_are_compared_by(project: Path) -> None:
+    for words, metric, mode in (
+        ([], "val_accuracy", "max"),
+        (["data=diabetes"], "val_mae", "min"),
+        (["task.monitor=val_loss", "task.monitor_mode=min"], "val_loss", "min"),
+    ):
+        config = compose(words).config
+        for entry in (config.callbacks.early_stopping, config.callbacks.checkpoint_best):
+            assert (entry.monitor, entry.mode) == (metric, mode)
+        assert (config.task.monitor, config.task.monitor_mode) == (metric, mode)
+    run = kx.train("data=wine", "model=linear", "epochs=6", quiet=True, tracking="none")
+    scores = list(zip(run.history["val/accuracy"], run.history["val/loss"], strict=True))
+    best = max(range(6), key=lambda epoch: (scores[epoch][0], -scores[epoch][1]))
+    assert run.metrics["best/epoch"] == best + 1
+
+
+# --- the last batch of an epoch
+
+
+@pytest.mark.parametrize(
+    ("words", "drops"),
+    [
+        ([], False),
+        (["strategy=one_device"], False),
+        (["data.drop_remainder=true"], True),
+        (["strategy=mirrored"], True),
+        (["strategy=multi_worker"], True),
+        (["backend=jax"], True),
+        (["jit_compile=true", "deterministic=false"], True),
+        (["backend=jax", "data.drop_remainder=false"], False),
+    ],
+)
+def test_the_last_batch_is_kept_where_it_costs_nothing(
+    project: Path, words: list[str], drops: bool
+) -> None:
+    assert _drops_remainder(compose(words).config) == drops
+
+
+def test_a_set_smaller_than_a_batch_is_trained_on_whole(project: Path) -> None:
+    words = ["data=wine", "model=linear", "batch_size=512", "tracking=none", "report=none"]
+    run = kx.train(*words, epochs=2, quiet=True)
+    assert len(run.history["train/loss"]) == 2
+    with pytest.raises(ConfigError, match="larger than the training split"):
+        kx.train(*words, "data.drop_remainder=true", epochs=2, quiet=True)
+
+
+# --- going on
+
+
+def test_an_optimizer_that_steps_a_part_of_the_variables_goes_on(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        x = keras.Input((3,))
+        model = keras.Model(x, keras.layers.Dense(1)(keras.layers.Dense(4)(x)))
+        model.compile(keras.optimizers.Adam(0.1), "mse")
+        model.optimizer.build(model.trainable_variables[2:])  # the last layer alone
+        return model
+
+    model = build()
+    for variable in model.optimizer.variables[2:]:
+        variable.assign(np.full(variable.shape, 0.5))
+    path = save(tmp_path, capture(model, [], 1, 2))
+    again = build()
+    again.compile(keras.optimizers.Adam(0.1), "mse")
+    restore_variables(again, load(path))
+    for variable, other in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(variable, other)
+
+
+# --- an export
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "difference"),
+    [
+        (np.array([b"a", b"bc"]), np.array([b"a", b"bc"], object), 0.0),
+        (np.array([b"a", b"b"]), np.array([b"a", b"bc"], object), float("inf")),
+        (np.array([1, 2]), np.array([1, 2]), 0.0),
+        (np.array([1, 3]), np.array([1, 2]), float("inf")),
+        (np.array([1.0, np.nan]), np.array([1.5, np.nan]), 0.5 / 1.5),
+        (np.zeros((2, 1)), np.zeros((1, 2)), float("inf")),
+        (np.zeros((0,)), np.zeros((0,)), 0.0),
+    ],
+)
+def test_answers_of_any_kind_are_compared(got, expected, difference: float) -> None:  # type: ignore[no-untyped-def]
+    assert _difference(got, expected) == pytest.approx(difference)
