@@ -19,9 +19,14 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kx.secrets import redact_word, scrub
+
 
 class KxError(Exception):
-    """Is the base of every error that kx raises on purpose."""
+    """Is the base of every error that kx raises on purpose. Its text shows no secret."""
+
+    def __str__(self) -> str:
+        return scrub(super().__str__())
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class ConfigError(KxError):
         lines = ["1 mistake in the config" if count == 1 else f"{count} mistakes in the config"]
         for mistake in self.mistakes:
             body = mistake.message.replace("\n", "\n    ")
-            lines.append(f"\n  {mistake.place}\n    {body}" if mistake.place else f"\n  {body}")
+            label, line, word = mistake.place.partition("command line: ")
+            place = label + line + redact_word(word)  # of a key that is misspelt, too
+            lines.append(f"\n  {place}\n    {body}" if place else f"\n  {body}")
         return "\n".join(lines)
 
 

@@ -108,6 +108,32 @@ def test_no_command_shows_the_password_of_a_store_that_does_not_answer(
         assert not file.is_file() or SECRET.encode() not in file.read_bytes()
 
 
+def test_a_misspelt_key_shows_no_secret(
+    new_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word in (f"tracking.tag.api_key={SECRET}", f"tracking.urj='http://bob:{SECRET}@host/'",
+                 f"+tracking.taks={{my_token: {SECRET}}}"):  # fmt: skip
+        assert main(["run", "data=wine", word]) == 1
+        said = capsys.readouterr().err
+        assert word.partition("=")[0] in said and SECRET not in said
+
+
+def test_the_list_of_processes_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kx.commands import ui
+
+    seen: dict = {}
+
+    def started(command: list[str], env: dict[str, str], **_: object) -> object:
+        seen.update(command=command, store=env["MLFLOW_BACKEND_STORE_URI"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ui.subprocess, "Popen", started)
+    uri = f"postgresql://bob:{SECRET}@host/db"
+    with pytest.raises(KeyboardInterrupt):
+        ui.open_ui(uri, host="127.0.0.1", port=0)
+    assert seen["store"] == uri and SECRET not in " ".join(seen["command"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_that_is_written_has_a_secret(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import keras
@@ -11,12 +12,13 @@ import tensorflow as tf
 
 import kx
 from kx.callbacks import Checkpoint, EarlyStopping
+from kx.cli import main
 from kx.config import compose
 from kx.data import Spec
 from kx.data.augment import chain, check_fits
 from kx.data.stored import store
 from kx.data.tables import table_data
-from kx.errors import ConfigError
+from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
 from kx.fit.batches import _drops_remainder, adapt
 from kx.fit.keep_state import capture, restore_variables
@@ -87,6 +89,27 @@ def test_what_moves_pixels_is_refused_where_targets_are_masks(name: str) -> None
     with pytest.raises(ConfigError, match="would leave the targets"):
         check_fits(augment, IMAGES, [name], Spec((8, 8), "int32"), same)
     check_fits(augment, IMAGES, [name], Spec((), "float32"), lambda y: y[:, None])
+
+
+def masks() -> kx.Data:
+    """Pictures whose targets are as large as they are."""
+    pixels = np.arange(40 * 8 * 8 * 3, dtype="uint8").reshape(40, 8, 8, 3)
+    split = tf.data.Dataset.from_tensor_slices((pixels, (pixels[..., 0] > 99).astype("int32")))
+    classes = Spec((8, 8), "int32", class_names=("ground", "thing"))
+    return kx.Data(split, split, split, inputs=IMAGES, targets=classes)
+
+
+def test_pictures_with_masks_are_shown(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "conf" / "data").mkdir(parents=True)
+    (project / "conf" / "data" / "masks.yaml").write_text(f"_target_: {__name__}.masks\n")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    for augment in ("none", "color"):
+        assert main(["data", "show", "data=masks", f"augment={augment}", "--out", "m.png"]) == 0
+        assert "targets     int32 (8, 8)" in capsys.readouterr().out and Path("m.png").is_file()
+    assert main(["data", "show", "data=masks", "augment=flip"]) == 1
+    assert "would leave the targets" in capsys.readouterr().err
 
 
 def halve(images: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> tuple:
@@ -207,6 +230,15 @@ def test_an_optimizer_that_steps_a_part_of_the_variables_goes_on(tmp_path: Path)
     restore_variables(again, load(path))
     for variable, other in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
         np.testing.assert_array_equal(variable, other)
+
+
+def test_a_run_is_loaded_with_the_modules_of_its_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [item for item in sys.path if item != str(project)])
+    with pytest.raises(RunNotFoundError):
+        kx.load_run("nothing")
+    assert str(project) in sys.path
 
 
 # --- an export

@@ -15,8 +15,9 @@ import pytest
 from conftest import few
 
 from kx.cli import main
-from kx.errors import KxError
+from kx.errors import KxError, RunNotFoundError
 from kx.tracking.client import open_client
+from kx.tracking.runs import load_run
 from kx.tracking.store import artifact_location, sqlite_file, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,6 +115,16 @@ def test_a_project_that_was_moved_finds_its_artifacts(
     new = client.create_run(experiment).info.run_id  # MLflow remembers where that of the other is
     client.log_text(new, "more", "more.txt")
     assert list(moved.rglob("more.txt")) and not project.exists()
+
+
+def test_artifacts_that_have_gone_are_named_with_where_they_were(project: Path) -> None:
+    client = open_client(None)
+    experiment = client.create_experiment("wine", artifact_location(store_uri(), "wine"))
+    run_id = client.create_run(experiment).info.run_id
+    client.set_terminated(run_id)
+    with pytest.raises(RunNotFoundError) as caught:
+        load_run(run_id).bundle()
+    assert (project / "mlartifacts" / "wine").as_uri() in str(caught.value)
 
 
 def broken_schema(folder: Path) -> str:

@@ -18,6 +18,7 @@ from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.export.views import with_views
+from kx.secrets import redact
 from kx.tracking.store import current_store, store_uri
 from kx.tracking.tracker import Tracker
 
@@ -129,7 +130,7 @@ class Run:
             )
         except (MlflowException, OSError) as error:
             raise RunNotFoundError(
-                f"The run {self.name} ({self.status}) has no artifact {path!r}."
+                f"The run {self.name} ({self.status}) has no artifact {path!r} in {redact(root)}."
             ) from error
         return Path(where)
 
@@ -151,8 +152,9 @@ class Run:
                         " winner may: kx search show."
                     ) from error
                 raise RunNotFoundError(
-                    f"The run {self.name} has no model: it is {self.status}, or was made with"
-                    " tracking.log_model=false. Finished runs: kx runs --status FINISHED."
+                    f"The run {self.name} ({self.status}) has no model: it did not come to its end,"
+                    f" was made with tracking.log_model=false, or its artifacts have gone. {error}"
+                    " Finished runs: kx runs --status FINISHED."
                 ) from error
         return self._bundle
 
@@ -195,10 +197,9 @@ class Run:
 
     def _predictor(self, model: keras.Model) -> Predictor:
         data = self.config["data"]
-        return Predictor(
-            self.bundle(), model, self.task(), data.get("max_megapixels") or MAX_MEGAPIXELS,
-            str(data.get("text", "text")), bool(data.get("quotes", True)),
-        )  # fmt: skip
+        limit = data.get("max_megapixels") or MAX_MEGAPIXELS
+        column, quotes = str(data.get("text", "text")), bool(data.get("quotes", True))
+        return Predictor(self.bundle(), model, self.task(), limit, column, quotes)
 
     def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Answers raw inputs.
@@ -264,8 +265,7 @@ def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
     curves = {}
     for name in sorted(names):
         points = client.get_metric_history(stored.info.run_id, name)
-        # Epochs count from 1; step 0 has what was measured after the training.
-        values = [(p.step, p.value) for p in points if p.step > 0]
+        values = [(p.step, p.value) for p in points if p.step > 0]  # 0: after the training
         if values:
             curves[name] = [value for _, value in sorted(values)]
     return curves
