@@ -63,13 +63,7 @@ def train(
     own_callbacks: list[keras.callbacks.Callback] = []
     if callbacks is not None and not isinstance(callbacks, str | Mapping):
         own_callbacks = checked_callbacks(callbacks)
-    elif callbacks is not None:
-        keys["callbacks"] = callbacks
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        overrides = (*optimizer_words(optimizer), *overrides)
-    elif optimizer is not None:
-        keys["optimizer"] = optimizer
-    words = [*overrides, *_words(keys)]
+    words = [*_words_of(optimizer, callbacks), *overrides, *_words(keys)]
     own_model = model if isinstance(model, keras.Model) else None
     if isinstance(model, str):
         words.insert(0, f"model={model}")
@@ -110,6 +104,17 @@ def train(
     tags = {"kx.own_objects": ",".join(given)} if given else {}
     return train_job(
         job, data=own_data, core=own_model, callbacks=own_callbacks, quiet=quiet, tags=tags
+    )
+
+
+def _words_of(optimizer: Any, callbacks: Any) -> list[str]:
+    """Returns what the config can say of an optimizer and callbacks: not objects of the user's."""
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        words = optimizer_words(optimizer)
+    else:
+        words = [] if optimizer is None else _words({"optimizer": optimizer})
+    return words + (
+        _words({"callbacks": callbacks}) if isinstance(callbacks, str | Mapping) else []
     )
 
 

@@ -41,6 +41,7 @@ def rows_of(count: int, separator: str = ",", more: str = "") -> list[str]:
         ("a.csv.gz", gzip.compress(b"text,label\na,x\n"), [["a", "x"]]),
         ("a.csv", f"text,label\n{'w' * 200_000},x\n", [["w" * 200_000, "x"]]),
     ],
+    ids=range(11),
 )
 def test_rows_are_those_of_the_file(tmp_path: Path, name: str, content, cells) -> None:  # type: ignore[no-untyped-def]
     path = written(tmp_path, name, content)
@@ -62,6 +63,7 @@ def test_rows_are_those_of_the_file(tmp_path: Path, name: str, content, cells) -
         ("a.csv", "text,text,label\na,b,x\n", "has 2 columns 'text'"),
         ("a.csv.gz", b"no gzip", "cannot be read"),
     ],
+    ids=range(11),
 )
 def test_what_is_not_sure_is_refused_with_its_line(tmp_path: Path, name: str, content, said: str):  # type: ignore[no-untyped-def]
     path = written(tmp_path, name, content)

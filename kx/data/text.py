@@ -99,13 +99,9 @@ def text_csv(
     )
 
     texts = np.array(table.texts, dtype=object)
-    vectorize = keras.layers.TextVectorization(
-        max_tokens=max_tokens,
-        standardize=standardize,
-        split=split,
-        output_sequence_length=sequence_length,
+    vectorize = _vectorizer(
+        texts[parts["train"]].tolist(), max_tokens, standardize, split, sequence_length
     )
-    _adapt(vectorize, texts[parts["train"]].tolist(), max_tokens)
 
     def dataset(part: str) -> tf.data.Dataset | None:
         if part not in parts:
@@ -133,8 +129,10 @@ def text_csv(
     )
 
 
-def _adapt(vectorize: keras.layers.TextVectorization, texts: list[str], max_tokens: int) -> None:
-    """Makes the vocabulary of the training split.
+def _vectorizer(
+    texts: list[str], max_tokens: int, standardize: str | None, split: str, sequence_length: int
+) -> keras.layers.TextVectorization:
+    """Returns the layer from texts to token ids, with the vocabulary of the training split.
 
     Raises:
         ConfigError: if it has no place for a word.
@@ -145,6 +143,12 @@ def _adapt(vectorize: keras.layers.TextVectorization, texts: list[str], max_toke
             f"data.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
             f" Received: {max_tokens}."
         )
+    vectorize = keras.layers.TextVectorization(
+        max_tokens=max_tokens,
+        standardize=standardize,
+        split=split,
+        output_sequence_length=sequence_length,
+    )
     try:
         vectorize.adapt(tf.constant(texts))
         empty = vectorize.vocabulary_size() <= _NO_WORDS
@@ -155,9 +159,10 @@ def _adapt(vectorize: keras.layers.TextVectorization, texts: list[str], max_toke
     if empty:
         raise DataError(
             "The vocabulary is empty: no word is left of the texts to train on, after"
-            f" data.standardize={vectorize._standardize} and data.split={vectorize._split}. Are the"
-            " texts in the column of data.text?"
+            f" data.standardize={standardize} and data.split={split}. Are the texts in the column"
+            " of data.text?"
         )
+    return vectorize
 
 
 def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor], tf.Tensor]:

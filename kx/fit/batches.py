@@ -116,14 +116,7 @@ def make_batches(
         limit = config.evaluation_steps
         return batches.take(limit) if limit else batches
 
-    steps_per_epoch = min(whole, config.steps_per_epoch or whole)
-    # Keras runs whole executions: a rest would eat into the next epoch.
-    steps_per_epoch -= steps_per_epoch % config.steps_per_execution
-    if not steps_per_epoch:
-        raise ConfigError(
-            f"steps_per_execution={config.steps_per_execution} is more than the"
-            f" {min(whole, config.steps_per_epoch or whole)} batches of an epoch."
-        )
+    steps_per_epoch = _steps_per_epoch(config, whole)
     weigh = _weigher(task, stored["train"])
     return Batches(
         stored=stored,
@@ -147,6 +140,18 @@ def make_batches(
         evaluation_steps=config.evaluation_steps,
         first_epoch=first_epoch,
     )
+
+
+def _steps_per_epoch(config: DictConfig, num_batches: int) -> int:
+    """Returns the training batches of an epoch: whole executions, as Keras runs them."""
+    wanted = min(num_batches, config.steps_per_epoch or num_batches)
+    whole = wanted - wanted % config.steps_per_execution  # a rest would eat into the next epoch
+    if not whole:
+        raise ConfigError(
+            f"steps_per_execution={config.steps_per_execution} is more than the {wanted} batches"
+            " of an epoch."
+        )
+    return whole
 
 
 def _drops_remainder(config: DictConfig) -> bool:
