@@ -194,13 +194,19 @@ def _names_of_classes(
     return tuple(map(str, range(count)))
 
 
-def refuse_gaps(targets: np.ndarray, num_own: int, came_from: Callable[[int], str]) -> None:
+def refuse_gaps(
+    targets: np.ndarray,
+    num_own: int,
+    came_from: Callable[[int], str],
+    if_meant: str = "give each a name: data.class_names=[…]",
+) -> None:
     """Refuses class numbers up to one that is out of range: they would be classes of the model.
 
     Args:
         targets: of all examples, those of a test split of its own last.
         num_own: the number of the others.
         came_from: function from an example's place to where its target stands.
+        if_meant: what to do if the classes are all meant.
 
     Raises:
         DataError: with the classes that have no example to train on.
@@ -214,8 +220,7 @@ def refuse_gaps(targets: np.ndarray, num_own: int, came_from: Callable[[int], st
             f" to it {count - len(there):,} have no example to train on:"
             f" {', '.join(map(str, absent))}"
             f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
-            " all are meant, give each a name: data.class_names=[…]. Numbers to predict are floats:"
-            " astype('float32')."
+            f" all are meant, {if_meant}. Numbers to predict are floats: astype('float32')."
         )
 
 

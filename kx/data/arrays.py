@@ -181,8 +181,7 @@ def check_numbers(values: np.ndarray, name: str) -> None:
     if values.dtype.kind not in "biuf":
         raise DataError(
             f"{name}: expected numbers. Received: {values.dtype}. Columns of numbers in objects:"
-            " astype('float32'). Names are classes by np.unique(y, return_inverse=True)[1], and"
-            " data.class_names=[…]."
+            " astype('float32'). Names are classes by np.unique(y, return_inverse=True)[1]."
         )
     if 0 in values.shape:
         raise DataError(f"{name}: it is empty: its shape is {values.shape}.")

@@ -210,7 +210,10 @@ def _class_spec(
     units = num_scores(spec) if num_scores is not None else None
     shape = arrays["train"][1].shape[1:]
     if units is None and shape == ():  # nobody says how many there are
-        refuse_gaps(labels, num_train, lambda place: f"data: example {place}")
+        refuse_gaps(
+            labels, num_train, lambda place: f"data: example {place}",
+            "train a model of your own that gives as many scores: model=a_keras_model",
+        )  # fmt: skip
     units = count if units is None else units
     if units < count and units != 1:
         raise ConfigError(
