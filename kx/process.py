@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,17 @@ from contextlib import contextmanager
 
 from kx.errors import ConfigError, MissingExtraError
 
+_OF_TENSORFLOW = re.compile(rb"[IWEF]\d{4} |WARNING: All log messages before absl")
+
 
 @contextmanager
-def hidden_stderr() -> Iterator[None]:
-    """Hides what C++ says on standard error; if an exception passes, all is shown."""
+def hidden_stderr(*, all_of_it: bool = True) -> Iterator[None]:
+    """Hides what C++ says on standard error; if an exception passes, all is shown.
+
+    Args:
+        all_of_it: whether what Python says is hidden, too. Without it, what is no line of
+            TensorFlow's log is shown at the end.
+    """
     sys.stderr.flush()
     own = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
@@ -24,9 +32,14 @@ def hidden_stderr() -> Iterator[None]:
         except BaseException:
             hidden.seek(0)
             os.write(own, hidden.read())
+            hidden.truncate(0)
             raise
         finally:
+            sys.stderr.flush()
             os.dup2(own, 2)
+            if not all_of_it:
+                hidden.seek(0)
+                os.write(2, b"".join(line for line in hidden if not _OF_TENSORFLOW.match(line)))
             os.close(own)
 
 
@@ -65,8 +78,11 @@ def import_quietly() -> None:
 
 
 def quiet_log_level() -> bool:
-    """Sets TensorFlow's log level to errors, if the user has not; says whether it is that."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") not in ("1", "3"):  # 1: TensorFlow's own
+    """Sets TensorFlow's log level to errors, if the user has not; says whether it is that.
+
+    TensorFlow itself sets 1 where nothing is set.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") not in ("1", "3"):
         return False
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -82,7 +98,7 @@ def quiet_first_steps() -> Iterator[None]:
     if not quiet_log_level():
         yield
         return
-    with hidden_stderr():
+    with hidden_stderr(all_of_it=False):
         yield
 
 

@@ -24,9 +24,6 @@ from kx.errors import ConfigError, KxError, first_line
 from kx.secrets import scrub
 from kx.tracking.resume import is_one_run, recorded_words
 
-# Packages whose errors are those of a tracking store: it was there, and is not any more.
-_OF_STORES = ("mlflow", "sqlalchemy", "alembic", "sqlite3", "requests", "urllib3", "psycopg")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line of `python -m kx.run`, and returns the exit code.
@@ -79,7 +76,7 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in _OF_STORES:
+        if type(error).__module__.partition(".")[0] == "mlflow":  # the store was there, and is not
             print(f"kx: The tracking store failed: {scrub(first_line(error))}", file=sys.stderr)
         else:
             print(scrub(traceback.format_exc()), end="", file=sys.stderr)

@@ -9,30 +9,41 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 REDACTED = "***"
 # `token`, but not the `tokens` and `tokenizer` of a text.
 _SECRET = (
-    r"(?:password|passwd|passphrase|secret|token(?![a-z])|api[-_]?key|access[-_]?key|credential"
-    r"|private[-_]?key|authorization)"
+    r"(?:password|passwd|passphrase|passcode|secret|token(?![a-z])|api[-_]?key|access[-_]?key"
+    r"|credential|private[-_]?key|authorization|(?<![a-z])pwd(?![a-z]))"
 )
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-# Within a mapping on the command line: {user: me, api_token: abc}
-_SECRET_ENTRY = re.compile(rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)[^,}}\s]+", re.IGNORECASE)
-# Of a URI: a user with a password, which may have any letters but spaces and quotes, up to the last
-# `@`; or whatever stands before an `@` there: a token.
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:'\"]*):([^\s'\"]+)(?=@)")
-_TOKEN = re.compile(r"(?<=://)([^/@\s'\":]+)(?=@)")
-_PARAMETER = re.compile(
-    rf"([?&;#][\w.\-]*(?:{_SECRET}|signature|sig|auth)[\w.\-]*=)[^&;#\s'\"]+", re.IGNORECASE
+# Numbers under these are secrets, too; under others (`pad_token: 0`) they are numbers.
+_SECRET_NUMBER = re.compile(r"pass|pwd|secret|api[-_]?key|credential", re.IGNORECASE)
+# Within a mapping on the command line: {user: me, api_token: abc, header: 'a b'}
+_SECRET_ENTRY = re.compile(
+    rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)('[^']*'|\"[^\"]*\"|[^,}}\s]+)", re.IGNORECASE
 )
-_HEADER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=\-]{6,}", re.IGNORECASE)
-_SHORTEST = 4  # letters of a secret that is looked for in any text
-_SHORTEST_OF_ENVIRONMENT = 8  # there a name may seem secret whose value is a plain word
-
+# Of a URI, a user with a password, which may have any letters but spaces and quotes, up to the
+# last `@`. Digits and a slash after the colon are a port.
+_PASSWORD = re.compile(r"(?<=://)([^/@\s:'\"]*):(?!\d+(?:/|$))([^\s'\"]+)(?=@)")
+_TOKEN = re.compile(r"(?<=http://|ttps://)([^/@\s'\":]+)(?=@)")  # whatever stands before an `@`
+_PARAMETER = re.compile(
+    rf"([?&;#](?:[\w.\-]*{_SECRET}[\w.\-]*|(?:[\w.\-]*[-_.])?(?:signature|sig|auth))=)"
+    r"[^&;#\s'\"]+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"(Authorization['\"]?\s*[:=]\s*['\"]?(?:Bearer|Basic)\s+|\bBearer\s+(?=[\w.~+/\-]*\d))"
+    r"[\w.~+/=\-]{6,}",
+    re.IGNORECASE,
+)
+_SHORTEST_IN_URI = 4  # letters of a secret that is looked for in any text …
+_SHORTEST = 8  # … of others, whose name may seem secret where the value is a plain word
 _HIDE = rf"\1{REDACTED}"
+
 _known: set[str] = set()
+_server = ""  # whose user and password are in the environment
 
 
 def redact(value: Any, key: str = "") -> Any:
@@ -47,12 +58,15 @@ def redact(value: Any, key: str = "") -> Any:
     {'api_key': '***', 'uri': 'https://me:***@host/x', 'other': 'http://***@host?sig=***'}
     """
     if isinstance(value, dict):
-        return {k: redact(v, str(k)) for k, v in value.items()}
+        below = key if _SECRET_KEY.search(key) else ""
+        return {k: redact(v, f"{below} {k}".strip()) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redact(item, key) for item in value]
     if isinstance(value, str) and value and _SECRET_KEY.search(key):
         learn(value)
         return REDACTED
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return REDACTED if _SECRET_NUMBER.search(key) else value
     return _of_uris(value) if isinstance(value, str) else value
 
 
@@ -68,23 +82,31 @@ def redact_word(word: str) -> str:
 def _of_uris(text: str) -> str:
     if "://" not in text:
         return text
-    for found in _PASSWORD.finditer(text):
-        learn(found[2])
-    for found in _TOKEN.finditer(text):
-        learn(found[1])
+    for found in [*_PASSWORD.finditer(text), *_TOKEN.finditer(text)]:
+        learn(found[found.re.groups], _SHORTEST_IN_URI)
     text = _PASSWORD.sub(rf"\1:{REDACTED}", text)
     return _PARAMETER.sub(_HIDE, _TOKEN.sub(REDACTED, text))
 
 
-def learn(secret: str) -> None:
+def learn(secret: str, shortest: int = _SHORTEST) -> None:
     """Notes a secret that `scrub` is to hide, in whatever form a URI may have it.
 
     Args:
         secret: as the user gave it.
+        shortest: number of letters of one that is hidden in any text.
     """
     plain = unquote(secret)
     forms = {secret, plain, quote(plain, safe=""), quote(plain), quote_plus(plain)}
-    _known.update(form for form in forms if len(form) >= _SHORTEST and form != REDACTED)
+    _known.update(form for form in forms if len(form) >= shortest and form != REDACTED)
+
+
+def _of_environment() -> set[str]:
+    """Returns the secrets of the environment: not the paths of files that have some."""
+    return {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST and _SECRET_KEY.search(name) and not os.path.exists(value)
+    }
 
 
 def scrub(text: object) -> str:
@@ -98,14 +120,19 @@ def scrub(text: object) -> str:
     'no answer from postgresql://me:***@host/db (password ***)'
     """
     hidden = _of_uris(str(text))
-    secrets = _known | {
-        value
-        for name, value in os.environ.items()
-        if len(value) >= _SHORTEST_OF_ENVIRONMENT and _SECRET_KEY.search(name)
-    }
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in sorted(_known | _of_environment(), key=len, reverse=True):
         hidden = hidden.replace(secret, REDACTED)
-    return _HEADER.sub(rf"\1 {REDACTED}", hidden)
+    return _HEADER.sub(_HIDE, hidden)
+
+
+def scrub_diff(diff: str) -> str:
+    """Returns a diff without the secrets of the lines that it changes; others stay.
+
+    Args:
+        diff: as git writes it.
+    """
+    lines = diff.splitlines(keepends=True)
+    return "".join(scrub(line) if line.startswith(("+", "-")) else line for line in lines)
 
 
 def without_credentials(uri: str) -> str:
@@ -118,16 +145,39 @@ def without_credentials(uri: str) -> str:
         uri: of a tracking store. Others than of a server, and one whose user is not the
             environment's, stay as they are.
     """
-    if not uri.startswith(("http://", "https://")) or "@" not in uri:
+    global _server
+    parts = urlsplit(uri)
+    credentials, at, host = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not at:
         return uri
-    scheme, _, rest = uri.partition("://")
-    credentials, _, place = rest.rpartition("@")
     user, _, password = (unquote(part) for part in credentials.partition(":"))
-    learn(credentials.partition(":")[2] or credentials)
+    learn(credentials.partition(":")[2] or credentials, _SHORTEST_IN_URI)
     wanted = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
     # MLflow sends these only together; a token alone stays in the URI.
     others = any(os.environ.get(name, value) != value for name, value in wanted.items())
     if others or not user or not password:
         return uri
     os.environ.update(wanted)
-    return f"{scheme}://{place}"
+    _server = host
+    return uri.replace(parts.netloc, host, 1)
+
+
+def would_get_credentials_of(uri: str) -> str:
+    """Returns the server whose user and password MLflow would send to another one, or nothing.
+
+    Args:
+        uri: of the other one.
+    """
+    parts = urlsplit(uri)
+    other = parts.scheme in ("http", "https") and "@" not in parts.netloc
+    return _server if _server and other and parts.netloc != _server else ""
+
+
+def bare(uri: str) -> str:
+    """Returns a URI without user and password, by which two are compared.
+
+    Args:
+        uri: of a store.
+    """
+    credentials, _, place = uri.partition("://")[2].rpartition("@")
+    return uri.replace(f"{credentials}@", "", 1) if place and credentials else uri

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from kx.config import CONF_DIR, EXPERIMENTS_DIR, compose
+from kx.config.compose import better
 
 GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
 FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
@@ -66,6 +67,8 @@ def test_file_and_signature_agree(group: str, option: str, node: dict) -> None:
             assert default is inspect.Parameter.empty
         elif "oc.select" in str(listed[key]):  # another part's wish, else the default
             assert str(listed[key]).endswith(f",{default}}}"), key
+        elif "kx.better" in str(listed[key]):  # by the name of the metric
+            assert better(listed["monitor"]) == default
         elif option not in OTHER_DEFAULTS:
             expected = list(default) if isinstance(default, tuple) else default
             assert listed[key] == expected, key

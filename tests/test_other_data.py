@@ -16,10 +16,14 @@ from kx.report.findings import Findings
 
 @pytest.fixture
 def other(texts: Path, tmp_path: Path) -> Path:
-    """Forty rows, of which the first twenty are labelled as the words are not."""
-    lines = texts.read_text().splitlines()
+    """Forty rows of other texts, the moods of the first twenty such as no text has."""
+    lines = ["review,mood"]
+    moods = ["happy", "angry", "calm"]
+    for number in range(40):
+        text = ["a great day", "a terrible night", "fun and moving"][number % 3]
+        lines.append(f"{text} {number},{moods[(number + (number < 20)) % 3]}")
     path = tmp_path / "other.csv"
-    path.write_text("\n".join([lines[0], *lines[1:41]]) + "\n")
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 
@@ -42,24 +46,41 @@ def test_other_data_is_judged_whole_and_it_is_said(
     assert judged(capsys) == f"judged: {whole}"
     assert json.loads((report / "report.json").read_text())["judged"] == whole
     assert whole in (report / "report.html").read_text()
-    positions = np.load(report / "predictions.npz")["positions"]
-    assert sorted(positions) == list(range(40))
+    kept = np.load(report / "predictions.npz")
+    texts_of_all = [line.rpartition(",")[0] for line in other.read_text().splitlines()[1:]]
+    moods = [line.rpartition(",")[2] for line in other.read_text().splitlines()[1:]]
+    assert kept["positions"].tolist() == list(range(40))
+    answers = [answer["label"] for answer in run.predict(texts_of_all)]
+    assert kept["label"].tolist() == answers
+    right = np.mean([a == b for a, b in zip(answers, moods, strict=True)])
+    metrics = json.loads((report / "report.json").read_text())["metrics"]
+    assert metrics["accuracy"] == pytest.approx(right)
     assert main(["evaluate", run.id, f"data.test_path={other}"]) == 0  # a split of its own
     assert "40 examples: the test split of reviews, one of its own" in judged(capsys)
     assert main(["evaluate", run.id, f"data.path={other}", "--split", "test"]) == 0
     captured = capsys.readouterr().out
-    assert "judged: 8 examples: the test split of other" in captured and "note:" in captured
+    assert "judged: 8 examples: the test split of other" in captured and "note:" not in captured
     assert main(["evaluate", run.id, f"data.path={other}", "data.test_fraction=0.5"]) == 0
     assert "judged: 20 examples" in judged(capsys)
-    assert main(["evaluate", run.id]) == 0
-    assert judged(capsys).endswith("examples: the test split of reviews")
+    for words in ([], ["data.cache=memory"]):
+        assert main(["evaluate", run.id, *words]) == 0
+        assert judged(capsys).endswith("48 examples: the test split of reviews")
 
 
-def test_another_option_without_splits_is_judged_whole(
-    at_home: Path, trained: Callable, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_data_of_the_training_is_told_however_it_is_named(
+    at_home: Path, trained: Callable, texts: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     assert main(["evaluate", trained("row").id, "data=wine"]) == 0
-    assert "judged: 178 examples: all of wine" in judged(capsys)
+    out = capsys.readouterr().out
+    assert "judged: 44 examples: the test split of wine" in out and "note:" not in out
+    assert main(["evaluate", trained("row").id, "data.split_seed=1"]) == 0
+    assert "note: this is the data of the training, divided otherwise" in capsys.readouterr().out
+    copy = tmp_path / "copy.csv"
+    copy.write_text(texts.read_text())
+    assert main(["evaluate", trained("text").id, f"data.path={copy}"]) == 0
+    out = capsys.readouterr().out
+    assert "judged: 240 examples: all of copy" in out and "examples of the run's own data" in out
     assert main(["evaluate", trained("row").id, trained("row").id]) == 1  # twice the same
     assert "named twice" in capsys.readouterr().err
 

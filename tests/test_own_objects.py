@@ -40,6 +40,9 @@ def test_arrays_of_every_dtype_keep_their_numbers(dtype: str) -> None:
     assert data.inputs.dtype == DTYPES[dtype] == data.train.element_spec[0].dtype.name
     kept = np.stack([raw for raw, _ in data.train.as_numpy_iterator()])
     np.testing.assert_array_equal(kept.astype("float64"), values.astype("float64"))
+    wide = "float16" if "float" in dtype else "int64"
+    wanted = data_of((values, CLASSES[:40]), input_dtype=wide).inputs.dtype
+    assert wanted == wide  # as the model takes them
     of_dataset = data_of(tf.data.Dataset.from_tensor_slices((values, CLASSES[:40])))
     assert of_dataset.inputs == data.inputs
 
@@ -78,12 +81,25 @@ def test_a_run_on_whole_numbers_ends_and_answers(project: Path, dtype: str) -> N
         ((ROWS.astype("int64") + 2**40, CLASSES), "more than int32 holds"),
         ({"train": (ROWS, CLASSES), "test": (ROWS[:, :3], CLASSES)}, "those of test"),
         ({"train": (ROWS, CLASSES), "tset": (ROWS, CLASSES)}, "expected the splits"),
+        ({"train": None, "test": (ROWS, CLASSES)}, "expected the splits"),
+        ({"train": (ROWS, CLASSES), "test": (ROWS, CLASSES + 0.5)}, "those of test"),
     ],
 )
 def test_arrays_are_checked_as_those_of_files_are(data: object, said: str) -> None:
     with pytest.raises(DataError) as caught:
         data_of(data)
     assert said in str(caught.value)
+
+
+def test_the_form_of_targets_is_that_of_all_splits() -> None:
+    hot = np.eye(4)[CLASSES]
+    assert data_of((ROWS, hot)).targets.shape == ()
+    several = data_of({"train": (ROWS, hot), "test": (ROWS, np.maximum(hot, hot[::-1]))})
+    assert several.targets.shape == (4,) and several.targets.class_names is not None
+    numbers = data_of({"train": (ROWS, hot), "validation": (ROWS, hot / 2)})
+    assert numbers.targets.class_names is None
+    [kept] = {float(y.numpy().sum()) for _, y in numbers.validation}  # type: ignore[union-attr]
+    assert kept == 0.5
 
 
 class Subclassed(keras.Model):
@@ -169,6 +185,8 @@ def test_an_optimizer_becomes_words_of_the_config() -> None:
     assert {"optimizer.learning_rate=0.02", "optimizer.momentum=0.9"} <= set(words)
     node = kx.config.compose(optimizer_words(optimizers.Adam(3e-4, clipnorm=1.0))).config.optimizer
     assert (node.learning_rate, node.clipnorm, node.beta_2) == (3e-4, 1.0, 0.999)
+    with pytest.raises(ConfigError, match="loss_scale_factor=1024"):
+        optimizer_words(optimizers.Adam(loss_scale_factor=1024.0))
     schedule = optimizers.schedules.CosineDecay(0.1, 10)
     for given, said in (
         (optimizers.Adam(schedule), "schedule=cosine"),

@@ -27,6 +27,9 @@ def test_columns_of_a_table_are_found_by_their_names(
     upper.write_text("1,2,3\n4,5,6\n")  # numbers alone: in the model's own order, which is told
     assert [raw for _, raw in read_row(upper, COLUMNS)] == ["1.0,2.0,3.0", "4.0,5.0,6.0"]
     assert "its columns are a, b, c" in capsys.readouterr().err
+    numbered = tmp_path / "numbered.csv"
+    numbered.write_text("1,0\n10,20\n")  # names that are numbers
+    assert read_row(str(numbered), ("0", "1")) == [(f"{numbered}:2", "20.0,10.0")]
     for name, mark in (("rows.tsv", "\t"), ("rows.csv", ";"), ("rows.csv", "\t")):
         other = tmp_path / name
         other.write_text("b,a,c\n2,1,3\n".replace(",", mark))
@@ -64,6 +67,9 @@ def test_a_line_is_numbers_and_a_name_of_a_file_is_none(tmp_path: Path) -> None:
         ("w" * 5000, "no row of numbers, and no file"),
         (str(tmp_path / "rows.xlsx"), "expected a .csv or .tsv file"),
         ([1, 2, float("nan")], "expected a finite number"),
+        ("1,2\n3,4", "Expected one line"),
+        (5, "5: this run's model takes"),
+        ("~nobody/rows.csv", "There is no file"),
     ):
         with pytest.raises(DataError) as caught:
             read_row(item, COLUMNS)
@@ -77,7 +83,13 @@ def test_texts_of_a_file_are_those_of_its_column(tmp_path: Path) -> None:
     alone = tmp_path / "alone.tsv"
     alone.write_text("words\nlovely\n")
     assert read_text(alone, "review") == [("lovely", "lovely")]
-    for text in ("a film, read from notes.csv", "", "中文", "dull.", "w" * 9000):
+    spaced = tmp_path / "my reviews.csv"
+    spaced.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert len(read_text(str(spaced), "review")) == 2
+    (tmp_path / "reviews").write_text("review\nlovely\n")
+    with pytest.raises(DataError, match="is a file"):
+        read_text(str(tmp_path / "reviews"), "review")
+    for text in ("a film, read from notes.csv", "", "中文", "dull.", "w" * 9000, "~hello you"):
         assert read_text(text, "review") == [(text, text)]
     (tmp_path / "notes.txt").write_text("lovely")
     for item, said in (
@@ -117,12 +129,18 @@ def test_arrays_come_as_files_as_json_and_as_objects(tmp_path: Path) -> None:
         ('["a", "b", "c"]', "expected numbers"),
         (np.array([0.5, 1, 2]), "that uint8 can hold"),
         (np.array([0, 1, 256]), "that uint8 can hold"),
+        ("[1e300, 1, 1]", "that uint8 can hold"),
     ],
 )
 def test_an_array_of_another_kind_is_refused(item: object, said: str) -> None:
     with pytest.raises(DataError) as caught:
         read_array(item, (3,), "uint8")
     assert said in str(caught.value)
+
+
+def test_a_number_that_float32_cannot_hold_has_no_answer() -> None:
+    with pytest.raises(DataError, match="float32 can hold"):
+        read_array("[1e300, 1]", (2,), "float32")
 
 
 def test_images_come_as_arrays_too_and_long_names_are_no_files() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -17,8 +16,8 @@ import pytest
 
 import kx.secrets
 from kx.cli import main
-from kx.secrets import REDACTED, redact, redact_word, scrub, without_credentials
-from kx.tracking.store import full_uri
+from kx.secrets import REDACTED, redact, redact_word, scrub, scrub_diff, without_credentials
+from kx.tracking.store import full_uri, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "s3cret-W0rd"
@@ -28,6 +27,7 @@ SECRET = "s3cret-W0rd"
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test teaches `scrub` is not known to another."""
     monkeypatch.setattr(kx.secrets, "_known", set())
+    monkeypatch.setattr(kx.secrets, "_server", "")
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
 
@@ -44,12 +44,17 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://host:5000/", "http://host:5000/"),
         ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
         ("bob@host", "bob@host"),
+        ("postgresql://mlflow@db/mlflow", "postgresql://mlflow@db/mlflow"),
+        ("sftp://alice@host/x", "sftp://alice@host/x"),
+        ("http://host:8000/data@2024/x.npz", "http://host:8000/data@2024/x.npz"),
+        ("http://h/x?design=2&author=bob;sigma=2", "http://h/x?design=2&author=bob;sigma=2"),
+        ("https://h/x?a_sig=abc", "https://h/x?a_sig=***"),
     ],
 )
 def test_what_a_uri_carries_is_hidden(uri: str, shown: str) -> None:
     assert redact(uri) == shown == scrub(uri)
     word = redact_word(f"tracking.uri={uri}")  # it may hide more: {token: abc, …}
-    assert f"tracking.uri={shown}".startswith(word)
+    assert f"tracking.uri={shown}".startswith(word) and len(word) > len("tracking.uri=http")
     assert scrub(f"no answer from '{uri}': try again") == f"no answer from '{shown}': try again"
 
 
@@ -60,7 +65,34 @@ def test_a_text_is_scrubbed_of_every_secret_that_was_seen(monkeypatch: pytest.Mo
     said = f"key-{SECRET} p@ss/word p%40ss%2Fword token-of-the-environment false-or-true"
     assert scrub(said) == "*** *** *** *** false-or-true"
     assert scrub("Authorization: Bearer abc.def-ghi") == "Authorization: Bearer ***"
-    assert scrub("a basic thing") == "a basic thing"
+    assert scrub("'Authorization': 'Basic YWJjZGVm'") == "'Authorization': 'Basic ***'"
+    for text in ("Basic training", "the basic classifier", "bearer of the news"):
+        assert scrub(text) == text
+    redact({"mask_token": "mean", "pad_token": 0})
+    assert scrub("the mean of all means") == "the mean of all means"
+
+
+def test_what_stands_under_a_secret_key_is_hidden_whatever_it_is() -> None:
+    assert redact({"api_key": 12345678, "pad_token": 3, "use_secret": True}) == {
+        "api_key": REDACTED, "pad_token": 3, "use_secret": True,
+    }  # fmt: skip
+    assert redact({"credentials": {"user": "me", "value": ["abc"]}, "db_pwd": "x"}) == {
+        "credentials": {"user": REDACTED, "value": [REDACTED]}, "db_pwd": REDACTED,
+    }  # fmt: skip
+    for word, shown in (
+        ("+a={Authorization: 'Bearer abcdefgh', b: 1}", "+a={Authorization: ***, b: 1}"),
+        ("+a={password:'a,b c'}", "+a={password:***}"),
+        ('+a={my_token: "x y", other: z}', "+a={my_token: ***, other: z}"),
+        ("+tracking.tags.api_key=1234", "+tracking.tags.api_key=***"),
+    ):
+        assert redact_word(word) == shown
+
+
+def test_a_diff_keeps_the_lines_that_it_does_not_change() -> None:
+    diff = "@@ -1 +1 @@\n see http://me:password1@host\n-old\n+uri: http://me:password1@host\n"
+    assert scrub_diff(diff).splitlines()[1:] == [
+        " see http://me:password1@host", "-old", "+uri: http://me:***@host",
+    ]  # fmt: skip
 
 
 def test_user_and_password_of_a_server_go_where_mlflow_does_not_show_them() -> None:
@@ -70,8 +102,18 @@ def test_user_and_password_of_a_server_go_where_mlflow_does_not_show_them() -> N
     os.environ["MLFLOW_TRACKING_USERNAME"] = "eve"  # another store's: this one keeps its own
     assert without_credentials("http://bob:pw@host/") == "http://bob:pw@host/"
     del os.environ["MLFLOW_TRACKING_USERNAME"]
-    for other in ("http://TOKEN@host/", "postgresql://bob:pw@host/db", "http://host/"):
+    for other in ("http://TOKEN@host/", "postgresql://bob:pw@host/db", "http://host/",
+                  "http://host:5000/team@ml"):  # fmt: skip
         assert without_credentials(other) == other
+
+
+def test_no_server_gets_the_password_of_another() -> None:
+    assert store_uri("http://bob:pw1234@one:5000/") == "http://one:5000/"
+    assert store_uri("http://one:5000/") == "http://one:5000/"
+    with pytest.raises(kx.errors.KxError, match="password of one:5000"):
+        store_uri("http://two/")
+    assert store_uri("http://eve:pw1234@two/") == "http://eve:pw1234@two/"
+    assert store_uri("sqlite:////x/mlflow.db") == "sqlite:////x/mlflow.db"
 
 
 def test_a_runs_folder_has_no_password_and_who_needs_it_is_told() -> None:
@@ -80,6 +122,8 @@ def test_a_runs_folder_has_no_password_and_who_needs_it_is_told() -> None:
     given = "postgresql://bob:pw@host/db"
     assert full_uri("postgresql://bob:***@host/db", given) == given
     assert full_uri("http://host/", None) == "http://host/"
+    old = full_uri("http://bob:***@host:5000", "http://bob:pw1234@host:5000")  # of an old record
+    assert old == "http://host:5000"
 
 
 @pytest.mark.parametrize("uri", [f"http://bob:{SECRET}@127.0.0.1:9/", f"http://{SECRET}@127.0.0.1:9/",
@@ -164,7 +208,15 @@ def test_nothing_that_is_written_has_a_secret(tmp_path: Path) -> None:
         said = ""
         for words in (
             ["kx.run", *base, "epochs=2"],
-            ["kx.run", "-m", *base, "epochs=2", "seed=1,2", "launcher.workers=2"],
+            [
+                "kx.run",
+                "-m",
+                *base[:-2],
+                f"+tracking.tags.api_key=one-{SECRET},two-{SECRET}",
+                base[-1],
+                "epochs=2",
+                "launcher.workers=2",
+            ],
             ["kx.run", *base, "epochs=1", "tuner=random", "tuner.max_trials=2"],
             ["kx", "doctor", *base],
             ["kx", "runs", "--uri", f"http://bob:{SECRET}@127.0.0.1:{port}/"],
@@ -193,6 +245,4 @@ def test_nothing_that_is_written_has_a_secret(tmp_path: Path) -> None:
     shown = re.findall(r"\S*http://bob\S*", said)
     assert all(REDACTED in word for word in shown)
     for file in [*project.rglob("*"), *server_folder.rglob("*")]:
-        if file.is_file() and SECRET.encode() in file.read_bytes():
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-            raise AssertionError(f"{file} has a secret")
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file

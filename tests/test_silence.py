@@ -168,12 +168,16 @@ def test_one_key_chooses_the_epoch_and_what_runs_are_compared_by(project: Path) 
     for words, metric, mode in (
         ([], "val_accuracy", "max"),
         (["data=diabetes"], "val_mae", "min"),
-        (["task.monitor=val_loss", "task.monitor_mode=min"], "val_loss", "min"),
+        (["task.monitor=val_loss"], "val_loss", "min"),
+        (["task.monitor=val_dice_gap", "task.monitor_mode=min"], "val_dice_gap", "min"),
+        (["task.monitor=val_loss", "task.monitor_mode=max"], "val_loss", "max"),
     ):
         config = compose(words).config
         for entry in (config.callbacks.early_stopping, config.callbacks.checkpoint_best):
             assert (entry.monitor, entry.mode) == (metric, mode)
         assert (config.task.monitor, config.task.monitor_mode) == (metric, mode)
+    alone = compose(["callbacks.early_stopping.monitor=val_loss"]).config
+    assert alone.callbacks.early_stopping.mode == "min" and alone.task.monitor_mode == "max"
     run = kx.train("data=wine", "model=linear", "epochs=6", quiet=True, tracking="none")
     scores = list(zip(run.history["val/accuracy"], run.history["val/loss"], strict=True))
     best = max(range(6), key=lambda epoch: (scores[epoch][0], -scores[epoch][1]))
@@ -200,6 +204,11 @@ def test_the_last_batch_is_kept_where_it_costs_nothing(
     project: Path, words: list[str], drops: bool
 ) -> None:
     assert _drops_remainder(compose(words).config) == drops
+
+
+def test_weights_of_classes_are_those_of_the_whole_split(project: Path) -> None:
+    words = ["data=wine", "model=linear", "overfit_batches=1", "task.class_weights=balanced"]
+    assert kx.train(*words, epochs=1, tracking="none", report="none", quiet=True).history
 
 
 def test_a_set_smaller_than_a_batch_is_trained_on_whole(project: Path) -> None:

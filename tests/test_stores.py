@@ -102,11 +102,13 @@ def test_a_project_that_was_moved_finds_its_artifacts(
     experiment = client.create_experiment("wine", artifact_location(store_uri(), "wine"))
     run_id = client.create_run(experiment).info.run_id
     client.log_text(run_id, "words", "note.txt")
+    client.set_terminated(run_id)
     moved = project.with_name("moved # ä")
     project.rename(moved)
     monkeypatch.chdir(moved)
     client = open_client(None)
-    assert "are now in" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "now in" in captured.err and not captured.out  # `kx runs --json` is JSON
     where = client.get_run(run_id).info.artifact_uri
     assert where.startswith((moved / "mlartifacts" / "wine").as_uri())
     assert client.get_experiment(experiment).artifact_location == (

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from kx.callbacks import TIMINGS
 from kx.config import project_dir
 from kx.errors import ReproductionError
+from kx.paths import expanded
 from kx.secrets import REDACTED
 from kx.tracking import provenance
 from kx.tracking.client import open_client
@@ -68,7 +69,7 @@ def _warn_of_weights(run: Run, tags: Mapping[str, str]) -> None:
     recorded, weights = tags.get("kx.weights_sha256"), run.config["model"].get("weights")
     if recorded is None:
         return
-    here = provenance.content_hash(_cwd(tags) / Path(weights).expanduser())
+    here = provenance.content_hash(_cwd(tags) / expanded(weights))
     if here is None:
         print(f"note: {weights} (model.weights), with which the run began, is not there any more")
     elif here != recorded:

@@ -15,6 +15,7 @@ from kx.data.array_data import array_data
 from kx.data.delimited import find_file
 from kx.data.specs import Data
 from kx.errors import DataError, did_you_mean, first_line
+from kx.paths import expanded
 
 
 def arrays(
@@ -58,7 +59,7 @@ def arrays(
     Raises:
         DataError: if a file or array is not there, or holds NaN, or labels out of range.
     """
-    where = Path(path).expanduser().absolute()
+    where = expanded(path).absolute()
     wanted = [name for name in (inputs, targets, test_inputs, test_targets) if name is not None]
     found = _read_arrays(where, wanted)
     pairs = [(inputs, targets)]

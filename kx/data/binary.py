@@ -14,6 +14,7 @@ import numpy as np
 from kx.data.array_data import array_data
 from kx.data.specs import Data
 from kx.errors import DataError, first_line
+from kx.paths import expanded
 
 _CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -55,7 +56,7 @@ def idx(
 
     Source: LeCun, Cortes & Burges, "The MNIST database", the idx format.
     """
-    folder = Path(root).expanduser().absolute()
+    folder = expanded(root).absolute()
     read, label_files = {}, []
     for part, stems in _IDX_FILES.items():
         paths = [_idx_file(folder, stem) for stem in stems]
@@ -106,7 +107,7 @@ def cifar10_binary(
 
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
     """
-    folder = Path(root).expanduser().absolute()
+    folder = expanded(root).absolute()
     batches = sorted(folder.glob("data_batch_*.bin"))
     test = folder / "test_batch.bin"
     if not batches or not test.is_file():

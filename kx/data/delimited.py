@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from kx.errors import DataError, did_you_mean, first_line
+from kx.paths import expanded
 
 SEPARATORS = (",", ";", "\t")  # spreadsheets write what their country takes for a comma
 _LONGEST_CELL = 2**31 - 1
@@ -78,7 +79,7 @@ def find_file(path: str | Path, key: str) -> Path:
     Raises:
         DataError: if there is no such file, whatever the reason.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not os.path.isfile(file):  # of a name that no file can have, too
         raise DataError(f"{key}: there is no file {file.absolute()}.")
     return file
@@ -118,10 +119,12 @@ def read_rows(
     separator = separators[0]
     if len(separators) > 1:
         heads = {mark: _header(_first_line(text), mark, quotes) for mark in separators}
-        there = [mark for mark, head in heads.items() if wanted and set(wanted) <= set(head)]
+        known = set(wanted or names or ())
+        there = [mark for mark, head in heads.items() if known and known <= set(head)]
         separator = there[0] if there else max(heads, key=lambda mark: len(heads[mark]))
-    if names is not None and not all(map(is_number, _header(_first_line(text), separator, quotes))):
-        names = None
+    head = _header(_first_line(text), separator, quotes)
+    if names is not None and (set(names) <= set(head) or not all(map(is_number, head))):
+        names = None  # the first line has them
     rows = _parse(file, text, separator, quotes, names)
     for name, named_by in (wanted or {}).items():
         rows.column(name, named_by)

@@ -15,7 +15,8 @@ from kx.data.splits import fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError, first_line
 
-_INT32 = np.iinfo("int32")
+_NUMPY = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16",
+          "float32", "float64")  # fmt: skip
 _SMALL_FLOATS = ("bfloat16", "float8_e4m3fn", "float8_e5m2")  # of ml_dtypes
 _Pair = tuple[np.ndarray, np.ndarray]
 
@@ -41,7 +42,7 @@ def data_of(
         DataError: if the examples are no pairs of inputs and targets, or no numbers.
     """
     parts = dict(source) if isinstance(source, Mapping) else {"train": source}
-    if "train" not in parts or set(parts) - {"train", "validation", "test"}:
+    if parts.get("train") is None or set(parts) - {"train", "validation", "test"}:
         raise DataError(
             "data: expected the splits train, validation and test. Received:"
             f" {', '.join(map(str, parts))}."
@@ -101,29 +102,37 @@ def _check(inputs: np.ndarray, targets: np.ndarray, where: str) -> None:
 
 
 def _as_trained(inputs: np.ndarray, where: str, wanted: str | None) -> np.ndarray:
-    """Returns inputs in the type in which they are kept: uint8, int32, or floats as the model's."""
-    if inputs.dtype == np.uint8:
-        return inputs
-    if inputs.dtype.kind == "f":
-        return inputs.astype("float64" if wanted == "float64" else "float32")
-    low, high = int(inputs.min()), int(inputs.max())
-    if low < _INT32.min or high > _INT32.max:
-        raise DataError(
-            f"{where}: inputs of {inputs.dtype} from {low} to {high} are more than int32 holds."
-            " Give measurements as floats: astype('float32')."
-        )
-    return inputs.astype("int32")
+    """Returns inputs as they are kept: as the model takes them, or as uint8, int32 or float32."""
+    kind = np.dtype(wanted) if wanted in _NUMPY else None
+    if kind is None or (kind.kind == "f") != (inputs.dtype.kind == "f"):
+        floats = inputs.dtype.kind == "f"
+        kind = np.dtype("float32" if floats else "uint8" if inputs.dtype == np.uint8 else "int32")
+    if kind.kind != "f" and kind != inputs.dtype:
+        low, high, limits = int(inputs.min()), int(inputs.max()), _limits(kind)
+        if low < limits[0] or high > limits[1]:
+            raise DataError(
+                f"{where}: inputs of {inputs.dtype} from {low} to {high} are more than {kind}"
+                " holds. Give measurements as floats: astype('float32')."
+            )
+    return inputs.astype(kind)
+
+
+def _limits(kind: np.dtype) -> tuple[int, int]:
+    return (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
 
 
 def _refuse_other_shapes(arrays: Mapping[str, _Pair]) -> None:
-    shapes = {split: (x.shape[1:], x.dtype, y.shape[1:]) for split, (x, y) in arrays.items()}
-    for split, (shape, dtype, target) in shapes.items():
-        if (shape, dtype, target) != shapes["train"]:
-            first = shapes["train"]
+    first = _form(*arrays["train"])
+    for split, pair in arrays.items():
+        if _form(*pair) != first:
             raise DataError(
-                f"data: the examples of train are {first[1]} of shape {first[0]} with targets of"
-                f" {first[2]}; those of {split} {dtype} of {shape} with targets of {target}."
+                f"data: the examples of train are {first}; those of {split} {_form(*pair)}."
             )
+
+
+def _form(inputs: np.ndarray, targets: np.ndarray) -> str:
+    kind = "floats" if targets.dtype.kind == "f" else "whole numbers"
+    return f"{inputs.dtype} of {inputs.shape[1:]} with targets of {targets.shape[1:]}, {kind}"
 
 
 def _arrays(part: Any, input_rank: int | None) -> _Pair:
@@ -175,17 +184,18 @@ def _target_spec(
 ) -> tuple[Spec, Any]:
     """Returns the spec of the targets, and how they are brought into its form."""
     targets = arrays["train"][1]
+    every = np.concatenate([y for _, y in arrays.values()])  # what holds of one split may of all
     if targets.ndim == 2 and targets.shape[1] == 1:
         inner = {split: (x, y.reshape(-1)) for split, (x, y) in arrays.items()}
         spec, then = _target_spec(inner, inputs, num_scores)
         return spec, lambda y: then(y.reshape(-1))
-    zeros_and_ones = targets.ndim == 2 and set(np.unique(targets)) <= {0, 1}
+    zeros_and_ones = targets.ndim == 2 and set(np.unique(every)) <= {0, 1}
     if not zeros_and_ones and (targets.dtype.kind == "f" or targets.ndim == 2):
         names = [f"target_{i}" for i in range(int(np.prod(targets.shape[1:])))]
         spec = number_spec(targets.reshape(len(targets), -1).astype("float64"), names)
         shape = targets.shape[1:]
         return Spec(**{**spec.to_json(), "shape": shape}), lambda y: y.astype("float32")
-    if zeros_and_ones and (targets.sum(axis=1) == 1).all():  # one-hot
+    if zeros_and_ones and (every.sum(axis=1) == 1).all():  # one-hot
         classes = tuple(str(i) for i in range(targets.shape[1]))
         return Spec((), "int32", class_names=classes), lambda y: y.argmax(axis=1).astype("int32")
     if zeros_and_ones:

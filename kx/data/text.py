@@ -18,6 +18,7 @@ from kx.data.labels import alike, class_targets
 from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import fingerprint, split_indices
 from kx.errors import ConfigError, DataError
+from kx.paths import expanded
 
 _NO_WORDS = 2  # tokens: padding, and unknown
 
@@ -118,7 +119,7 @@ def text_csv(
         prepare=_tokenize(vectorize),
         kind="text",
         name=Path(path).name.split(".")[0],
-        source=str(Path(path).expanduser().absolute()),
+        source=str(expanded(path).absolute()),
         fingerprint=fingerprint(
             [str(t) for t in texts], targets, *[v for _, v in sorted(parts.items())]
         ),

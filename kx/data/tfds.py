@@ -17,6 +17,7 @@ from kx.data.images import decode_image, normalization
 from kx.data.specs import Data, Spec
 from kx.data.splits import fingerprint, limited, split_indices
 from kx.errors import DataError, did_you_mean, first_line
+from kx.paths import expanded
 
 
 def tfds_images(
@@ -111,7 +112,7 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
     os.environ.setdefault("NO_GCE_CHECK", "true")  # else offline use waits for Google's metadata
     import tensorflow_datasets as tfds
 
-    folder = None if data_dir is None else str(Path(data_dir).expanduser().absolute())
+    folder = None if data_dir is None else str(expanded(data_dir).absolute())
     where = folder or str(tfds.core.constants.DATA_DIR)
     tried = f"looked for a prepared copy in {where}"
     try:

@@ -175,8 +175,9 @@ def _save_examples(
 ) -> tuple[tf.Tensor, np.ndarray]:
     """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
     folder.mkdir()
-    # Of NumPy's stack: TensorFlow's makes int32 of a list of uint8 arrays.
-    raw = tf.constant(np.stack(kept), preparation.raw.dtype)
+    # TensorFlow makes int32 of a list of uint8 arrays, and NumPy cuts zeros off the ends of bytes.
+    is_text = preparation.raw.dtype == tf.string
+    raw = tf.stack(list(kept)) if is_text else tf.constant(np.stack(kept), preparation.raw.dtype)
     prepared = preparation.prepare(raw)
     # Called, not `predict`: for a few examples, compiling takes longer than the rest.
     scores = keras.ops.convert_to_numpy(model(prepared, training=False))

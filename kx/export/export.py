@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from kx.config import project_dir
 from kx.errors import ExportError
+from kx.paths import expanded
 from kx.process import quiet_saving
 from kx.tasks.task import Task
 from kx.tracking.runs import Run
@@ -83,7 +84,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
     Raises:
         ExportError: if the folder is there, or if the reloaded model answers otherwise.
     """
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder).absolute()
     _refuse_unsafe(folder, overwrite=overwrite)
     model, task, bundle = run.model(), run.task(), run.bundle()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +168,10 @@ def _compare(
             + done.stderr.strip()[-2000:]
         )
     got = np.load(work / "answers.npz", allow_pickle=False)
+    # Words and numbers of classes as they are now: of two scores that are nearly the same, another
+    # device than that of the training may take the other.
+    now = {name: np.asarray(value) for name, value in run.task().decode(scores).items()}
+    expected = {k: v if v.dtype.kind == "f" else now[k] for k, v in expected.items()}
     differences = {
         "saved_model": max(_difference(got[name], value) for name, value in expected.items()),
         "model.keras": _difference(got["keras_scores"], scores),

@@ -18,6 +18,7 @@ from kx.data.arrays import load_member, load_numpy
 from kx.data.delimited import is_number, read_rows
 from kx.data.folder.formats import readable
 from kx.errors import DataError, first_line
+from kx.paths import expanded
 
 Named = list[tuple[Any, Any]]  # what the user wrote, and the raw example
 _TABLES = (".csv", ".tsv", ".tab", ".gz", ".bz2", ".xz")
@@ -64,14 +65,20 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
             column that is not there.
     """
     if not isinstance(item, str | Path):
-        cells = [str(value) for value in item]
+        try:
+            cells = [str(value) for value in item]
+        except TypeError as error:
+            raise DataError(f"{item!r}: this run's model takes {_takes(columns)}") from error
         return [(",".join(cells), _line(cells, columns, f"[{', '.join(cells)[:80]}]"))]
     text = str(item)
-    if os.path.isfile(Path(text).expanduser()):
-        return _rows_of_file(Path(text).expanduser(), columns)
+    if os.path.isfile(expanded(text)):
+        return _rows_of_file(expanded(text), columns)
     if text.lower().endswith(_TABLES):
         raise DataError(f"There is no file {text}. This run's model takes {_takes(columns)}")
-    cells = next(csv.reader([text]), [])
+    try:
+        cells = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise DataError(f"{text[:200]!r}: {first_line(error)}. Expected one line.") from error
     if not any(map(is_number, cells)):
         raise DataError(
             f"{text[:200]}: this is no row of numbers, and no file. This run's model takes"
@@ -139,11 +146,11 @@ def read_text(item: Any, column: str, *, quotes: bool = True) -> Named:
         DataError: if it names a file that is not there, or that is no table.
     """
     text = item.decode(errors="replace") if isinstance(item, bytes) else str(item)
-    path = Path(text).expanduser()
+    path = expanded(text)
     is_file = os.path.isfile(path)
-    is_table = text.lower().endswith(_TABLES) and len(text.split()) == 1
+    is_table = text.lower().endswith(_TABLES) and (is_file or len(text.split()) == 1)
     takes = f"This run's model takes texts, or .csv and .tsv files with a column {column!r}."
-    if is_file and not is_table and path.suffix:
+    if is_file and not is_table and (path.suffix or os.sep in text):
         raise DataError(f"{text} is a file. {takes} Its text: kx predict RUN \"$(cat '{text}')\"")
     if not is_table:
         return [(text, text)]
@@ -180,8 +187,10 @@ def read_array(item: Any, shape: Sequence[int], dtype: str) -> Named:
         )
     with np.errstate(all="ignore"):
         cast = values.astype(kind)
-    if not np.isfinite(values).all() or (
-        kind.kind != "f" and not (cast.astype("float64") == values.astype("float64")).all()
+    if (
+        not np.isfinite(cast).all()
+        or not np.isfinite(values).all()
+        or (kind.kind != "f" and not (cast.astype("float64") == values.astype("float64")).all())
     ):
         raise DataError(f"{name}: expected finite numbers that {kind} can hold.")
     if not several:
@@ -195,7 +204,7 @@ def _array_of(item: Any) -> tuple[str, np.ndarray]:
         return f"array of shape {array.shape}", array
     text = str(item)
     path, _, chosen = text.partition(".npz:") if ".npz:" in text else (text, "", "")
-    file = Path(f"{path}.npz" if chosen else path).expanduser()
+    file = expanded(f"{path}.npz" if chosen else path)
     if not os.path.isfile(file):
         try:
             return text[:80], _from_json(json.loads(text), text[:80])
@@ -232,7 +241,7 @@ def _from_json(value: Any, name: str) -> np.ndarray:
 
 
 def _existing(path: Any, what: str) -> Path:
-    file = Path(path).expanduser()
+    file = expanded(path)
     if os.path.isdir(file):
         raise DataError(f"{file} is a folder. Name the files in it: {file}/*")
     if not os.path.isfile(file):

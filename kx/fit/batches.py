@@ -103,6 +103,7 @@ def make_batches(
     drop_remainder = _drops_remainder(config)
     if drop_remainder:
         _refuse_large_batch(size, stored["train"].num_examples)
+    weigh = _weigher(task, stored["train"])
     if config.overfit_batches:
         few = first_examples(stored["train"], config.overfit_batches * size)
         stored = {"train": few, "validation": few}
@@ -117,7 +118,6 @@ def make_batches(
         return batches.take(limit) if limit else batches
 
     steps_per_epoch = _steps_per_epoch(config, whole)
-    weigh = _weigher(task, stored["train"])
     return Batches(
         stored=stored,
         train_from=lambda epoch: train_batches(

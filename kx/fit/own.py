@@ -66,6 +66,7 @@ def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
         k: v for k, v in config.items() if k not in kept and k not in ("name", "loss_scale_factor")
     }
     default = kind().get_config()
+    left["loss_scale_factor"] = optimizer.loss_scale_factor  # which Keras leaves out
     unknown = [key for key, value in left.items() if value != default.get(key)]
     if unknown:
         raise ConfigError(

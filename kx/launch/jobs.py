@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import Composed
+from kx.secrets import redact_word
 from kx.tracking.records import finished_record
 
 WAITING, QUEUED, RUNNING, KEPT = "WAITING", "QUEUED", "RUNNING", "KEPT"
@@ -55,7 +56,7 @@ class Job:
     @property
     def label(self) -> str:
         """What tells it from the other jobs."""
-        return " ".join(self.words) or f"job {self.number}"
+        return " ".join(map(redact_word, self.words)) or f"job {self.number}"
 
     @property
     def epochs(self) -> int:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kx.launch.jobs import DONE, FAILED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
+from kx.secrets import redact_word
 
 _MAX_ROWS = 30  # of the live table: running jobs first
 
@@ -221,5 +222,5 @@ def as_csv(jobs: Sequence[Job]) -> str:
 
 
 def _assigned(job: Job) -> dict[str, str]:
-    pairs = (word.partition("=") for word in job.words)
+    pairs = (redact_word(word).partition("=") for word in job.words)
     return {key.lstrip("+"): value for key, _, value in pairs}

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kx.errors import ConfigError, first_line
+from kx.paths import expanded
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels
 
@@ -34,7 +35,7 @@ def on_base(
         ConfigError: if the file is not there, or does not fit.
     """
     if weights not in (None, "loaded"):
-        _load(base, Path(str(weights)).expanduser())
+        _load(base, expanded(str(weights)))
     base.trainable = trainable
     return base(x, training=False) if weights is not None or not trainable else base(x)
 
@@ -45,7 +46,7 @@ def num_channels(weights: str) -> int:
     Args:
         weights: of a file.
     """
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     try:
         if path.suffix != ".keras":
             return _fewest_channels(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -97,7 +98,7 @@ def _make_once(file: Path) -> None:
 
 
 def _find_artifacts(file: Path) -> None:
-    """Lets the runs of a project that was moved, or copied, have the artifacts that are there."""
+    """Lets the runs of a project that was moved have the artifacts that moved with it."""
     root = artifact_root(file)
     if not root.is_dir():
         return
@@ -105,13 +106,14 @@ def _find_artifacts(file: Path) -> None:
         rows = store.execute(
             "SELECT artifact_location FROM experiments WHERE artifact_location LIKE 'file://%'"
         ).fetchall()
-        moved = {}
-        for (location,) in rows:
-            before, name = Path(unquote(urlsplit(location).path)), location.rpartition("/")[2]
-            if before.parent.name == root.name and before.parent != root:
-                here = root / unquote(name)
-                if here.is_dir():
-                    moved[location] = here.as_uri()
+        moved = dict(filter(None, (_place_now(location, root) for (location,) in rows)))
+        if not moved:
+            return
+        where = Path(unquote(urlsplit(next(iter(moved))).path)).parent
+        [(running,)] = store.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'")
+        if where.exists() or running:  # a copy; or a project that is seen by two names, at work
+            print(f"note: the artifacts of {file} are in {where}", file=sys.stderr)
+            return
         for before, after in moved.items():
             for table, columns in _PLACES.items():
                 for column in columns:
@@ -121,7 +123,12 @@ def _find_artifacts(file: Path) -> None:
                         (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
                     )
         store.commit()
-        if not moved:
-            return
-        where = unquote(urlsplit(next(iter(moved))).path).rpartition("/")[0]
-        print(f"note: the artifacts of {file} were in {where}, and are now in {root}")
+        print(f"note: the artifacts of {file} were in {where}, now in {root}", file=sys.stderr)
+
+
+def _place_now(location: str, root: Path) -> tuple[str, str] | None:
+    """Returns where artifacts were and are, if they are beside the store, and were elsewhere."""
+    before, name = Path(unquote(urlsplit(location).path)), location.rpartition("/")[2]
+    here = root / unquote(name)
+    elsewhere = before.parent.name == root.name and before.parent != root
+    return (location, here.as_uri()) if elsewhere and here.is_dir() else None

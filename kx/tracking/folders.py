@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
+from kx.paths import expanded
 from kx.tracking.records import Record, is_locked, lock, point_to, same_config
 
 _WAIT_SECONDS = 20.0
@@ -193,7 +194,7 @@ def _new(job: Composed) -> RunFolder:
     name = run_name(job)
     given = job.config.run_dir
     if given:
-        path = Path(given).expanduser().absolute()
+        path = expanded(given).absolute()
         path.mkdir(parents=True, exist_ok=True)
         there = Record.read(path)
         if there is not None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kx
-from kx.secrets import redact_word, scrub
+from kx.paths import expanded
+from kx.secrets import redact_word, scrub_diff
 
 _PACKAGES = (
     "kx", "tensorflow", "tensorflow-cpu", "jax", "keras", "keras-tuner", "tensorflow-datasets",
@@ -75,7 +76,7 @@ def code_state(folder: Path) -> Code | None:
     own = [f":(exclude,top,glob)**/{name}" for name in _OWN_OUTPUTS]
     words = ["ls-files", "--others", "--exclude-standard", "--", ":/", *own]
     others = git(*words, folder=top) or ""
-    return Code(top, commit.strip(), scrub(diff), tuple(others.splitlines()))
+    return Code(top, commit.strip(), scrub_diff(diff), tuple(others.splitlines()))
 
 
 def package_versions() -> dict[str, str]:
@@ -96,7 +97,7 @@ def content_hash(path: str | Path) -> str | None:
     Args:
         path: of the file; `~` is the home folder.
     """
-    where = Path(path).expanduser()
+    where = expanded(path)
     if not where.is_file():
         return None
     with where.open("rb") as file:

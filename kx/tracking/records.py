@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from kx.config import Composed, project_dir, resolved
 from kx.errors import KxError
+from kx.paths import expanded
 from kx.secrets import redact, redact_word, scrub
 from kx.tracking.store import uri_now
 
@@ -183,7 +184,7 @@ def same_config(job: Composed) -> list[Record]:
     wanted = identity(job)
     given = job.config.run_dir
     if given:
-        record = Record.read(Path(given).expanduser().absolute())
+        record = Record.read(expanded(given).absolute())
         return [record] if record and record.identity == wanted else []
     return [r for r in all_records() if r.identity == wanted and not is_trial(r)]
 

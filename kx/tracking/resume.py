@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from kx.config import Composed, resolved
+from kx.config.words import word
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
+from kx.paths import expanded
 from kx.secrets import REDACTED, redact
 from kx.tracking.records import Record, all_records, is_trial
 
@@ -35,7 +36,23 @@ def recorded_words(words: Sequence[str]) -> list[str]:
         for word in record.overrides
         if REDACTED not in word and word.partition("=")[0] not in ("resume", "run_dir")
     ]
-    return [*(word for word in began if word not in words), *words]
+    began = [word for word in began if word not in words]
+    return [*_defaults_of_then(record, [*began, *words]), *began, *words]
+
+
+def _defaults_of_then(record: Record, words: Sequence[str]) -> list[str]:
+    """Returns the words for defaults that were others when an earlier version began the run."""
+    dropped = record.config["data"].get("drop_remainder")
+    if not isinstance(dropped, bool) or any(w.startswith("data.drop_remainder=") for w in words):
+        return []
+    found = [word("data.drop_remainder", dropped)]
+    for name in ("early_stopping", "checkpoint_best"):
+        node = (record.config.get("callbacks") or {}).get(name) or {}
+        if "monitor" in node and not any(w.startswith("callbacks") for w in words):
+            found += [
+                word(f"callbacks.{name}.{k}", node[k]) for k in ("monitor", "mode") if k in node
+            ]
+    return found
 
 
 def is_one_run(words: Sequence[str]) -> bool:
@@ -54,7 +71,7 @@ def find_record(name: str) -> Record:
     Raises:
         RunNotFoundError: if no run folder of this project is that run's.
     """
-    there = Record.read(Path(name).expanduser().absolute()) if "/" in name else None
+    there = Record.read(expanded(name).absolute()) if "/" in name else None
     if there is not None:
         return there
     records = all_records()
@@ -93,7 +110,7 @@ def refuse_other_config(job: Composed, record: Record) -> None:
     mistakes = [
         Mistake(key, f"the run {record.name} began with {was!r}. Received: {now_is!r}.")
         for key, was, now_is in differences(before, now)
-        if key.partition(".")[0] not in _MAY_CHANGE
+        if key.partition(".")[0] not in _MAY_CHANGE and _is_kept(before, key)
     ]
     if mistakes:
         advice = Mistake(
@@ -102,6 +119,16 @@ def refuse_other_config(job: Composed, record: Record) -> None:
             f" run from its weights: init_from={record.name}.",
         )
         raise ConfigError([*mistakes, advice])
+
+
+def _is_kept(config: Mapping[str, Any], key: str) -> bool:
+    """Says whether a config has a key: an earlier version's lacks those that came later."""
+    node: Any = config
+    for name in key.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return False
+        node = node[name]
+    return True
 
 
 def differences(

@@ -14,7 +14,14 @@ from urllib.request import getproxies, urlopen
 
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError
-from kx.secrets import REDACTED, redact, scrub, without_credentials
+from kx.secrets import (
+    REDACTED,
+    bare,
+    redact,
+    scrub,
+    without_credentials,
+    would_get_credentials_of,
+)
 
 _ANSWER_SECONDS = 5.0
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -33,9 +40,19 @@ def store_uri(uri: str | None = None) -> str:
 
     Args:
         uri: any MLflow tracking URI.
+
+    Raises:
+        KxError: for a server that would get the password of another one.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return without_credentials(chosen) if chosen else f"sqlite:///{project_dir()}/mlflow.db"
+    if not chosen:
+        return f"sqlite:///{project_dir()}/mlflow.db"
+    if server := would_get_credentials_of(chosen):
+        raise KxError(
+            f"{chosen}: MLflow would send the user and password of {server} to this server, too."
+            " Take another process for it, or give it a user and password of its own."
+        )
+    return without_credentials(chosen)
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -66,8 +83,9 @@ def uri_now(uri: str | None) -> str | None:
         uri: as it was when the run began.
     """
     file = sqlite_file(uri) if uri else None
-    if file is not None and not file.exists() and (own := project_dir() / file.name).exists():
-        return f"sqlite:///{own}"
+    own = project_dir() / file.name if file is not None else None
+    if file is not None and own is not None and not file.parent.exists() and own.exists():
+        return f"sqlite:///{own}"  # a store whose folder is there is away for a while, perhaps
     return uri
 
 
@@ -81,9 +99,9 @@ def full_uri(recorded: str | None, given: str | None = None) -> str:
     Raises:
         KxError: if the password is not at hand.
     """
-    uri = store_uri(given)
-    if recorded is None or redact(uri) == recorded:
-        return uri
+    original = given or os.environ.get("MLFLOW_TRACKING_URI") or ""
+    if recorded is None or bare(original) == bare(recorded):
+        return store_uri(given)
     if REDACTED in recorded:
         raise KxError(
             f"The store of the run, {recorded}, needs its password, which kx does not keep. Give it"
@@ -125,8 +143,10 @@ def refuse_unreachable(uri: str) -> None:
         OSError: if its address cannot be reached.
     """
     parts = urlsplit(uri)
-    port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-    if not parts.hostname or port is None or (parts.scheme in getproxies()):
+    kind, _, driver = parts.scheme.partition("+")
+    port = parts.port or _PORTS.get(kind)
+    by_proxy = kind in ("http", "https") and {kind, "all"} & set(getproxies())
+    if not parts.hostname or port is None or by_proxy or driver == "pyodbc":  # a DSN is no host
         return
     with socket.create_connection((parts.hostname, port), timeout=_ANSWER_SECONDS):
         pass

@@ -9,6 +9,7 @@ from pathlib import Path
 from kx.data.delimited import read_rows
 from kx.data.specs import Finding
 from kx.errors import DataError, did_you_mean, one_line
+from kx.paths import expanded
 
 _READY = {
     "train": "train", "training": "train",
@@ -123,7 +124,7 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
     Raises:
         DataError: if the table or a column is not there, or a cell is wrong.
     """
-    path = Path(manifest).expanduser()
+    path = expanded(manifest)
     path = path if path.is_absolute() or os.path.isfile(path) else root / path
     wanted = dict.fromkeys(("file", "label"), "data.manifest")
     table = read_rows(path, wanted, key="data.manifest")

@@ -15,10 +15,12 @@ from kx.data.folder.files import NamedFile, files_of_folders, files_of_manifest,
 from kx.data.folder.scan import Scanned, convert, scan
 from kx.data.folder.splits import PARTS, completed, divide, given_parts, in_any_order, limit_parts
 from kx.data.images import decode_image, normalization
+from kx.data.labels import alike
 from kx.data.specs import Data, Finding, Spec
 from kx.data.splits import count_classes, fingerprint, split_indices
 from kx.data.stored import NUM_PARALLEL_CALLS, no_autotune
 from kx.errors import ConfigError, DataError, did_you_mean
+from kx.paths import expanded
 
 _SPLITS = ("stratified", "hash")
 
@@ -84,7 +86,7 @@ def image_folder(
     shape = _shape(image_size, channels)
     if not str(root).strip():  # the current folder, of which all would be read
         raise DataError("data.root is empty. Expected a folder: data.root=DIR")
-    folder = Path(root).expanduser().absolute()
+    folder = expanded(root).absolute()
     if not folder.is_dir():
         raise DataError(f"data.root: there is no folder {folder}.")
     findings: list[Finding] = []
@@ -181,6 +183,7 @@ def _class_names(
         elif counts[name] == 1:
             findings.append(Finding(name, "kept", "a class with a single image"))
     classes = [name for name in named if counts[name]]
+    findings += alike(classes, counts, root.name)
     if len(classes) < 2:
         there = ", ".join(f"{name} ({counts[name]} images)" for name in named)
         left_out = [finding for finding in findings if finding.what == "left out"]

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from kx.data.folder.formats import Checked, begins_as_picture, check_image, converted, pixel_limit
 from kx.errors import DataError, first_line
+from kx.paths import expanded
 
 # Of what is checked, and by what: verdicts of another are not used.
 _VERSION = f"3, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
@@ -33,7 +34,7 @@ _LARGE_BYTES = 2**27  # from which on a file is not read whole before it is know
 def cache_dir() -> Path:
     """Returns where kx keeps what is worked out once: `KX_CACHE_DIR`, else `~/.cache/kx`."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("KX_CACHE_DIR") or f"{base}/kx").expanduser()
+    return expanded(os.environ.get("KX_CACHE_DIR") or f"{base}/kx")
 
 
 def _writable() -> Path:
