@@ -728,3 +728,25 @@ def test_a_run_counts_what_was_left_out_and_answers_what_it_converts(
     shown = capsys.readouterr().out
     assert "red/broken.jpg" in shown and "validation" in shown
     run.export(project / "exported")
+
+
+def test_pictures_of_every_kind_that_the_graph_reads_are_trained_on_and_kept(
+    project: Path, tmp_path: Path
+) -> None:
+    """Their bytes may end in zeros, which the examples of the bundle must keep."""
+    generator = np.random.default_rng(0)
+    for label, colour in enumerate(("red", "blue")):
+        folder = tmp_path / "kinds" / colour
+        folder.mkdir(parents=True)
+        for number in range(24):
+            kind = ("webp", "bmp", "png", "gif", "jpg")[number % 5]
+            pixels = generator.integers(0, 60, (10, 10, 3), dtype="uint8")
+            pixels[..., 2 * label] += 190
+            Image.fromarray(pixels).save(folder / f"{number}.{kind}")
+    words = ["data=image_folder", f"data.root={tmp_path}/kinds", "data.image_size=[10,10]"]
+    run = kx.train(*words, "model=linear", epochs=12, report="none", quiet=True)
+    raw, _ = run.bundle().examples()
+    assert {bytes(one)[:2] for one in raw.numpy()} > {b"RI", b"BM"}
+    files = sorted((tmp_path / "kinds" / "red").iterdir())
+    answers = [answer["label"] for answer in run.predict(files)]
+    assert answers.count("red") > 20

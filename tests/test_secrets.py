@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from conftest import few
 
 import kx.secrets
 from kx.cli import main
@@ -126,8 +127,17 @@ def test_a_runs_folder_has_no_password_and_who_needs_it_is_told() -> None:
     assert old == "http://host:5000"
 
 
-@pytest.mark.parametrize("uri", [f"http://bob:{SECRET}@127.0.0.1:9/", f"http://{SECRET}@127.0.0.1:9/",
-                                 f"postgresql://bob:{SECRET}@127.0.0.1:9/db"])  # fmt: skip
+@pytest.mark.parametrize(
+    "uri",
+    few(
+        [
+            f"http://bob:{SECRET}@127.0.0.1:9/",
+            f"http://{SECRET}@127.0.0.1:9/",
+            f"postgresql://bob:{SECRET}@127.0.0.1:9/db",
+        ],
+        1,
+    ),
+)
 @pytest.mark.parametrize("words", [["run", "data=wine", "model=linear", "epochs=1", "report=none"],
                                    ["runs"], ["evaluate", "latest"], ["doctor"], ["sync"]],
                          ids=lambda words: words[0])  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-FEW = 40
+FEW = 25
 
 
 def fuzz_count() -> int:
