@@ -231,7 +231,7 @@ def test_predict_takes_texts_and_rows(
     assert main(["predict", row.id, "-" + line]) == 0  # a number below 0 is no flag
     one, two, three, four = row.predict([line, numbers, file])
     assert one["probabilities"] == two["probabilities"] == three["probabilities"]
-    assert three["input"].endswith("wines.csv:1") and four["input"].endswith(":2")
+    assert three["input"].endswith("wines.csv:2") and four["input"].endswith(":3")
     [number] = trained("number").predict(["59,2,32.1,101,157,93.2,38,4,4.86,87"])
     assert set(number) == {"input", "value"} and 0 < number["value"] < 500
     [labels] = trained("multilabel").predict(["a dull mess"])

@@ -29,6 +29,7 @@ from kx.tracking.records import Record, all_records, is_locked, lock
 from kx.training import train
 
 QUICK = ["report=none", "tracking.system_metrics=false"]
+LARGEST_LOSS = ["callbacks.early_stopping.monitor=val_loss", "callbacks.early_stopping.mode=max"]
 
 # Everything that has a state: averages, accumulated gradients, patience, dropout, augmentation.
 KINDS = {
@@ -266,7 +267,7 @@ def test_an_unfinished_run_is_hinted_at_and_gone_on_with(
 
 def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None:
     """With mode=max the first epoch's loss is the best one; Normalization has a scalar weight."""
-    words = ["data=wine", "epochs=5", "callbacks.early_stopping.mode=max", *QUICK]
+    words = ["data=wine", "epochs=5", *LARGEST_LOSS, *QUICK]
     straight = kx.train(*words, quiet=True)
     assert straight.metrics["best/epoch"] == 1
 
@@ -283,7 +284,7 @@ def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None
 
 
 def test_a_run_that_was_stopped_early_is_patient_anew_when_it_is_extended(project: Path) -> None:
-    words = ["data=wine", "callbacks.early_stopping.mode=max", *QUICK]
+    words = ["data=wine", *LARGEST_LOSS, *QUICK]
     run = kx.train(*words, "epochs=6", "callbacks.early_stopping.patience=2", quiet=True)
     assert len(run.history["train/loss"]) == 3  # the first epoch is the best one
     longer = kx.train(f"resume={run.name}", "epochs=8", quiet=True)

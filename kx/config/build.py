@@ -44,9 +44,8 @@ def build(
         # Of a folder's name, `a${b}`: Hydra would take it for one more interpolation.
         texts = {k: v for k, v in values.items() if isinstance(v, str) and "${" in v}
         others = {key: value for key, value in values.items() if key not in texts}
-        bound = functools.partial(
-            instantiate({**others, "_partial_": True}, _convert_="all"), **texts
-        )
+        made = instantiate({**others, "_partial_": True}, _convert_="all")
+        bound = functools.partial(made.func, *made.args, **made.keywords, **texts)
     except (HydraException, ImportError) as error:
         raise ConfigError(f"{place}: {_first_cause(error)}") from error
     _check_arguments(bound, args, kwargs, f"{place} ({target})", complete=not partial)
