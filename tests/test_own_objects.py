@@ -92,6 +92,13 @@ def test_arrays_are_checked_as_those_of_files_are(data: object, said: str) -> No
     assert said in str(caught.value)
 
 
+def test_pictures_are_no_doubt_and_others_are() -> None:
+    pictures = np.zeros((40, 4, 4, 1), "uint8")
+    assert not data_of((pictures, CLASSES[:40])).findings
+    [found] = data_of((np.zeros((40, 4, 4, 4), "uint8"), CLASSES[:40])).findings
+    assert "4 channels" in found.reason
+
+
 def test_the_form_of_targets_is_that_of_all_splits() -> None:
     hot = np.eye(4)[CLASSES]
     assert data_of((ROWS, hot)).targets.shape == ()

@@ -150,7 +150,7 @@ def doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[F
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
         text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
         found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
-    elif inputs.ndim == 4 and inputs.dtype == np.uint8:
+    elif inputs.ndim == 4 and inputs.dtype == np.uint8 and inputs.shape[-1] not in (1, 3):
         text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
         found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
     elif inputs.ndim >= 3 and inputs.dtype.kind in "iu" and 0 <= inputs.min() <= inputs.max() < 256:
