@@ -153,7 +153,12 @@ def doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[F
     elif inputs.ndim == 4 and inputs.dtype == np.uint8 and inputs.shape[-1] not in (1, 3):
         text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
         found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
-    elif inputs.ndim >= 3 and inputs.dtype.kind in "iu" and 0 <= inputs.min() <= inputs.max() < 256:
+    elif (
+        inputs.ndim >= 3
+        and inputs.dtype.kind in "iu"
+        and inputs.dtype != np.uint8
+        and 0 <= inputs.min() <= inputs.max() < 256
+    ):
         text = "are taken as numbers. Images are uint8: astype('uint8')"
         found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
     if not classes and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
