@@ -46,8 +46,9 @@ def minimums(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Runs what takes long.
 
-    The full matrix of options, many kills, nodes that Ray and Slurm lose, servers that are away,
-    several devices and processes, JAX, large models, the tutorial, the README by itself.
+    The full matrix of options, of stores and commands, first runs at once, secrets in all that a
+    dying server leaves, many kills, nodes that Ray and Slurm lose, servers that are away, several
+    devices and processes, JAX, large models, the tutorial, the README by itself.
     """
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)

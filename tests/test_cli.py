@@ -114,7 +114,7 @@ def test_runs_lists_filters_and_deletes(
 # --- evaluate
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", few(FAMILIES, 4))
 def test_evaluate_finds_the_numbers_of_the_run(
     at_home: Path,
     trained: Callable[[str], kx.Run],

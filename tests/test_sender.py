@@ -267,7 +267,8 @@ def test_a_server_that_is_killed_and_started_again_misses_nothing(
             pass
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_eight_writers_to_a_new_store_lose_nothing(
     project: Path, kind: str, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_stop_ends_all_jobs(ray_nodes: Any, project: Path) -> None:
     wait_for(lambda: {record.status for record in all_records()} == {"KILLED"}, 30)
 
 
+@pytest.mark.slow
 def test_a_ray_of_this_machine_listens_on_loopback_alone(project: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra kx[ray]")
     import psutil
