@@ -427,6 +427,7 @@ def test_cfg_shows_the_config_of_each_job(
     assert "There is no run 'nope'" in shown("--cfg", "job", "resume=nope", code=1)
 
 
+@pytest.mark.slow  # Hydra's own logging closes the handlers of pytest, for the tests after it
 def test_info_and_help_answer_for_a_sweep(
     new_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
