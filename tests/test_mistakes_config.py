@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import random
 import re
 import shlex
@@ -427,7 +429,6 @@ def test_cfg_shows_the_config_of_each_job(
     assert "There is no run 'nope'" in shown("--cfg", "job", "resume=nope", code=1)
 
 
-@pytest.mark.slow  # Hydra's own logging closes the handlers of pytest, for the tests after it
 def test_info_and_help_answer_for_a_sweep(
     new_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -435,10 +436,30 @@ def test_info_and_help_answer_for_a_sweep(
         assert main(["--info", kind, "-m", "model=mlp,linear", "tracking.tags.a=1"]) == 0
         text = capsys.readouterr().out
         assert said in text and text.count("# job") == count
+    own = logging.StreamHandler(io.StringIO())
+    closed: list[int] = []
+    own.close = lambda: closed.append(1)  # type: ignore[method-assign]
     assert main(["--help", "-m", "seed=1,2"]) == 0
     assert "seed: 1\n" in capsys.readouterr().out
+    assert not closed  # absl's closes the stream that it writes to, be it whose it is
     assert main(["--info", "config", "~epochs"]) == 1
     assert "epochs is needed" in capsys.readouterr().err
+
+
+def test_what_is_shown_of_a_config_has_no_secret(
+    new_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tracking.tags.api_key=s3cret-W0rd", "tracking.uri='http://bob:s3cret-Pw0@host/'"]
+    for flags in (
+        ["--cfg", "job"],
+        ["--cfg", "all", "-m", "seed=1,2"],
+        ["--cfg", "job", "--package", "tracking.tags.api_key"],
+        ["--info", "all"],
+        ["--help"],
+    ):
+        assert main([*flags, *words]) == 0
+        said = capsys.readouterr()
+        assert said.out and "s3cret" not in said.out + said.err, flags
 
 
 # --- ranges with a step

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kx.config import Composed, hydra_session
 from kx.config.check import Checker
 from kx.config.places import open_free
 from kx.errors import ConfigError, did_you_mean, first_line
+from kx.secrets import redact, redact_word, scrub
 
 _OF_ALL_JOBS = ("plugins", "searchpath")  # what is the same whatever is composed
 _ABSENT = object()
@@ -54,7 +56,7 @@ def show_config(
 
 
 def _title(number: int, jobs: Sequence[Composed]) -> str:
-    words = " ".join(jobs[number - 1].overrides).replace("\n", " ")
+    words = " ".join(map(redact_word, jobs[number - 1].overrides)).replace("\n", " ")
     return f"# job {number} of {len(jobs)}: {words}"
 
 
@@ -83,14 +85,18 @@ def _text(config: DictConfig, package: str | None, resolve: bool) -> str:
         if chosen is _ABSENT:
             raise ConfigError(f"--package: {_no_key(config, str(package))}")
     if not isinstance(chosen, Container):
-        return f"{'null' if chosen is None else chosen}\n"
+        shown = redact(chosen, (package or "").rpartition(".")[2])
+        return f"{'null' if shown is None else shown}\n"
     if resolve:
         try:
             OmegaConf.resolve(chosen)
         except OmegaConfBaseException as error:  # Hydra's own, which a run fills in
             raise ConfigError(f"--resolve: {first_line(error)}. Leave it out.") from error
     head = f"# @package {package}\n" if chosen is not config else ""
-    return head + OmegaConf.to_yaml(chosen)
+    container = redact(OmegaConf.to_container(chosen), (package or "").rpartition(".")[2])
+    return head + scrub(
+        OmegaConf.to_yaml(OmegaConf.create(container))
+    )  # Hydra keeps the words, too
 
 
 def _no_key(config: DictConfig, package: str) -> str:
@@ -120,11 +126,15 @@ def show_info(
     """
     with hydra_session(config_dirs) as hydra:
         jobs = Checker(hydra).compose_all(list(words), multirun=multirun)
+        for job in jobs:
+            redact(OmegaConf.to_container(job.config))  # so that `scrub` knows its secrets
         for number, job in enumerate(jobs[:1] if kind in _OF_ALL_JOBS else jobs, 1):
             if len(jobs) > 1 and kind not in _OF_ALL_JOBS:
                 print(f"{_title(number, jobs)}")
-            with _own_handlers():
+            said = io.StringIO()
+            with _own_handlers(), redirect_stdout(said):
                 hydra.show_info(kind, config_name="run", overrides=composed_words(job))
+            print(scrub(said.getvalue()), end="")
 
 
 def composed_words(job: Composed) -> list[str]:
@@ -153,9 +163,15 @@ def show_help(hydra: Hydra, parser: Any, args: Any, jobs: Sequence[Composed]) ->
         args: its flags.
         jobs: the composed configs; the help shows the keys of the first.
     """
-    args.overrides = composed_words(jobs[0]) if jobs and args.help else []
-    with _own_handlers():
+    for job in jobs:
+        redact(OmegaConf.to_container(job.config))  # so that `scrub` knows its secrets
+    # Hydra's own configuration of logging would close the handlers of this process.
+    words = composed_words(jobs[0]) if jobs and args.help else []
+    args.overrides = [*words, "hydra/hydra_logging=none"]
+    said = io.StringIO()
+    with _own_handlers(), redirect_stdout(said):
         if args.help:
             hydra.app_help("run", parser, args)
         else:
             hydra.hydra_help("run", parser, args)
+    print(scrub(said.getvalue()), end="")
