@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# For which TensorFlow takes a path for a pattern of file names, where it loads a SavedModel.
+PATTERN_LETTERS = frozenset("*?[]\\") - {os.sep}
 
 
 def expanded(path: str | Path) -> Path:

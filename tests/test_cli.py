@@ -322,6 +322,16 @@ def test_an_export_does_not_overwrite_unasked(
     assert trained("row").export(folder, overwrite=True) == folder
 
 
+@pytest.mark.parametrize("name", ["v[1]", "b*", "what?", "back\\slash"])
+def test_an_export_to_where_tensorflow_could_not_load_it_is_refused(
+    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path, name: str
+) -> None:
+    for folder in (tmp_path / name, tmp_path / name / "model"):
+        with pytest.raises(ExportError, match=r"for a pattern.*Choose another folder: --out DIR"):
+            trained("row").export(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- reproduce
 
 

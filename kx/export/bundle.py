@@ -24,6 +24,7 @@ import tensorflow as tf
 import kx
 from kx.config import Composed
 from kx.data.specs import Data, Spec, identity
+from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
 from kx.tasks.task import Task
 from kx.tracking.folders import RunFolder
@@ -31,7 +32,6 @@ from kx.tracking.provenance import package_versions
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
-_PATTERN_LETTERS = frozenset("*?[]\\")
 _PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # whichever are installed
 
 
@@ -89,7 +89,7 @@ class Bundle:
     def preparation(self) -> Any:
         """Returns the saved preparation: an object with `prepare(batch)`."""
         folder = self.folder / "preparation"
-        if not _PATTERN_LETTERS.intersection(str(folder)):
+        if not PATTERN_LETTERS.intersection(str(folder)):
             return tf.saved_model.load(str(folder))
         with tempfile.TemporaryDirectory() as copy:  # TensorFlow takes such a path for a pattern
             return tf.saved_model.load(shutil.copytree(folder, Path(copy, "preparation")))

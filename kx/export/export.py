@@ -18,14 +18,14 @@ import tensorflow as tf
 
 from kx.config import project_dir
 from kx.errors import ExportError
-from kx.paths import expanded
+from kx.paths import PATTERN_LETTERS, expanded
 from kx.process import quiet_saving
 from kx.tasks.task import Task
 from kx.tracking.runs import Run
 
 _RELOAD = Path(__file__).with_name("reload.py")
-# Largest difference of a probability that rounding explains, by compute type.
 _CONVERTED = "kx.data.converted"  # a tag
+# Largest difference of a probability that rounding explains, by compute type.
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
 _LOW_PRECISION_TOLERANCE = 2e-2
 
@@ -82,7 +82,8 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
         overwrite: whether a folder that is there is replaced.
 
     Raises:
-        ExportError: if the folder is there, or if the reloaded model answers otherwise.
+        ExportError: if the folder is there, if TensorFlow could not load from it, or if the
+            reloaded model answers otherwise.
     """
     folder = expanded(folder).absolute()
     _refuse_unsafe(folder, overwrite=overwrite)
@@ -109,7 +110,12 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
 
 
 def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
-    """Refuses a folder that holds anything but an earlier export."""
+    """Refuses a folder that holds anything but an earlier export, or that cannot be loaded."""
+    if letters := sorted(PATTERN_LETTERS.intersection(str(folder))):
+        raise ExportError(
+            f"TensorFlow takes a path with {' '.join(letters)} for a pattern, and loads no"
+            f" SavedModel from it: {folder}. Choose another folder: --out DIR."
+        )
     if not folder.exists():
         return
     earlier = (folder / "saved_model").is_dir() and (folder / "spec.json").is_file()

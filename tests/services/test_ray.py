@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -231,15 +232,19 @@ def test_what_is_missing_is_said(
     assert not (new_project / "runs").exists() and not (new_project / "mlflow.db").exists()
 
 
-def test_a_cluster_that_is_not_there_is_said_soon(new_project: Path) -> None:
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody", "a service that is silent"])
+def test_a_cluster_that_is_not_there_is_said_soon(new_project: Path, listens: bool) -> None:
     pytest.importorskip("ray", reason="needs the extra kx[ray]")
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "kx.run", "-m", "data=wine", "launcher=ray",
-         "launcher.address=127.0.0.1:1"],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled"},
-    )  # fmt: skip
-    assert done.returncode == 1 and "there is no cluster at 127.0.0.1:1" in done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1] if listens else 1}"
+        done = subprocess.run(
+            [sys.executable, "-m", "kx.run", "-m", "data=wine", "launcher=ray",
+             f"launcher.address={address}"],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
+        )  # fmt: skip
+    assert done.returncode == 1 and f"there is no cluster at {address}" in done.stderr
+    assert ("does not answer as a Ray cluster" in done.stderr) == listens
     assert "Traceback" not in done.stderr and time.monotonic() - begun < 60
     assert not all_records() and not (new_project / "mlflow.db").exists()

@@ -24,6 +24,7 @@ from kx.launch.engines.relay import STOP
 _LISTEN_SECONDS = 0.5
 _GRACE_SECONDS = 30.0
 _KNOCK_SECONDS = 10.0
+_TRIES = "RAY_NUM_REDIS_GET_RETRIES"  # to connect to a cluster
 _TOKEN = secrets.token_hex(32)  # of clusters on this machine: Ray reads it once in a process
 _PLACES_SECONDS = 300.0
 # Of a project's folder, what does not travel: results, and what is fetched anew.
@@ -139,6 +140,8 @@ class Ray:
     def _set_environment(self) -> dict[str, str | None]:
         """Sets what Ray reads when it is imported, and returns what was there before."""
         wanted = {"RAY_task_oom_retries": "0"}  # else for ever: the retries are ours
+        if _TRIES not in os.environ:  # each takes 40 s where nobody answers, and Ray's are 20
+            wanted[_TRIES] = "1"
         if self.address is None:  # loopback alone, and who knows the token
             wanted["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
             if "RAY_AUTH_MODE" not in os.environ:
@@ -151,10 +154,20 @@ class Ray:
         return before
 
     def _knock(self) -> None:
-        """Refuses an address where nobody listens: Ray itself would try for minutes."""
+        """Refuses an address where nobody listens, or another service: Ray would try for long."""
         host, _, port = (self.address or "").rpartition(":")
-        if host and port.isdigit():
-            socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+        if not (host and port.isdigit()):
+            return
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+        if os.environ.get("RAY_USE_TLS", "0") != "0":  # who asks needs its certificates
+            return
+        import grpc
+
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=_KNOCK_SECONDS)
+            except grpc.FutureTimeoutError as error:
+                raise OSError("what listens there does not answer as a Ray cluster") from error
 
     def _travels(self) -> dict[str, Any]:
         """Returns what a job needs on a machine that does not share the project's folder."""
