@@ -186,6 +186,7 @@ def test_a_base_takes_weights_of_a_file_and_stays_if_it_is_frozen(tmp_path: Path
         application(IMAGE, Outputs(4), weights=str(tmp_path / "none.keras"))
 
 
+@pytest.mark.slow
 def test_a_file_of_efficientnets_weights_answers_as_imagenets_do(tmp_path: Path) -> None:
     """Keras gives it one more layer, a scale of the pixels, with ImageNet's weights alone."""
     words = {"architecture": "EfficientNetB0", "input_normalization": "none"}

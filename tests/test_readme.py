@@ -77,6 +77,11 @@ def steps() -> list[str]:
     return [*lines[:at], "python -m kx.run epochs=3", *lines[at:], *own]
 
 
+def needs_cluster(line: str) -> bool:
+    """Whether a command starts a cluster: composed here, run by itself among the slow tests."""
+    return any(word in line for word in ("launcher=ray", "strategy=multi_worker"))
+
+
 def needs_own_process(line: str) -> bool:
     """Whether what a command does is done once in a process: a backend, a folder of data, help."""
     once = ("cifar10", "launcher", "strategy", "backend", "doctor", "--help")
@@ -90,6 +95,9 @@ def test_every_command_of_the_readme_runs(
 ) -> None:  # fmt: skip
     """By the function that the command calls, where that is the same (test_project has both)."""
     words = command_words(line)
+    if needs_cluster(line):
+        run([*words, "--cfg", "job"], place, tfds_folder)
+        return
     if needs_own_process(line):
         run(words, place, tfds_folder)
         return

@@ -418,6 +418,7 @@ def test_many_kills(project: Path, texts: Path, kind: str, seed: int) -> None:
     assert check_kills(project, words, num_kills=6, seed=seed) == 6
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_checkpoint_costs_one_epoch(project: Path) -> None:
     words = ["data=wine", "epochs=5", "model.dropout=0.3", *QUICK]
     code = (

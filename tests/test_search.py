@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import family_overrides, few
+from conftest import family_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -388,7 +388,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", few([signal.SIGKILL, signal.SIGINT], 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_is_stopped_goes_on_to_the_same_trials(
     project: Path, how: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -523,6 +524,7 @@ def test_a_failure_is_tried_again_as_often_as_asked(project: Path) -> None:
     assert [t.tries for t in study.trials] == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_goes_on_though_not_for_ever(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +552,7 @@ def test_a_trial_whose_process_is_killed_goes_on_though_not_for_ever(
     assert "told to end 3 times" in text and (project / "killed-15").read_text() == "xxx"
 
 
+@pytest.mark.slow
 def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,6 +603,7 @@ def test_the_first_trial_of_a_range_is_on_a_step() -> None:
     assert parameters[0].admits(448)
 
 
+@pytest.mark.slow
 def test_a_search_gives_up_after_failures_in_a_row_and_goes_on_when_they_are_mended(
     project: Path,
 ) -> None:

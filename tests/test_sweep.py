@@ -281,6 +281,7 @@ def test_a_job_without_memory_says_so_and_harms_no_other(project: Path) -> None:
     assert "a smaller batch_size" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_dies_is_started_again(project: Path) -> None:
     process = sweep("seed=0,1", "data=digits", "model.filters=[4]", "epochs=8", *QUICK)
     wait_until(lambda: any(n > 0 for n in epochs_of_all()))

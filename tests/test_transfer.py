@@ -102,7 +102,7 @@ def test_one_run_has_one_curve_with_its_phases_marked(
     assert [text.get_text() for text in figure.axes[0].texts] == [" phase 2"]
 
 
-@pytest.mark.parametrize("best_weights", [False, True])
+@pytest.mark.parametrize("best_weights", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path, best_weights: bool) -> None:
     # The patience ends the frozen phase early. Its best epoch counts on in the next one, if it
     # is the one to go back to.
