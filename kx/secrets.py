@@ -14,31 +14,37 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 REDACTED = "***"
 # `token`, but not the `tokens` and `tokenizer` of a text.
 _SECRET = (
-    r"(?:password|passwd|passphrase|passcode|secret|token(?![a-z])|api[-_]?key|access[-_]?key"
-    r"|credential|private[-_]?key|authorization|(?<![a-z])pwd(?![a-z]))"
+    r"(?:password|passwd|passphrase|passcode|secret|token(?![a-z])"
+    r"|(?:api|access|private|signing|account)[-_]?key|credential|authorization|cookie"
+    r"|(?<![a-z])(?:pwd|auth|(?:db|pg|sql|user|mail|smtp|ftp)?pass)(?![a-z]))"
 )
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
 # Numbers under these are secrets, too; under others (`pad_token: 0`) they are numbers.
 _SECRET_NUMBER = re.compile(r"pass|pwd|secret|api[-_]?key|credential", re.IGNORECASE)
 # Within a mapping on the command line: {user: me, api_token: abc, header: 'a b'}
-_SECRET_ENTRY = re.compile(
-    rf"([\w.\-]*{_SECRET}[\w.\-]*\s*[:=]\s*)('[^']*'|\"[^\"]*\"|[^,}}\s]+)", re.IGNORECASE
-)
-# Of a URI, a user with a password, which may have any letters but spaces and quotes, up to the
-# last `@`. Digits and a slash after the colon are a port.
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:'\"]*):(?!\d+(?:/|$))([^\s'\"]+)(?=@)")
-_TOKEN = re.compile(r"(?<=http://|ttps://)([^/@\s'\":]+)(?=@)")  # whatever stands before an `@`
+_SECRET_ENTRY = re.compile(rf"[\w.\-]*{_SECRET}[\w.\-]*['\"]?\s*[:=]\s*", re.IGNORECASE)
+_PLAIN_VALUE = re.compile(r"(?i:true|false|null|[-+]?[\d.]+(?:e[-+]?\d+)?)")
+# Of a URI, a user (`me@corp.com`) with a password, which may have any letters but spaces and
+# quotes, up to the last `@`. Digits and a slash after the colon are a port.
+_PASSWORD = re.compile(r"(?<=://)([^/\s:'\"]*):(?!\d+(?:/|$))([^\s'\"]+)(?=@)")
+# Where a text is a URI as a whole, quotes are letters of its password.
+_PASSWORD_OF_WHOLE = re.compile(r"(?<=://)([^/\s:]*):(?!\d+(?:/|$))(\S+)(?=@)")
+_WHOLE_URI = re.compile(r"[a-z][\w+.\-]*://\S+", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"(?<=http://|ttps://)([^/@\s'\":]+)(?=@)", re.IGNORECASE
+)  # whatever stands before an `@`
 _PARAMETER = re.compile(
     rf"([?&;#](?:[\w.\-]*{_SECRET}[\w.\-]*|(?:[\w.\-]*[-_.])?(?:signature|sig|auth))=)"
     r"[^&;#\s'\"]+",
     re.IGNORECASE,
 )
+_ENCODED = re.compile(r"([?&;#][\w.\-]+=)([^&;#\s'\"]*%[^&;#\s'\"]*)")  # ?odbc_connect=PWD%3D…
 _HEADER = re.compile(
     r"(Authorization['\"]?\s*[:=]\s*['\"]?(?:Bearer|Basic)\s+|\bBearer\s+(?=[\w.~+/\-]*\d))"
     r"[\w.~+/=\-]{6,}",
     re.IGNORECASE,
 )
-_SHORTEST_IN_URI = 4  # letters of a secret that is looked for in any text …
+_SHORTEST_OF_PASSWORD = 4  # letters of a secret that is looked for in any text …
 _SHORTEST = 8  # … of others, whose name may seem secret where the value is a plain word
 _HIDE = rf"\1{REDACTED}"
 
@@ -63,7 +69,7 @@ def redact(value: Any, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [redact(item, key) for item in value]
     if isinstance(value, str) and value and _SECRET_KEY.search(key):
-        learn(value)
+        learn(value, _shortest(key))
         return REDACTED
     if isinstance(value, int | float) and not isinstance(value, bool):
         return REDACTED if _SECRET_NUMBER.search(key) else value
@@ -75,17 +81,77 @@ def redact_word(word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return word
-    hidden = redact(value, key.rpartition(".")[2])
-    return f"{key}={_SECRET_ENTRY.sub(_HIDE, hidden)}"
+    if _PLAIN_VALUE.fullmatch(value) and not _SECRET_NUMBER.search(key):
+        return word  # model.token_embedding.units=64
+    if _SECRET_KEY.search(key):
+        _learn_all(value, _shortest(key))
+        return f"{key}={REDACTED}" if value else word
+    return f"{key}={redact(_hide_entries(value))}"
+
+
+def _hide_entries(text: str) -> str:
+    """Hides the values of secret entries of a mapping, up to the comma or bracket after each."""
+    parts, begin = [], 0
+    for found in _SECRET_ENTRY.finditer(text):
+        if found.start() < begin:
+            continue  # within one that is hidden
+        end = _end_of_value(text, found.end())
+        value = text[found.end() : end]
+        if not _PLAIN_VALUE.fullmatch(value.strip()) or _SECRET_NUMBER.search(found[0]):
+            _learn_all(value, _shortest(found[0]))
+            parts += [text[begin : found.end()], REDACTED]
+            begin = end
+    return "".join(parts) + text[begin:]
+
+
+def _end_of_value(text: str, begin: int) -> int:
+    """Returns where a value of Hydra's syntax ends: brackets and quotes within it are its own."""
+    depth, quote = 0, ""
+    for place in range(begin, len(text)):
+        letter = text[place]
+        if quote:
+            quote = "" if letter == quote and text[place - 1] != "\\" else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})" and depth:
+            depth -= 1
+        elif letter in ",]})" and not depth:
+            return place
+    return len(text)
+
+
+def _learn_all(value: str, shortest: int) -> None:
+    """Notes a secret value of the command line, and what it is made of."""
+    learn(value.strip().strip("'\""), shortest)
+    if value.strip().startswith(("[", "{")):
+        for part in re.findall(r"[^\[\]{},:'\"]+", value):
+            learn(part.strip(), shortest)
+
+
+def _shortest(key: str) -> int:
+    return _SHORTEST_OF_PASSWORD if _SECRET_NUMBER.search(key) else _SHORTEST
 
 
 def _of_uris(text: str) -> str:
     if "://" not in text:
         return text
-    for found in [*_PASSWORD.finditer(text), *_TOKEN.finditer(text)]:
-        learn(found[found.re.groups], _SHORTEST_IN_URI)
-    text = _PASSWORD.sub(rf"\1:{REDACTED}", text)
-    return _PARAMETER.sub(_HIDE, _TOKEN.sub(REDACTED, text))
+    password = _PASSWORD_OF_WHOLE if _WHOLE_URI.fullmatch(text) else _PASSWORD
+    for found in [*password.finditer(text), *_TOKEN.finditer(text)]:
+        learn(found[found.re.groups], _SHORTEST_OF_PASSWORD)
+    text = password.sub(rf"\1:{REDACTED}", text)
+    return _ENCODED.sub(_hide_encoded, _PARAMETER.sub(_HIDE, _TOKEN.sub(REDACTED, text)))
+
+
+def _hide_encoded(found: re.Match[str]) -> str:
+    """Hides a parameter that has others within: `odbc_connect=…%3BPWD%3Dabc`."""
+    plain = unquote(found[2])
+    inner = _SECRET_ENTRY.search(plain)
+    if inner is None:
+        return found[0]
+    learn(plain[inner.end() :].partition(";")[0], _SHORTEST_OF_PASSWORD)
+    return f"{found[1]}{REDACTED}"
 
 
 def learn(secret: str, shortest: int = _SHORTEST) -> None:
@@ -105,7 +171,7 @@ def _of_environment() -> set[str]:
     return {
         value
         for name, value in os.environ.items()
-        if len(value) >= _SHORTEST and _SECRET_KEY.search(name) and not os.path.exists(value)
+        if _SECRET_KEY.search(name) and len(value) >= _shortest(name) and not os.path.exists(value)
     }
 
 
@@ -121,18 +187,11 @@ def scrub(text: object) -> str:
     """
     hidden = _of_uris(str(text))
     for secret in sorted(_known | _of_environment(), key=len, reverse=True):
-        hidden = hidden.replace(secret, REDACTED)
+        if len(secret) >= _SHORTEST:
+            hidden = hidden.replace(secret, REDACTED)
+        elif secret in hidden:  # short ones as words alone: they are parts of many
+            hidden = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, hidden)
     return _HEADER.sub(_HIDE, hidden)
-
-
-def scrub_diff(diff: str) -> str:
-    """Returns a diff without the secrets of the lines that it changes; others stay.
-
-    Args:
-        diff: as git writes it.
-    """
-    lines = diff.splitlines(keepends=True)
-    return "".join(scrub(line) if line.startswith(("+", "-")) else line for line in lines)
 
 
 def without_credentials(uri: str) -> str:
@@ -151,7 +210,7 @@ def without_credentials(uri: str) -> str:
     if parts.scheme not in ("http", "https") or not at:
         return uri
     user, _, password = (unquote(part) for part in credentials.partition(":"))
-    learn(credentials.partition(":")[2] or credentials, _SHORTEST_IN_URI)
+    learn(credentials.partition(":")[2] or credentials, _SHORTEST_OF_PASSWORD)
     wanted = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
     # MLflow sends these only together; a token alone stays in the URI.
     others = any(os.environ.get(name, value) != value for name, value in wanted.items())

@@ -17,7 +17,7 @@ from conftest import few
 
 import kx.secrets
 from kx.cli import main
-from kx.secrets import REDACTED, redact, redact_word, scrub, scrub_diff, without_credentials
+from kx.secrets import REDACTED, redact, redact_word, scrub, without_credentials
 from kx.tracking.store import full_uri, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +50,16 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://host:8000/data@2024/x.npz", "http://host:8000/data@2024/x.npz"),
         ("http://h/x?design=2&author=bob;sigma=2", "http://h/x?design=2&author=bob;sigma=2"),
         ("https://h/x?a_sig=abc", "https://h/x?a_sig=***"),
+        (
+            "postgresql://admin@srv:s3cretpw@srv.azure.com/db",
+            "postgresql://admin@srv:***@srv.azure.com/db",
+        ),
+        ("https://me@corp.com:s3cretpw@host", "https://***@corp.com:***@host"),
+        (
+            "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Ds3cretpw",
+            "mssql+pyodbc:///?odbc_connect=***",
+        ),
+        ("HTTPS://token-abc@host/x", "HTTPS://***@host/x"),
     ],
 )
 def test_what_a_uri_carries_is_hidden(uri: str, shown: str) -> None:
@@ -57,6 +67,11 @@ def test_what_a_uri_carries_is_hidden(uri: str, shown: str) -> None:
     word = redact_word(f"tracking.uri={uri}")  # it may hide more: {token: abc, …}
     assert f"tracking.uri={shown}".startswith(word) and len(word) > len("tracking.uri=http")
     assert scrub(f"no answer from '{uri}': try again") == f"no answer from '{shown}': try again"
+
+
+def test_a_password_may_have_quotes() -> None:
+    assert redact("postgresql://bob:pa'ss\"word@h/db") == "postgresql://bob:***@h/db"
+    assert scrub("the password is pa'ss\"word") == "the password is ***"
 
 
 def test_a_text_is_scrubbed_of_every_secret_that_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,15 +100,44 @@ def test_what_stands_under_a_secret_key_is_hidden_whatever_it_is() -> None:
         ("+a={password:'a,b c'}", "+a={password:***}"),
         ('+a={my_token: "x y", other: z}', "+a={my_token: ***, other: z}"),
         ("+tracking.tags.api_key=1234", "+tracking.tags.api_key=***"),
+        ("model.password.value=s3cretword", "model.password.value=***"),
+        ("+a={Authorization: Bearer abcdefgh123, b: 1}", "+a={Authorization: ***, b: 1}"),
+        ("+a={b: 1, password: correct horse battery}", "+a={b: 1, password: ***}"),
+        ("+a={passwords: [abc, def], b: [1,2]}", "+a={passwords: ***, b: [1,2]}"),
+        ("+a={password: {value: s3cretword}}", "+a={password: ***}"),
+        ("+a={it: 'isn\\'t', X-Auth: abc}", "+a={it: 'isn\\'t', X-Auth: ***}"),
+        ("model.token_embedding.units=64", "model.token_embedding.units=64"),
+        ("+a={pad_token: 0, max_tokens: 12}", "+a={pad_token: 0, max_tokens: 12}"),
     ):
         assert redact_word(word) == shown
+    assert scrub("correct horse battery, or s3cretword") == "***, or ***"
 
 
-def test_a_diff_keeps_the_lines_that_it_does_not_change() -> None:
-    diff = "@@ -1 +1 @@\n see http://me:password1@host\n-old\n+uri: http://me:password1@host\n"
-    assert scrub_diff(diff).splitlines()[1:] == [
-        " see http://me:password1@host", "-old", "+uri: http://me:***@host",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["dbpass", "pass", "DB_PASS", "auth", "X-Auth", "Cookie", "signing_key", "AccountKey"]
+)
+def test_what_is_called_a_secret_is_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert redact({name: "abc"}) == {name: REDACTED}
+    monkeypatch.setenv(name.replace("-", "_"), "a-secret-of-mine")
+    assert scrub("it is a-secret-of-mine") == "it is ***"
+
+
+@pytest.mark.parametrize("name", ["compass", "bypass", "author", "max_tokens", "passes", "keys"])
+def test_what_is_not_called_a_secret_is_shown(name: str) -> None:
+    assert redact({name: "abc"}) == {name: "abc"}
+
+
+def test_short_passwords_are_hidden_as_words() -> None:
+    assert redact_word("optimizer.password=hunter2") == "optimizer.password=***"
+    assert scrub("Write: optimizer.password=hunter2 or hunter22") == (
+        "Write: optimizer.password=*** or hunter22"
+    )
+
+
+def test_a_diff_has_no_secret_in_the_lines_about_a_change_either() -> None:
+    redact({"password": SECRET})
+    diff = f"@@ -1 +1 @@\n password: {SECRET}\n-old\n+uri: http://me:pw@host\n"
+    assert scrub(diff) == "@@ -1 +1 @@\n password: ***\n-old\n+uri: http://me:***@host\n"
 
 
 def test_user_and_password_of_a_server_go_where_mlflow_does_not_show_them() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import kx
 from kx.paths import expanded
-from kx.secrets import redact_word, scrub_diff
+from kx.secrets import redact_word, scrub
 
 _PACKAGES = (
     "kx", "tensorflow", "tensorflow-cpu", "jax", "keras", "keras-tuner", "tensorflow-datasets",
@@ -76,7 +76,7 @@ def code_state(folder: Path) -> Code | None:
     own = [f":(exclude,top,glob)**/{name}" for name in _OWN_OUTPUTS]
     words = ["ls-files", "--others", "--exclude-standard", "--", ":/", *own]
     others = git(*words, folder=top) or ""
-    return Code(top, commit.strip(), scrub_diff(diff), tuple(others.splitlines()))
+    return Code(top, commit.strip(), scrub(diff), tuple(others.splitlines()))
 
 
 def package_versions() -> dict[str, str]:
