@@ -99,9 +99,17 @@ def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
     parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 
+def _port(text: str) -> int:
+    """Returns a port that a server may listen on."""
+    port = int(text) if text.isdigit() else 0
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"expected 1 to 65535. Received: {text!r}")
+    return port
+
+
 def _add_ui(verbs) -> None:  # type: ignore[no-untyped-def]
     parser = _verb(verbs, "ui", actions.ui, "open the MLflow UI on the store that the runs went to")
-    parser.add_argument("--port", type=int, default=5000, help="default: 5000")
+    parser.add_argument("--port", type=_port, default=5000, help="default: 5000")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
 
 

@@ -22,7 +22,8 @@ from kx.fit.assemble import (
     make_phases,
 )
 from kx.fit.batches import Batches, make_batches, make_data
-from kx.fit.fit import announce, compile_options, final_metrics, fit, past, run_tags
+from kx.fit.final import final_metrics, restored_by
+from kx.fit.fit import announce, compile_options, fit, past, run_tags
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
@@ -130,7 +131,8 @@ def train(
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
             folder.record.metrics = metrics
             folder.paused = not evaluate
-    return Run(job, tracker, metrics, history, bundle, model)
+    chosen_by = getattr(restored_by(watching), "monitor", None)
+    return Run(job, tracker, metrics, history, bundle, model, chosen_by=chosen_by)
 
 
 def _built(

@@ -40,8 +40,10 @@ def rows_of(count: int, separator: str = ",", more: str = "") -> list[str]:
         ("a.csv", "text,label\na,x\n".encode("utf-16"), [["a", "x"]]),
         ("a.csv.gz", gzip.compress(b"text,label\na,x\n"), [["a", "x"]]),
         ("a.csv", f"text,label\n{'w' * 200_000},x\n", [["w" * 200_000, "x"]]),
+        ("a.tsv.notes.csv", "text,label\na\tb,x\n", [["a\tb", "x"]]),
+        ("a.csv", 'text;"a\nb";label\na;1,2;x\n', [["a", "1,2", "x"]]),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_rows_are_those_of_the_file(tmp_path: Path, name: str, content, cells) -> None:  # type: ignore[no-untyped-def]
     path = written(tmp_path, name, content)
@@ -149,3 +151,11 @@ def test_a_file_that_python_reads_is_read_alike(tmp_path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     assert read_rows(path).cells == rows[1:]
+
+
+def test_a_row_of_one_column_may_be_empty(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", 'text\na\n""\n " "\n \n\nb\n')
+    assert [row[0].strip(' "') for row in read_rows(path).cells] == ["a", "", "", "", "b"]
+    both = written(tmp_path, "b.csv", 'text,label\na,x\n""\nb,y\n')
+    with pytest.raises(DataError, match="line 3: 1 cells, and the header has 2"):
+        read_rows(both)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import family_overrides
 
+import kx
 from kx.cli import main
 from kx.report import page
 from kx.report.findings import Findings
@@ -62,6 +64,8 @@ def test_other_data_is_judged_whole_and_it_is_said(
     assert "judged: 8 examples: the test split of other" in captured and "note:" not in captured
     assert main(["evaluate", run.id, f"data.path={other}", "data.test_fraction=0.5"]) == 0
     assert "judged: 20 examples" in judged(capsys)
+    assert main(["evaluate", run.id, f"data.path={other}", "data.limit=30"]) == 0
+    assert judged(capsys).startswith("judged: 30 examples: all of other")
     for words in ([], ["data.cache=memory"]):
         assert main(["evaluate", run.id, *words]) == 0
         assert judged(capsys).endswith("48 examples: the test split of reviews")
@@ -95,3 +99,47 @@ def test_what_is_too_large_of_the_predictions_is_left_out_and_told(
     page.write_report(found, tmp_path, title="t", subtitle="s", confidence_level=0.95)
     assert set(np.load(tmp_path / "predictions.npz")) == {"targets", "label"}
     assert "has no scores" in capsys.readouterr().out
+
+
+def test_a_file_of_the_runs_own_is_not_read_beside_other_data(
+    project: Path, texts: Path, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = project / "own.csv"
+    own.write_text("\n".join(texts.read_text().splitlines()[:31]) + "\n")
+    run = kx.train(*family_overrides("text", texts), f"data.test_path={own}", quiet=True)
+    assert main(["evaluate", run.id, f"data.path={other}"]) == 1
+    said = capsys.readouterr().err
+    assert f"data.test_path={own} is of the run's own data" in said
+    assert main(["evaluate", run.id, f"data.path={other}", "data.test_path=null"]) == 0
+    assert "40 examples: all of other" in judged(capsys)
+    one = project / "one.csv"  # of one class: each example counts all the same
+    one.write_text("review,mood\n" + "a great day,happy\n" * 7)
+    assert main(["evaluate", run.id, f"data.path={one}", "data.test_path=null"]) == 0
+    assert "7 examples: all of one" in judged(capsys)
+
+
+def test_other_arrays_need_not_have_every_class(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(60, 4)).astype("float32"), np.arange(60) % 4
+    np.savez(project / "all.npz", x_train=inputs, y_train=targets)
+    some = targets != 2
+    np.savez(project / "some.npz", x_train=inputs[some], y_train=targets[some])
+    words = ["data=arrays", "data.path=all.npz", "model=linear", "epochs=1", "report=none"]
+    run = kx.train(*words, quiet=True)
+    assert main(["evaluate", run.id, "data.path=some.npz"]) == 0
+    assert "45 examples: all of some" in judged(capsys)
+
+
+def test_an_array_is_one_example_or_several(at_home: Path, trained: Callable) -> None:
+    image, row = trained("image"), trained("row")
+    pixels = np.zeros((8, 8, 1), "uint8")
+    assert len(image.predict(pixels)) == len(image.predict(pixels[..., 0])) == 1
+    assert len(image.predict(pixels[None])) == 1 and len(image.predict([pixels] * 3)) == 3
+    names = row.bundle().spec()["inputs"].column_names
+    values = np.arange(1.0, 14.0)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([values[::-1], values[::-1]], columns=names[::-1])
+    [one] = row.predict(values)
+    assert [one["probabilities"]] * 2 == [a["probabilities"] for a in row.predict(frame)]

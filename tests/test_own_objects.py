@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import ml_dtypes
@@ -13,7 +14,7 @@ from conftest import few
 
 import kx
 import kx.config
-from kx.data.own import data_of
+from kx.data.own import _as_trained, data_of
 from kx.errors import ConfigError, DataError
 from kx.fit.own import optimizer_words
 
@@ -124,6 +125,11 @@ class OwnStep(Subclassed):
         return super().train_step(data)
 
 
+class OwnFunction(Subclassed):
+    def make_train_function(self, force=False):  # type: ignore[no-untyped-def]
+        return super().make_train_function(force)
+
+
 class OwnLoss(keras.Model):
     def compute_loss(self, *args, **kwargs):  # type: ignore[no-untyped-def]
         return 2 * super().compute_loss(*args, **kwargs)
@@ -151,6 +157,8 @@ def test_a_step_of_a_models_own_is_trained_or_refused_never_dropped(project: Pat
     assert losses[0] > 1.5 * losses[1]  # it was asked
     with pytest.raises(ConfigError, match=r"\(OwnStep\) has a train_step of its own"):
         kx.train(model=called(OwnStep()), data=(ROWS, CLASSES), **QUICK)
+    with pytest.raises(ConfigError, match=r"\(OwnFunction\) has a make_train_function of its own"):
+        kx.train(model=called(OwnFunction()), data=(ROWS, CLASSES), **QUICK)
     images = ROWS.astype("uint8")  # before which a cast would be put
     with pytest.raises(ConfigError, match=r"\(OwnLoss\) has a compute_loss of its own"):
         kx.train(model=OwnLoss(x, keras.layers.Dense(4)(x)), data=(images, CLASSES), **QUICK)
@@ -175,6 +183,33 @@ def test_what_does_not_fit_is_named(project: Path, build, targets, words, said: 
     with pytest.raises(ConfigError) as caught:
         kx.train(*words, model=keras.Model(x, build(x)), data=(ROWS, targets), **QUICK)
     assert said in str(caught.value) and not list(project.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        keras.layers.Softmax(),
+        keras.layers.Activation("softmax"),
+        keras.ops.softmax,
+        keras.layers.Dense(4, activation="sigmoid", name="end"),
+        keras.Sequential([keras.Input((4,)), keras.layers.Softmax()]),
+    ],
+    ids=["layer", "activation", "operation", "dense", "nested"],
+)
+def test_probabilities_are_no_raw_scores(project: Path, end: Any) -> None:
+    x = keras.Input((6,))
+    model = keras.Model(x, end(keras.layers.Dense(4)(x)))
+    with pytest.raises(ConfigError, match="ends in a (softmax|sigmoid)"):
+        kx.train(model=model, data=(ROWS, CLASSES), **QUICK)
+
+
+def test_the_kept_epoch_is_that_of_the_last_callback_that_restores_one(project: Path) -> None:
+    own = keras.callbacks.EarlyStopping("loss", mode="max", patience=9, restore_best_weights=True)
+    run = kx.train(
+        "callbacks.early_stopping.monitor=loss", "callbacks.early_stopping.mode=min",
+        model="linear", data=(ROWS, CLASSES), callbacks=[own], **{**QUICK, "epochs": 4},
+    )  # fmt: skip
+    assert run.metrics["best/epoch"] == own.best_epoch + 1 == 1 and run.chosen_by == "loss"
 
 
 def test_own_callbacks_are_called_and_others_refused(project: Path) -> None:
@@ -202,8 +237,34 @@ def test_an_optimizer_becomes_words_of_the_config() -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             optimizer_words(given)
+    decayed = optimizers.AdamW()
+    decayed.exclude_from_weight_decay(var_names=["bias"])
+    with pytest.raises(ConfigError, match="exclude_from_weight_decay"):
+        optimizer_words(decayed)
     used = optimizers.Adam()
     used.build([tf.Variable(1.0)])
     used.iterations.assign(5)
     with pytest.raises(ConfigError, match="trained before"):
         optimizer_words(used)
+
+
+def test_numbers_that_become_infinite_are_refused() -> None:
+    with pytest.raises(DataError, match="float16"):
+        _as_trained(np.full((3, 2), 1e5, "float32"), "data", "float16")
+
+
+def test_raw_examples_may_differ_in_length(project: Path) -> None:
+    series = [np.arange(n, dtype="float32") for n in range(1, 41)]
+    given = tf.data.Dataset.from_generator(
+        lambda: ((one, len(one) % 2) for one in series),
+        output_signature=(tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int32)),
+    ).apply(tf.data.experimental.assert_cardinality(40))
+    data = kx.Data(
+        train=given, validation=given, test=given,
+        inputs=kx.Spec((40,), "float32"),
+        targets=kx.Spec((), "int32", class_names=("even", "odd")),
+        prepare=lambda one: tf.ensure_shape(tf.pad(one, [[0, 40 - tf.shape(one)[0]]]), [40]),
+    )  # fmt: skip
+    run = kx.train(model="linear", data=data, **QUICK)
+    answers = run.predict([series[3], series[7], series[3]])
+    assert answers[0]["probabilities"] == answers[2]["probabilities"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ def test_columns_of_a_table_are_found_by_their_names(
     assert read_row(str(path), COLUMNS) == rows
     assert "not used: other" in capsys.readouterr().err
     upper = path.with_suffix(".CSV")
-    upper.write_text("1,2,3\n4,5,6\n")  # numbers alone: in the model's own order, which is told
-    assert [raw for _, raw in read_row(upper, COLUMNS)] == ["1.0,2.0,3.0", "4.0,5.0,6.0"]
+    upper.write_text("1,2,4\n4,5,6\n")  # numbers alone: in the model's own order, which is told
+    assert [raw for _, raw in read_row(upper, COLUMNS)] == ["1.0,2.0,4.0", "4.0,5.0,6.0"]
     assert "its columns are a, b, c" in capsys.readouterr().err
     numbered = tmp_path / "numbered.csv"
     numbered.write_text("1,0\n10,20\n")  # names that are numbers
@@ -46,7 +47,9 @@ def test_columns_of_a_table_are_found_by_their_names(
         ("a,b,c\n1,2,3\n1,2,1e39\n", "line 3: c: expected a finite number"),
         ("a,b,c\n1,two,3\n", "Received: 'two'"),
         ("a,b,c\n1,1_0,3\n", "Received: '1_0'"),
-        ("1,2\n3,4\n", "line 1: 2 cells, and the header has 3"),
+        ("1,5\n3,4\n", "line 1: 2 cells, and the header has 3"),
+        ("0,1,2\n5,6,7\n", "may be a row, or numbers in place of names"),
+        ("1,2,3\n5,6,7\n", "may be a row, or numbers in place of names"),
     ],
 )
 def test_a_table_that_is_not_sure_has_no_answer(tmp_path: Path, content: str, said: str) -> None:
@@ -69,6 +72,7 @@ def test_a_line_is_numbers_and_a_name_of_a_file_is_none(tmp_path: Path) -> None:
         ([1, 2, float("nan")], "expected a finite number"),
         ("1,2\n3,4", "Expected one line"),
         (5, "5: this run's model takes"),
+        ({"a": 1, "b": 2}, "A row has no 'c'. It has: a, b."),
         ("~nobody/rows.csv", "There is no file"),
     ):
         with pytest.raises(DataError) as caught:
@@ -163,3 +167,26 @@ def test_any_answer_is_shown_and_json_is_valid(capsys: pytest.CaptureFixture[str
     show_answers(answers, as_json=False)
     shown = capsys.readouterr().out
     assert "mask" in shown and "words" in shown and "2.0" in shown
+
+
+def test_a_row_with_names_is_read_by_them() -> None:
+    pandas = pytest.importorskip("pandas")
+    for row in ({"c": 3, "a": 1, "b": 2}, pandas.Series({"c": 3, "a": 1, "b": 2})):
+        assert read_row(row, COLUMNS)[0][1] == "1.0,2.0,3.0"
+    assert read_row(pandas.Series([1, 2, 3]), COLUMNS)[0][1] == "1.0,2.0,3.0"
+
+
+def test_what_is_no_picture_and_no_array_is_told(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for item in (Image.new("L", (4, 4)), [[1, 2], [3, 4]], None):
+        with pytest.raises(DataError, match="expected an image file, its bytes, or an array"):
+            read_image(item, 100)
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as packed:
+        packed.writestr("x", "no array")
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as packed:
+        packed.writestr("a.json", "{}")
+        packed.writestr("b.json", "{}")
+    for name, said in (("text.npz", "x is no array"), ("model.keras", "expected an .npy, .npz")):
+        with pytest.raises(DataError, match=said):
+            read_array(str(tmp_path / name), (3,), "float32")

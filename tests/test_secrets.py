@@ -169,6 +169,8 @@ def test_a_runs_folder_has_no_password_and_who_needs_it_is_told() -> None:
     assert full_uri("http://host/", None) == "http://host/"
     old = full_uri("http://bob:***@host:5000", "http://bob:pw1234@host:5000")  # of an old record
     assert old == "http://host:5000"
+    in_query = "postgresql://host/db?user=me&password=pw1234"
+    assert full_uri(redact(in_query), in_query) == in_query
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import socket
@@ -16,9 +18,11 @@ from conftest import few
 
 from kx.cli import main
 from kx.errors import KxError, RunNotFoundError
+from kx.tracking import store
 from kx.tracking.client import open_client
+from kx.tracking.records import all_records
 from kx.tracking.runs import load_run
-from kx.tracking.store import artifact_location, sqlite_file, store_uri
+from kx.tracking.store import artifact_location, refuse_unreachable, sqlite_file, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENS = "from kx.tracking.client import open_client; open_client(None); print('opened')"
@@ -103,6 +107,7 @@ def test_a_project_that_was_moved_finds_its_artifacts(
     run_id = client.create_run(experiment).info.run_id
     client.log_text(run_id, "words", "note.txt")
     client.set_terminated(run_id)
+    client.create_run(experiment)  # of a process that was killed: it is RUNNING for ever
     moved = project.with_name("moved # ä")
     project.rename(moved)
     monkeypatch.chdir(moved)
@@ -188,3 +193,51 @@ def test_the_file_of_a_store_is_named_in_full() -> None:
     assert sqlite_file("postgresql://host/db") is None
     assert sqlite_file("sqlite:////a/b/mlflow.db") == Path("/a/b/mlflow.db")
     assert sqlite_file("sqlite:///mlflow.db") == Path.cwd() / "mlflow.db"
+
+
+def test_a_record_of_a_store_that_mlflow_cannot_open_stops_no_other_command(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project / "runs" / "old"
+    folder.mkdir(parents=True)
+    values = {"name": "old", "identity": "x", "config": {}, "overrides": [], "run_id": "1"}
+    uri = "sqlite:////somewhere/old%20dir/mlflow.db"
+    (folder / "run.json").write_text(json.dumps({**values, "uri": uri}))
+    assert [record.uri for record in all_records()] == [uri]
+    assert main(["runs"]) == 0
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mysql+pymysql://me:pw@localhost/db?unix_socket=/run/mysqld.sock",
+        "postgresql://me@localhost/db?host=/var/run/postgresql",
+    ],
+)
+def test_a_database_behind_a_socket_is_not_asked_by_its_port(uri: str) -> None:
+    refuse_unreachable(uri)
+
+
+def test_a_server_is_awaited_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(address: str, timeout: float) -> contextlib.nullcontext[None]:
+        asked.append(address)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(store, "urlopen", answer)
+    store.await_server("http://token@host:5000/", 5)
+    assert asked == ["http://host:5000/health"]
+
+
+def test_a_run_whose_config_has_gone_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = open_client(None)
+    experiment = client.create_experiment("wine", artifact_location(store_uri(), "wine"))
+    run_id = client.create_run(experiment).info.run_id
+    client.set_terminated(run_id)
+    for verb in ("evaluate", "reproduce"):
+        assert main([verb, run_id]) == 1
+        said = capsys.readouterr().err
+        assert "no artifact 'config.yaml'" in said and "Traceback" not in said

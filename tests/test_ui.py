@@ -66,6 +66,13 @@ def _train_over_the_server(uri: str) -> None:
     assert abs(found - answers["probabilities"]).max() < 1e-5
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
+def test_what_is_no_port_is_refused(port: str, capsys) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit):
+        main(["ui", "--port", port])
+    assert "expected 1 to 65535" in capsys.readouterr().err
+
+
 def test_a_port_that_is_taken_is_an_error(project: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

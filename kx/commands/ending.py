@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kx.config import project_dir
-from kx.secrets import redact
+from kx.secrets import REDACTED, redact
 from kx.tracking.records import Record
 from kx.tracking.store import store_uri
 
@@ -26,7 +26,8 @@ def show_end(run: Any) -> None:
         print(f"  {name:<24}{value:.4f}")
     best = run.metrics.get("best/epoch")
     if best is not None:
-        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}{_kept_by(run)}")
+        kept = f", the best {run.chosen_by}" if run.chosen_by else ", the last one"
+        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}{kept}")
     if run.uri is None:
         print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
         return
@@ -35,7 +36,10 @@ def show_end(run: Any) -> None:
             folder = str(node["log_dir"]).replace("${run_dir}", f"runs/{run.name}")
             print(f"\n  tensorboard --logdir {folder}")
     print(f"\nrun {run.name} ({run.id[:8]}) in {_short(run.uri)}")
-    where = "" if run.uri == store_uri() else f" --uri {redact(run.uri)}"
+    shown = redact(run.uri)
+    where = "" if run.uri == store_uri() else f" --uri {shown}"
+    if REDACTED in where:
+        where = ' --uri "$MLFLOW_TRACKING_URI"'
     for command, purpose in (
         ("kx ui", "browse the runs, curves and reports"),
         ("kx predict latest INPUT…", "ask the model"),
@@ -43,14 +47,6 @@ def show_end(run: Any) -> None:
         ("kx reproduce latest", "the same numbers again"),
     ):
         print(f"  {command + where:<38}  {purpose}")
-
-
-def _kept_by(run: Any) -> str:
-    """Says by which metric the epoch was chosen whose weights are kept."""
-    for node in run.config["callbacks"].values():
-        if node and node.get("restore_best_weights") and node.get("monitor"):
-            return f", the best {node['monitor']}"
-    return ", the last one"
 
 
 def show_finished(record: Record) -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from kx.errors import ConfigError, KxError, did_you_mean, one_line
 from kx.launch.table import counted
 from kx.search.study import find_study
-from kx.secrets import redact
+from kx.secrets import REDACTED, redact
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
@@ -165,9 +165,15 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
             shutil.rmtree(folder, ignore_errors=True)
     print(
         f"Deleted {counted(len(runs), 'run')}, with their folders in runs/. To remove their"
-        f" artifacts too: mlflow gc --backend-store-uri {shlex.quote(redact(where))}"
+        f" artifacts too: mlflow gc --backend-store-uri {_quoted(where)}"
     )
     return 0
+
+
+def _quoted(uri: str) -> str:
+    """Returns a store's URI as a shell takes it; one with a password by its variable."""
+    shown = str(redact(uri))
+    return '"$MLFLOW_TRACKING_URI"' if REDACTED in shown else shlex.quote(shown)
 
 
 def _agreed(question: str) -> bool:

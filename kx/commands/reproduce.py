@@ -44,7 +44,7 @@ def reproduce(run: Run) -> int:
             f"{run.name} was trained with objects in memory ({own}), which no config describes."
             " What can be reproduced: runs of a config alone."
         )
-    if REDACTED in str(run.config):
+    if REDACTED in str(run.recorded_config()):
         raise ReproductionError(
             f"{run.name} was started with a secret in its config, which is not kept. Start it"
             " again by hand: its command is in the MLflow UI."

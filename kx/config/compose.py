@@ -18,33 +18,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kx.config.metric_modes import better
 from kx.config.schema import Config
 from kx.errors import ConfigError, Mistake
 
 # Of what is no UTF-8, has thousands of digits, a list as a key, brackets without end.
 _OTHERS = (ValueError, TypeError, RecursionError)
-_SMALLER_IS_BETTER = ("loss", "error", "mae", "mse", "rmse", "mape", "perplexity", "distance")
-
-
-def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
-    """Returns whether more or less of a metric is better, by its name: `"max"` or `"min"`.
-
-    In a config `${kx.better:${.monitor}}`: who chooses another metric need not say both.
-
-    Args:
-        monitor: the metric.
-        other: a metric whose mode is known.
-        mode_of_other: its mode.
-
-    Example:
-    >>> better("val_loss"), better("val_accuracy"), better("val_x", "val_x", "min")
-    ('min', 'max', 'min')
-    """
-    if monitor == other and mode_of_other is not None:
-        return str(mode_of_other)
-    return "min" if str(monitor).endswith(_SMALLER_IS_BETTER) else "max"
-
-
 OmegaConf.register_new_resolver("kx.better", better, replace=True)
 
 _PACKAGE = Path(__file__).resolve().parents[1]

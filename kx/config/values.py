@@ -92,7 +92,14 @@ _RULES: dict[str, _Rule] = {
     "monitor": (lambda v: isinstance(v, str), "one of the metrics, by its name: val_loss"),
     "objective_mode": _one_of("min", "max"),
     "timeout_minutes": _real(_POSITIVE),
-    "monitor_mode": _one_of("min", "max"),
+    "monitor_mode": (
+        lambda v: v in ("min", "max"),
+        "min or max, where the metric's name does not tell it: monitor_mode=max",
+    ),
+    "mode": (
+        lambda v: v in ("min", "max", "auto"),
+        "min or max, where the metric's name does not tell it: mode=max",
+    ),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
     "normalize": _one_of(*NORMALIZATIONS),

@@ -161,7 +161,8 @@ def doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[F
     ):
         text = "are taken as numbers. Images are uint8: astype('uint8')"
         found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
-    if not classes and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
+    as_floats = targets.dtype.kind == "f"
+    if as_floats and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
         text = "are numbers to predict. Classes are integers: astype('int64')"
         found.append(Finding("targets", "kept", f"{targets.dtype} of {len(values)} values {text}"))
     return tuple(found)

@@ -142,7 +142,10 @@ def load_member(loaded: Any, name: str, where: Path) -> np.ndarray:
         DataError: if it cannot be read.
     """
     try:
-        return loaded[name]
+        array = loaded[name]
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{where}: {name} is no array. Expected what np.savez writes.")
+        return array
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{where}: {_reason(error)}") from error
 

@@ -114,17 +114,24 @@ def read_rows(
     text = _text(file)
     if not text.strip():
         raise DataError(f"{file} is empty. Expected a header line, and rows.")
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    separators = ("\t",) if ".tsv" in suffixes or ".tab" in suffixes else SEPARATORS
+    packed = file.suffix.lower() in _OPENERS
+    suffix = (Path(file.stem) if packed else file).suffix.lower()
+    separators = ("\t",) if suffix in (".tsv", ".tab") else SEPARATORS
     separator = separators[0]
     if len(separators) > 1:
-        heads = {mark: _header(_first_line(text), mark, quotes) for mark in separators}
+        heads = {mark: _header(text, mark, quotes) for mark in separators}
         known = set(wanted or names or ())
         there = [mark for mark, head in heads.items() if known and known <= set(head)]
         separator = there[0] if there else max(heads, key=lambda mark: len(heads[mark]))
-    head = _header(_first_line(text), separator, quotes)
+    head = _header(text, separator, quotes)
     if names is not None and (set(names) <= set(head) or not all(map(is_number, head))):
         names = None  # the first line has them
+    elif names is not None and head in _counted_names(len(head)):
+        raise DataError(
+            f"{file}: the first line, {separator.join(head)}, may be a row, or numbers in place of"
+            " names, as pandas writes them. Give the columns their names"
+            f" ({', '.join(names)}), or leave the line out: to_csv(…, index=False, header=False)."
+        )
     rows = _parse(file, text, separator, quotes, names)
     for name, named_by in (wanted or {}).items():
         rows.column(name, named_by)
@@ -170,13 +177,16 @@ def is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _first_line(text: str) -> str:
-    return next(line for line in text.splitlines() if line.strip())
+def _counted_names(count: int) -> list[list[str]]:
+    return [[str(n + first) for n in range(count)] for first in (0, 1)]
 
 
-def _header(line: str, separator: str, quotes: bool) -> list[str]:
+def _header(text: str, separator: str, quotes: bool) -> list[str]:
+    """Returns the first row that is not blank; none, if it cannot be read so."""
+    lines = io.StringIO(text, newline="")
+    rows = csv.reader(lines, delimiter=separator, quoting=_quoting(quotes))
     try:
-        row = next(csv.reader([line], delimiter=separator, quoting=_quoting(quotes)), [])
+        row = next((row for row in rows if any(cell.strip() for cell in row)), [])
     except csv.Error:
         return []
     return [name.strip() for name in row]
@@ -204,10 +214,10 @@ def _parse(
                     f"{file}, line {begin}: a quotation mark opens a cell that ends on line"
                     f" {lines.line_num}. Expected rows of one line in a TSV. {_NO_QUOTES}"
                 )
-            blank = len(row) < 2 and not any(cell.strip() for cell in row)
-            if header is None and not blank:
-                header = tuple(cell.strip() for cell in row)
-            elif header is not None and not blank:
+            if header is None:
+                blank = not any(cell.strip() for cell in row)
+                header = None if blank else tuple(cell.strip() for cell in row)
+            elif row and not (len(header) > 1 and len(row) == 1 and row[0].isspace()):
                 rows.cells.append(_row(row, header, f"{file}, line {begin}"))
                 rows.lines.append(begin)
                 rows.num_lines.append(count)

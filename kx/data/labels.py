@@ -42,8 +42,6 @@ def class_targets(
         hot = np.array([[name in words for name in names] for words in given], dtype="float32")
         return hot, Spec((len(names),), "float32", class_names=tuple(names))
     names = sorted(set(cells), key=natural)
-    if len(names) < 2:
-        raise DataError(f"data.label: column {label!r} has one value only, {names[0]!r}.")
     if len(names) > max(100, len(cells) // 2):
         raise DataError(
             f"data.label: column {label!r} has {len(names)} different values in {len(cells)} rows:"

@@ -114,7 +114,11 @@ def _as_trained(inputs: np.ndarray, where: str, wanted: str | None) -> np.ndarra
                 f"{where}: inputs of {inputs.dtype} from {low} to {high} are more than {kind}"
                 " holds. Give measurements as floats: astype('float32')."
             )
-    return inputs.astype(kind)
+    with np.errstate(over="ignore"):
+        kept = inputs.astype(kind)
+    if kind.kind == "f" and not np.isfinite(kept).all():
+        raise DataError(f"{where}: inputs of {inputs.dtype} are more than {kind} holds.")
+    return kept
 
 
 def _limits(kind: np.dtype) -> tuple[int, int]:

@@ -114,7 +114,9 @@ def examples_to_keep(data: Data) -> list[Any]:
     """
     split = data.test or data.validation or data.train
     inputs_only = split.map(lambda inputs, _: inputs)
-    return list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
+    kept = list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
+    # They are one batch: of those that differ in shape, the ones that are as the first.
+    return [one for one in kept if np.shape(one) == np.shape(kept[0])]
 
 
 def save_bundle(

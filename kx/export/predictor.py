@@ -43,7 +43,8 @@ class Predictor:
         self.text_column, self.quotes = text_column, quotes
         self.spec = bundle.spec()
         self.preparation = bundle.preparation()
-        self.raw_shape = tuple(bundle.examples()[0].shape[1:])
+        [signature] = self.preparation.prepare.concrete_functions
+        self.raw_shape = tuple(signature.structured_input_signature[0][0].shape[1:])
         self.model = model
         self.task = task
 
@@ -54,8 +55,10 @@ class Predictor:
             raw: a batch of encoded images, strings, CSV rows or arrays.
         """
         parts = []
-        for start in range(0, len(raw), _BATCH_SIZE):
-            batch = tf.convert_to_tensor(raw[start : start + _BATCH_SIZE], self.spec["raw_dtype"])
+        shapes = {np.shape(one) for one in raw} if None in self.raw_shape else ()
+        size = 1 if len(shapes) > 1 else _BATCH_SIZE  # only those of one shape go together
+        for start in range(0, len(raw), size):
+            batch = tf.convert_to_tensor(raw[start : start + size], self.spec["raw_dtype"])
             scores = self.model(self.preparation.prepare(batch), training=False)
             parts.append({k: np.asarray(v) for k, v in self.task.decode(scores).items()})
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -89,6 +92,7 @@ class Predictor:
         Returns:
             The answers, in order, and an error for each input that has none.
         """
+        inputs = self._examples_of(inputs)
         answers: list[dict[str, Any]] = []
         problems: list[DataError] = []
         for start in range(0, len(inputs), _BATCH_SIZE):  # no more files in memory than these
@@ -107,6 +111,19 @@ class Predictor:
                 problems += filter(None, bad)
                 answers += self._answered([p for p, b in zip(pairs, bad, strict=True) if not b])
         return answers, problems
+
+    def _examples_of(self, inputs: Any) -> Sequence[Any]:
+        """Returns what is given as a sequence of examples: an array may be one, or several."""
+        if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a DataFrame of pandas
+            return inputs.to_dict("records")
+        if not isinstance(inputs, np.ndarray):
+            return inputs
+        shape = inputs.shape
+        if self.spec["kind"] == "image":
+            one = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
+        else:
+            one = len(shape) == (1 if self.spec["kind"] == "row" else len(self.raw_shape))
+        return [inputs] if one and inputs.dtype.kind in "biuf" else list(inputs)
 
     def _answered(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
         if not pairs:

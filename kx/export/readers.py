@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ def read_image(item: Any, max_megapixels: float) -> Named:
                 f" Received: {item.dtype} of shape {item.shape}."
             )
         return [(f"array of shape {item.shape}", tf.io.encode_png(pixels).numpy())]
+    if not isinstance(item, str | Path):
+        raise DataError(
+            f"{type(item).__name__}: expected an image file, its bytes, or an array of uint8:"
+            " np.asarray(image)."
+        )
     try:
         encoded = _existing(item, "image files").read_bytes()
     except OSError as error:
@@ -66,7 +71,7 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
     """
     if not isinstance(item, str | Path):
         try:
-            cells = [str(value) for value in item]
+            cells = [str(value) for value in _by_name(item, columns)]
         except TypeError as error:
             raise DataError(f"{item!r}: this run's model takes {_takes(columns)}") from error
         return [(",".join(cells), _line(cells, columns, f"[{', '.join(cells)[:80]}]"))]
@@ -85,6 +90,20 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
             f" {_takes(columns)}"
         )
     return [(text, _line(cells, columns, text[:200]))]
+
+
+def _by_name(item: Any, columns: Sequence[str]) -> Any:
+    """Returns the values of a row in the order of the columns, where it names them."""
+    named = item.to_dict() if hasattr(item, "to_dict") else item  # a Series of pandas
+    if not isinstance(named, Mapping) or list(named) == list(range(len(columns))):
+        return item
+    missing = [name for name in columns if name not in named]
+    if missing:
+        raise DataError(
+            f"A row has no {', '.join(map(repr, missing[:10]))}. It has:"
+            f" {', '.join(map(str, named))}. This run's model takes {_takes(columns)}"
+        )
+    return [named[name] for name in columns]
 
 
 def _takes(columns: Sequence[str]) -> str:
@@ -227,6 +246,8 @@ def _array_of(item: Any) -> tuple[str, np.ndarray]:
     if chosen not in names:
         raise DataError(
             f"{file} has {len(names)} arrays: {', '.join(names)}. Name one: '{file}:{names[0]}'"
+            if names and file.suffix.lower() == ".npz"
+            else f"{file}: expected an .npy, .npz or .json file of arrays."
             if names
             else f"{file} has no array."
         )

@@ -19,7 +19,10 @@ from kx.tasks.task import Task
 from kx.transfer import Phase
 
 # What a model may override to train in a way of its own; inside another model they are not called.
-_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+_STEPS = (
+    "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics",
+    "fit", "make_train_function", "make_test_function", "make_predict_function",
+)  # fmt: skip
 
 
 def assemble(
@@ -122,13 +125,24 @@ def check_scores(core: keras.Model, outputs: Outputs, data: Data) -> None:
             f" Received: output shape {shape}. A builder takes the number from"
             " `outputs.units`."
         )
-    last = core.layers[-1] if core.layers else None
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    activation = _last_activation(core)
     if activation in ("softmax", "sigmoid"):
         raise ConfigError(
             f"The model {core.name!r} ends in a {activation}. kx expects raw scores (logits),"
             " which are more exact: leave the last activation out; `predict` and `export` add it."
         )
+
+
+def _last_activation(core: Any) -> str:
+    """Returns what a model ends in, by name: an activation, a layer of one, or an operation."""
+    last = core.layers[-1] if getattr(core, "layers", None) else None
+    outputs = getattr(core, "outputs", None)
+    if outputs and hasattr(outputs[0], "_keras_history"):
+        last = outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model) and last is not core:
+        return _last_activation(last)
+    named = getattr(getattr(last, "activation", None), "__name__", "")
+    return named if named not in ("", "linear") else type(last).__name__.lower()
 
 
 def make_phases(config: DictConfig) -> list[Phase]:

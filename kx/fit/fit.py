@@ -21,6 +21,7 @@ from kx.data.specs import Data
 from kx.display import Display
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
+from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
 from kx.fit.state import State
 from kx.signals import was_interrupted
@@ -241,25 +242,6 @@ def _missing(tracker: Tracker, first_epoch: int) -> list[int]:
     return [n for n in range(1, first_epoch + 1) if n not in known] if known is not None else []
 
 
-def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
-    """Returns the number of epochs in a history."""
-    return max((len(values) for values in history.values()), default=0)
-
-
-def kept_epoch(callbacks: Sequence[keras.callbacks.Callback], num_epochs: int) -> int:
-    """Returns the epoch, from 1, whose weights the model has after the training.
-
-    Args:
-        callbacks: of the training; EarlyStopping may have restored an epoch's weights.
-        num_epochs: that were trained.
-    """
-    for callback in callbacks:
-        restores = getattr(callback, "restore_best_weights", False)
-        if restores and getattr(callback, "best_weights", None) is not None:
-            return int(callback.best_epoch) + 1
-    return num_epochs
-
-
 def past(state: State | None) -> dict[str, list[float]]:
     """Returns the history of a training so far.
 
@@ -267,31 +249,3 @@ def past(state: State | None) -> dict[str, list[float]]:
         state: from which it goes on, or None.
     """
     return state.callbacks["Record#1"]["history"] if state else {}
-
-
-def final_metrics(
-    model: keras.Model,
-    test: tf.data.Dataset | None,
-    history: Mapping[str, Sequence[float]],
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> dict[str, float]:
-    """Returns the last values, those of the epoch whose weights are kept, and of the test split.
-
-    Args:
-        model: with its final weights.
-        test: batches of the test split, if it is to be evaluated.
-        history: of the training.
-        callbacks: of the training.
-    """
-    final = {name: values[-1] for name, values in history.items()}
-    kept = kept_epoch(callbacks, num_epochs(history))
-    final["best/epoch"] = float(kept)
-    for name, values in history.items():
-        if name.startswith("val/"):
-            final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
-        elif name.startswith("train/"):
-            final[f"best/{name.removeprefix('train/')}"] = values[kept - 1]
-    if test is not None:
-        scores = model.evaluate(test, verbose=0, return_dict=True)
-        final |= {f"test/{name}": float(value) for name, value in scores.items()}
-    return final

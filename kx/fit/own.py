@@ -61,6 +61,14 @@ def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
             "optimizer: this one has trained before. A run begins with a new one: give its"
             " arguments, or keras.optimizers.…(…) anew."
         )
+    if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
+        optimizer, "_exclude_from_weight_decay_pattern", None
+    ):
+        raise ConfigError(
+            "optimizer: exclude_from_weight_decay(…) would be left out, since Keras's own config of"
+            " an optimizer does not have it. Take an option of your own: a function that makes the"
+            " optimizer and excludes them, as _target_ of conf/optimizer/NAME.yaml."
+        )
     kept = {key: _plain(config[key]) for key in options[name] if key in config}
     left = {
         k: v for k, v in config.items() if k not in kept and k not in ("name", "loss_scale_factor")

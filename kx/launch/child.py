@@ -26,6 +26,7 @@ from kx.config import Composed, add_project_to_path
 from kx.errors import KxError
 from kx.secrets import scrub
 from kx.signals import stoppable
+from kx.tracking.folders import literal
 from kx.tracking.records import Record, identity
 
 _GRACE_SECONDS = 15.0
@@ -132,7 +133,7 @@ def _prepare(order: Order) -> None:
         if order.config.get("run_dir"):
             there = Path(order.config["run_dir"])  # of which other projects have one of that name
             unique = hashlib.sha256(str(there).encode()).hexdigest()[:8]
-            order.config["run_dir"] = str(own / f"{there.name}-{unique}")
+            order.config["run_dir"] = literal(own / f"{there.name}-{unique}")
     if order.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cores)
     order.log.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
             begun = {"name": ours.name, "id": ours.run_id or "", "folder": str(folder)}
             say("run", {**begun, "history": {}})
             return ours.metrics
-        job.config.run_dir = str(folder)
+        job.config.run_dir = literal(folder)
         job.config.resume = "auto"
     from kx.process import choose_backend, import_quietly
 

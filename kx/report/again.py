@@ -131,7 +131,7 @@ def evaluate_run(
 
 def report_options(run: Run) -> ReportOptions:
     """Returns how much the report of a run shows."""
-    report = run.config["report"]
+    report = run.recorded_config()["report"]
     return ReportOptions(
         report["num_bootstrap_samples"], report["confidence_level"], report["num_mistakes"],
         run.config["seed"],
@@ -204,7 +204,7 @@ def written_report(
 
 def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
     """Returns the run's config, with the overrides of data."""
-    config = OmegaConf.create(run.config)
+    config = OmegaConf.create(run.recorded_config())
     assert isinstance(config, DictConfig)
     parsed = [_parse(word) for word in overrides]
     expected = "Expected data=OPTION or data.KEY=VALUE."

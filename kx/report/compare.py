@@ -126,7 +126,7 @@ def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
 def _same_examples(
     base: Run, ours: Mapping[str, np.ndarray], run: Run, theirs: Mapping[str, np.ndarray]
 ) -> bool:
-    of_base, of_run = base.config["data"], run.config["data"]
+    of_base, of_run = base.recorded_config()["data"], run.recorded_config()["data"]
     names = [one.bundle().spec()["targets"].class_names for one in (base, run)]
     return (
         all(of_base.get(key) == of_run.get(key) for key in _SAME_DATA)

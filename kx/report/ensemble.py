@@ -90,7 +90,7 @@ def _refuse_other(base: Run, ours: Asked, run: Run, theirs: Asked) -> None:
     Raises:
         DataError: with what differs.
     """
-    if base.config["task"]["_target_"] != run.config["task"]["_target_"]:
+    if base.recorded_config()["task"]["_target_"] != run.recorded_config()["task"]["_target_"]:
         raise DataError(f"{run.name} has another task than {base.name}: {run.config['task']}.")
     targets, others = ours.data.targets, theirs.data.targets
     if targets.class_names != others.class_names:

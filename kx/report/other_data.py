@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from kx.config import plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.data.specs import Data
-from kx.errors import DataError
+from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
+from kx.paths import expanded
 from kx.tracking.runs import Run
 
 # Keys of data that take a part of it: those of the training mean the training's data.
 _FRACTIONS = ("validation_fraction", "test_fraction")
 _DIVIDES = (*_FRACTIONS, "limit", "split_seed", "fold")
+_OTHER_DIVISION = (*_FRACTIONS, "fold")  # who gives one of these means a part of other data
 
 
 def judged_data(
@@ -40,11 +45,17 @@ def judged_data(
     """
     own = _source(config.data) == _source(run.config["data"])
     keys = {word.lstrip("+~").partition("=")[0].removeprefix("data.") for word in overrides}
-    whole = not own and split is None and not keys & set(_DIVIDES)
+    whole = not own and split is None and not keys & set(_OTHER_DIVISION)
+    if not own and "data" not in keys:
+        _refuse_files_of_the_run(config, keys)
     if whole:
-        for key in (*_FRACTIONS, "limit", "fold"):
+        for key in {*_FRACTIONS, "limit", "fold"} - keys:
             if key in config.data:
                 config.data[key] = 0.0 if key in _FRACTIONS else None
+    if not own and "class_names" in config.data and config.data.class_names is None:
+        # As the model has them: of other data, not every class needs an example.
+        names = run.bundle().spec()["targets"].class_names
+        config.data.class_names = None if names is None else list(names)
     data = make_data(config)
     if overrides and data.fingerprint != run.tags().get("kx.fingerprint"):
         _tell_what_was_seen(run, data, own=own)
@@ -56,6 +67,40 @@ def judged_data(
         raise DataError(f"The data has no {name!r} split. Available: {', '.join(data.splits)}.")
     which = ", one of its own" if whole else ""
     return data, name, f"the {name} split of {data.name}{which}"
+
+
+def _refuse_files_of_the_run(config: DictConfig, keys: Set[str]) -> None:
+    """Refuses other data that is named in a part: the other files would be the run's own.
+
+    Raises:
+        ConfigError: with the keys that name a file or a folder, and were not given.
+    """
+    if not keys & _required_arguments(config.data["_target_"]):
+        return  # test_path=…: beside the run's own training data, as is meant
+    roots = [Path(), *(expanded(str(config.data[key])) for key in ("root",) if key in config.data)]
+    left = [
+        key
+        for key, value in plain(config.data, resolve=True).items()
+        if key not in keys
+        and isinstance(value, str)
+        and any(root.joinpath(expanded(value)).exists() for root in roots if value)
+    ]
+    if left:
+        said = ", ".join(f"data.{key}={config.data[key]}" for key in left)
+        raise ConfigError(
+            f"{said} is of the run's own data, and would be read beside {', '.join(sorted(keys))}."
+            f" Give its place, too, or null: {' '.join(f'data.{key}=null' for key in left)}"
+        )
+
+
+def _required_arguments(target: str) -> set[str]:
+    """Returns the arguments of a function that have no default.
+
+    Args:
+        target: as of `_target_`.
+    """
+    parameters = inspect.signature(get_object(target)).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty}
 
 
 def _source(node: Mapping[str, Any]) -> dict[str, Any]:

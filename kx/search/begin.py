@@ -12,6 +12,7 @@ from typing import Any
 
 from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolved
 from kx.config.compose import is_file
+from kx.config.metric_modes import UNKNOWN_MODE, better
 from kx.config.places import shown
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.configs import Trials, unknown_space
@@ -166,8 +167,9 @@ def objective(base: Composed) -> tuple[str, str]:
         return name, str(base.config.tuner.objective_mode)
     if name == task.monitor:
         return name, str(task.monitor_mode)
-    if "loss" in name or "error" in name:
-        return name, "min"
+    mode = better(name)
+    if mode != UNKNOWN_MODE:
+        return name, mode
     raise ConfigError(
         f"tuner.objective={name}: say whether it is better when large or small:"
         " tuner.objective_mode=max (or min)."

@@ -104,13 +104,18 @@ def one_class_each(targets: Spec, task: str) -> int:
     """Returns the number of classes, of targets that are one class for each example.
 
     Raises:
-        ConfigError: if they are not, with the tasks that fit.
+        ConfigError: if they are not, with the tasks that fit, or if there is one class only.
     """
     if targets.class_names is None or targets.shape != ():
         what = "numbers" if targets.class_names is None else "several labels for each example"
         fitting = "regression" if targets.class_names is None else "multilabel"
         raise ConfigError(
             f"task={task} expects one class for each example. The data has {what}: task={fitting}."
+        )
+    if len(targets.class_names) < 2:
+        raise ConfigError(
+            f"task={task} expects two classes or more. The data has one only:"
+            f" {targets.class_names[0]!r}. Is this the column, or the folder, of the classes?"
         )
     return len(targets.class_names)
 

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from kx.errors import KxError
+from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import (
     artifact_root,
     refuse_unreachable,
@@ -110,8 +111,8 @@ def _find_artifacts(file: Path) -> None:
         if not moved:
             return
         where = Path(unquote(urlsplit(next(iter(moved))).path)).parent
-        [(running,)] = store.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'")
-        if where.exists() or running:  # a copy; or a project that is seen by two names, at work
+        at_work = any(r.status == "RUNNING" and is_locked(r.folder) for r in all_records())
+        if where.exists() or at_work:  # a copy; or a project that is seen by two names, at work
             print(f"note: the artifacts of {file} are in {where}", file=sys.stderr)
             return
         for before, after in moved.items():

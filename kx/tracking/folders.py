@@ -60,7 +60,7 @@ class RunFolder:
             point_to(self.path)
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
     """Returns a path that OmegaConf reads as it stands."""
     return str(path).replace("${", "\\${")
 
@@ -95,7 +95,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
         ) from error
     if folder.resumed:
         print(f"{folder.name} goes on after epoch {folder.record.epochs_done}")
-    job.config.run_dir = _literal(folder.path)
+    job.config.run_dir = literal(folder.path)
     shutil.rmtree(folder.path / "cache", ignore_errors=True)  # half-filled, after a kill
     try:
         if not folder.resumed:
@@ -135,7 +135,7 @@ def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
         if found is not None:
             shutil.copytree(found.record.states, record.states)
             record.threads = found.record.threads
-        job.config.run_dir = _literal(path)
+        job.config.run_dir = literal(path)
         try:
             yield RunFolder(record, resumed=found is not None, leads=False)
         finally:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
@@ -133,3 +134,20 @@ def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
         )
     sign = 1 if monitors.pop()[1] == "max" else -1
     return max(scored, key=lambda pair: sign * pair[1])[0]
+
+
+def history_of(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
+    """Returns the curves: metrics that have one value for each epoch."""
+    names = [
+        name
+        for name in stored.data.metrics
+        if name.startswith(("train/", "val/"))
+        or name in ("learning_rate", "phase", "epoch_seconds", "examples_per_second")
+    ]
+    curves = {}
+    for name in sorted(names):
+        points = client.get_metric_history(stored.info.run_id, name)
+        values = [(p.step, p.value) for p in points if p.step > 0]  # 0: after the training
+        if values:
+            curves[name] = [value for _, value in sorted(values)]
+    return curves

@@ -23,7 +23,6 @@ from kx.tracking.store import current_store, store_uri
 from kx.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
 _SYSTEM = "system/"
@@ -53,6 +52,7 @@ class Run:
         history: dict[str, list[float]],
         bundle: Bundle | None,
         model: keras.Model | None = None,
+        chosen_by: str | None = None,
     ) -> None:
         self.id = tracker.run_id
         self.name = tracker.run_name
@@ -63,6 +63,7 @@ class Run:
         self.uri = store_uri(job.config.tracking.uri) if tracker.kept else None
         self._bundle = bundle if bundle and bundle.folder.is_dir() else None
         self._model = model
+        self.chosen_by = chosen_by  # the metric whose best epoch was put back
 
     @classmethod
     def from_store(cls, stored: MlflowRun, uri: str) -> Run:
@@ -73,15 +74,16 @@ class Run:
             uri: of the store.
         """
         from kx.tracking.client import open_client
+        from kx.tracking.run_list import history_of
 
         run = cls.__new__(cls)
         client = open_client(uri)
         run.id, run.name = stored.info.run_id, stored.info.run_name
         run.status, run.uri = stored.info.status, uri
         run.metrics = {k: v for k, v in stored.data.metrics.items() if not k.startswith(_SYSTEM)}
-        run.history = _history(client, stored)
+        run.history = history_of(client, stored)
         run.config = run._read_config()
-        run._bundle = run._model = None
+        run._bundle = run._model = run.chosen_by = None
         return run
 
     def __repr__(self) -> str:
@@ -94,6 +96,19 @@ class Run:
             return {}
         container = OmegaConf.to_container(config, resolve=False)
         return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
+
+    def recorded_config(self) -> dict[str, Any]:
+        """Returns the config, which is needed.
+
+        Raises:
+            RunNotFoundError: if the artifact that has it has gone.
+        """
+        if not self.config:
+            raise RunNotFoundError(
+                f"The run {self.name} ({self.status}) has no config: {self.artifact('config.yaml')}"
+                " cannot be read, or its artifacts have gone."
+            )
+        return self.config
 
     def tags(self) -> dict[str, str]:
         """Returns the tags that the run has in its store; none, if it is kept nowhere."""
@@ -252,23 +267,6 @@ def _load_logged_model(run: Run) -> keras.Model:
 
     with current_store(run.uri):
         return mlflow.keras.load_model(f"runs:/{run.id}/model")
-
-
-def _history(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
-    """Returns the curves: metrics that have one value for each epoch."""
-    names = [
-        name
-        for name in stored.data.metrics
-        if name.startswith(("train/", "val/"))
-        or name in ("learning_rate", "phase", "epoch_seconds", "examples_per_second")
-    ]
-    curves = {}
-    for name in sorted(names):
-        points = client.get_metric_history(stored.info.run_id, name)
-        values = [(p.step, p.value) for p in points if p.step > 0]  # 0: after the training
-        if values:
-            curves[name] = [value for _, value in sorted(values)]
-    return curves
 
 
 def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | None = None) -> Run:

@@ -125,7 +125,7 @@ def _dataset_input(data: Data, split: str) -> DatasetInput:
         name=f"{data.name}-{split}"[:500],
         digest=data.fingerprint[:36] or "unknown",
         source_type="tfds" if data.source.startswith("tfds:") else "local",
-        source=json.dumps({"uri": data.source}),
+        source=json.dumps({"uri": redact(data.source)}),
         schema=json.dumps({"mlflow_tensorspec": columns}),
         profile=json.dumps({"num_examples": size}),
     )

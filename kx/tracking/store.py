@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import getproxies, urlopen
 
 from kx.config import project_dir
@@ -82,7 +82,10 @@ def uri_now(uri: str | None) -> str | None:
     Args:
         uri: as it was when the run began.
     """
-    file = sqlite_file(uri) if uri else None
+    try:
+        file = sqlite_file(uri) if uri else None
+    except KxError:  # a folder that MLflow cannot open: who needs this store is told
+        return uri
     own = project_dir() / file.name if file is not None else None
     if file is not None and own is not None and not file.parent.exists() and own.exists():
         return f"sqlite:///{own}"  # a store whose folder is there is away for a while, perhaps
@@ -100,7 +103,9 @@ def full_uri(recorded: str | None, given: str | None = None) -> str:
         KxError: if the password is not at hand.
     """
     original = given or os.environ.get("MLFLOW_TRACKING_URI") or ""
-    if recorded is None or bare(original) == bare(recorded):
+    if recorded is None or recorded in (redact(original), redact(bare(original))):
+        return store_uri(given)
+    if bare(original) == bare(recorded):
         return store_uri(given)
     if REDACTED in recorded:
         raise KxError(
@@ -146,7 +151,8 @@ def refuse_unreachable(uri: str) -> None:
     kind, _, driver = parts.scheme.partition("+")
     port = parts.port or _PORTS.get(kind)
     by_proxy = kind in ("http", "https") and {kind, "all"} & set(getproxies())
-    if not parts.hostname or port is None or by_proxy or driver == "pyodbc":  # a DSN is no host
+    by_socket = {"host", "unix_socket"} & set(parse_qs(parts.query))
+    if not parts.hostname or port is None or by_proxy or by_socket or driver == "pyodbc":
         return
     with socket.create_connection((parts.hostname, port), timeout=_ANSWER_SECONDS):
         pass
@@ -182,9 +188,10 @@ def await_server(uri: str, seconds: float) -> None:
         seconds: to wait at most.
     """
     end = time.monotonic() + seconds
+    address = bare(uri).rstrip("/")  # urlopen takes `user@host` for the host
     while uri.startswith(("http://", "https://")) and time.monotonic() < end:
         try:
-            with urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS):
+            with urlopen(f"{address}/health", timeout=_ANSWER_SECONDS):
                 return
         except HTTPError:  # it answers, in its own way
             return

@@ -1,0 +1,66 @@
+"""What a training ends with: the epoch whose weights are kept, and the final metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the number of epochs in a history."""
+    return max((len(values) for values in history.values()), default=0)
+
+
+def kept_epoch(callbacks: Sequence[keras.callbacks.Callback], num_epochs: int) -> int:
+    """Returns the epoch, from 1, whose weights the model has after the training.
+
+    Args:
+        callbacks: of the training; EarlyStopping may have restored an epoch's weights.
+        num_epochs: that were trained.
+    """
+    restoring = restored_by(callbacks)
+    return num_epochs if restoring is None else int(restoring.best_epoch) + 1
+
+
+def restored_by(callbacks: Sequence[keras.callbacks.Callback]) -> Any:
+    """Returns the callback that put the best weights back, of several the last one, or None.
+
+    Args:
+        callbacks: of the training, which is over.
+    """
+    for callback in reversed(callbacks):
+        restores = getattr(callback, "restore_best_weights", False)
+        if restores and getattr(callback, "best_weights", None) is not None:
+            return callback
+    return None
+
+
+def final_metrics(
+    model: keras.Model,
+    test: tf.data.Dataset | None,
+    history: Mapping[str, Sequence[float]],
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> dict[str, float]:
+    """Returns the last values, those of the epoch whose weights are kept, and of the test split.
+
+    Args:
+        model: with its final weights.
+        test: batches of the test split, if it is to be evaluated.
+        history: of the training.
+        callbacks: of the training.
+    """
+    final = {name: values[-1] for name, values in history.items()}
+    kept = kept_epoch(callbacks, num_epochs(history))
+    final["best/epoch"] = float(kept)
+    for name, values in history.items():
+        if name.startswith("val/"):
+            final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
+        elif name.startswith("train/"):
+            final[f"best/{name.removeprefix('train/')}"] = values[kept - 1]
+    if test is not None:
+        scores = model.evaluate(test, verbose=0, return_dict=True)
+        final |= {f"test/{name}": float(value) for name, value in scores.items()}
+    return final
