@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from kx.config import add_project_to_path, compose
+from kx.config.schema import PIPELINE_KEYS
 from kx.config.words import word
 from kx.data.own import data_of
 from kx.data.specs import Data, Spec
@@ -60,6 +62,12 @@ def train(
         run.metrics["test/accuracy"]
     """
     add_project_to_path()
+    for one in overrides:
+        if not isinstance(one, str):
+            raise ConfigError(
+                "kx.train takes overrides one by one: kx.train('model=cnn', 'epochs=3', …)."
+                f" Received: {one!r}."
+            )
     own_callbacks: list[keras.callbacks.Callback] = []
     if callbacks is not None and not isinstance(callbacks, str | Mapping):
         own_callbacks = checked_callbacks(callbacks)
@@ -79,6 +87,14 @@ def train(
     elif data is not None and not any(word.startswith("augment=") for word in words):
         words.append("augment=none")  # the default option's augmentation is for its own images
     own_data = None
+    if data is not None and not isinstance(data, str):
+        _refuse_keys_of_options(words)
+    if own_model is not None and own_model.compiled:
+        print(
+            f"note: what {own_model.name!r} was compiled with is not used: its optimizer is"
+            " kx.train(optimizer=…), its loss and metrics are those of the task (task.loss=…)",
+            file=sys.stderr,
+        )
     if data is not None and not isinstance(data, str):
         if own_model is not None and not own_model.built:
             raise ConfigError(
@@ -107,8 +123,28 @@ def train(
     )
 
 
+def _refuse_keys_of_options(words: Sequence[str]) -> None:
+    """Refuses what would be said of a data option, where the examples are the user's own.
+
+    Raises:
+        ConfigError: with the words.
+    """
+    for one in words:
+        key = one.lstrip("+~").partition("=")[0]
+        if key == "data" or (key.startswith("data.") and key[5:] not in PIPELINE_KEYS):
+            raise ConfigError(
+                f"{one} is for a data option, and data=… of kx.train has the examples themselves."
+                " Divide them yourself: data={'train': (x, y), 'validation': (…), 'test': (…)}; or"
+                " save them, and take data=arrays."
+            )
+
+
 def _words_of(optimizer: Any, callbacks: Any) -> list[str]:
     """Returns what the config can say of an optimizer and callbacks: not objects of the user's."""
+    if isinstance(optimizer, type):
+        raise ConfigError(
+            f"optimizer: expected an object, not a class: {optimizer.__name__}(learning_rate=1e-3)."
+        )
     if isinstance(optimizer, keras.optimizers.Optimizer):
         words = optimizer_words(optimizer)
     else:

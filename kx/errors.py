@@ -61,9 +61,11 @@ class ConfigError(KxError):
         count = len(self.mistakes)
         lines = ["1 mistake in the config" if count == 1 else f"{count} mistakes in the config"]
         for mistake in self.mistakes:
-            body = mistake.message.replace("\n", "\n    ")
             label, line, word = mistake.place.partition("command line: ")
-            place = label + line + redact_word(word)  # of a key that is misspelt, too
+            hidden = redact_word(word)  # of a key that is misspelt, too
+            place = label + line + hidden
+            told = mistake.message.replace(word, hidden) if hidden != word else mistake.message
+            body = scrub(told).replace("\n", "\n    ")
             lines.append(f"\n  {place}\n    {body}" if place else f"\n  {body}")
         return "\n".join(lines)
 

@@ -44,6 +44,7 @@ _HEADER = re.compile(
     r"[\w.~+/=\-]{6,}",
     re.IGNORECASE,
 )
+_BEARER = re.compile(r"[Bb]earer\s+(\S{6,})")
 _SHORTEST_OF_PASSWORD = 4  # letters of a secret that is looked for in any text …
 _SHORTEST = 8  # … of others, whose name may seem secret where the value is a plain word
 _HIDE = rf"\1{REDACTED}"
@@ -73,7 +74,25 @@ def redact(value: Any, key: str = "") -> Any:
         return REDACTED
     if isinstance(value, int | float) and not isinstance(value, bool):
         return REDACTED if _SECRET_NUMBER.search(key) else value
-    return _of_uris(value) if isinstance(value, str) else value
+    return _of_text(value) if isinstance(value, str) else value
+
+
+def _of_text(value: str) -> str:
+    """Hides what a plain value shows of URIs, of headers, and of the environment (`oc.env`)."""
+    if bearer := _BEARER.fullmatch(value.strip()):
+        learn(bearer[1])
+        return f"Bearer {REDACTED}"
+    hidden = _of_uris(value)
+    for secret in _of_environment():
+        hidden = _without(hidden, secret)
+    return hidden
+
+
+def _without(text: str, secret: str) -> str:
+    """Returns a text without a secret: a short one as a word alone, since it is a part of many."""
+    if len(secret) >= _SHORTEST or secret not in text:
+        return text.replace(secret, REDACTED)
+    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, text)
 
 
 def redact_word(word: str) -> str:
@@ -187,10 +206,7 @@ def scrub(text: object) -> str:
     """
     hidden = _of_uris(str(text))
     for secret in sorted(_known | _of_environment(), key=len, reverse=True):
-        if len(secret) >= _SHORTEST:
-            hidden = hidden.replace(secret, REDACTED)
-        elif secret in hidden:  # short ones as words alone: they are parts of many
-            hidden = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, hidden)
+        hidden = _without(hidden, secret)
     return _HEADER.sub(_HIDE, hidden)
 
 

@@ -24,6 +24,7 @@ from kx.fit.assemble import (
 from kx.fit.batches import Batches, make_batches, make_data
 from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import announce, compile_options, fit, past, run_tags
+from kx.fit.own import refuse_absent_metrics
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
@@ -104,6 +105,8 @@ def train(
         if config.init_from and state is None:
             load_weights(model, config.init_from, config.tracking.uri)
         watching = [*make_callbacks(config, task, batches), *callbacks]
+        with_validation = batches.validation is not None
+        refuse_absent_metrics(callbacks, task.monitors(with_validation=with_validation))
         announce(job, data, model, phases, quiet=quiet)
         about = run_tags(config, data, batches, tags, goes_on=state is not None)
         with open_run(job, folder, data, about) as tracker:

@@ -281,3 +281,18 @@ def test_a_raw_example_is_a_png_of_the_very_pixels(mnist_files: Path) -> None:
     data = idx(str(mnist_files))
     raw, _ = next(iter(data.test))  # type: ignore[arg-type]
     assert raw.dtype == tf.string and raw.numpy().startswith(b"\x89PNG")
+
+
+def test_names_of_a_test_split_that_are_not_there_and_arrays_that_nobody_names(
+    tmp_path: Path,
+) -> None:
+    inputs, targets = np.arange(80.0).reshape(40, 2), np.arange(40) % 2
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=inputs, y_train=targets, x_val=inputs[:5], y_val=targets[:5])
+    found = arrays(str(path)).findings
+    assert [(one.file, one.what) for one in found] == [("x_val, y_val", "left out")]
+    for keys in ({"test_inputs": "x_tset"}, {"test_inputs": "x_tset", "test_targets": "y_tset"}):
+        with pytest.raises(DataError, match="no array 'x_tset'"):
+            arrays(str(path), **keys)
+    with pytest.raises(DataError, match="Received twice: a"):
+        arrays(str(path), class_names=["a", "a"])

@@ -330,6 +330,10 @@ def test_an_export_to_where_tensorflow_could_not_load_it_is_refused(
         with pytest.raises(ExportError, match=r"for a pattern.*Choose another folder: --out DIR"):
             trained("row").export(folder)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for where in (tmp_path / "file" / "x", Path("/proc/x")):
+        with pytest.raises(ExportError, match="cannot be made"):
+            trained("row").export(where)
 
 
 # --- reproduce

@@ -159,3 +159,18 @@ def test_a_row_of_one_column_may_be_empty(tmp_path: Path) -> None:
     both = written(tmp_path, "b.csv", 'text,label\na,x\n""\nb,y\n')
     with pytest.raises(DataError, match="line 3: 1 cells, and the header has 2"):
         read_rows(both)
+
+
+def test_a_text_file_is_not_tested_by_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "\n".join(["text,label", *rows_of(40)]))
+    with pytest.raises(DataError, match=r"data\.test_path is the file of data\.path"):
+        text_csv(path, test_path=str(tmp_path / "." / "a.csv"))
+    with pytest.raises(DataError, match="are one column, 'label'"):
+        text_csv(path, text="label")
+
+
+def test_a_label_that_reads_as_missing_is_told(tmp_path: Path) -> None:
+    lines = [line.replace("neg", "NaN") for line in rows_of(40)]
+    path = written(tmp_path, "a.csv", "\n".join(["text,label", *lines]))
+    [reason] = [finding.reason for finding in text_csv(path).findings]
+    assert reason == "a class 'NaN' (20 examples): missing labels?"

@@ -268,3 +268,59 @@ def test_raw_examples_may_differ_in_length(project: Path) -> None:
     run = kx.train(model="linear", data=data, **QUICK)
     answers = run.predict([series[3], series[7], series[3]])
     assert answers[0]["probabilities"] == answers[2]["probabilities"]
+
+
+@pytest.mark.parametrize(
+    "word", ["data.validation_fraction=0.5", "data=wine", "+data.x=1", "data.limit=3"]
+)
+def test_keys_of_a_data_option_are_refused_beside_own_examples(project: Path, word: str) -> None:
+    with pytest.raises(ConfigError, match="is for a data option"):
+        kx.train("model=linear", word, data=(ROWS, CLASSES), **QUICK)
+
+
+def test_masked_values_are_refused() -> None:
+    masked = np.ma.masked_array(CLASSES, mask=CLASSES == 3)
+    with pytest.raises(DataError, match="a masked array"):
+        data_of((ROWS, masked))
+    data_of((ROWS, np.ma.masked_array(CLASSES, mask=False)))
+
+
+def test_what_a_model_was_compiled_with_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = functional()
+    model.compile(keras.optimizers.SGD(5.0), loss="mse")
+    kx.train(model=model, data=(ROWS, CLASSES), **QUICK)
+    assert "was compiled with is not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.full((20, 8, 8, 1), 200, "int16"), ""),
+        (np.arange(20 * 64, dtype="uint16").reshape(20, 8, 8, 1), "from 0 to 1279 are taken as numbers"),
+        (np.arange(20 * 64).reshape(20, 8, 8, 1) % 256 - 128, "from -128 to 127 are taken as numbers"),
+        (np.linspace(0, 255, 20 * 64, dtype="float32").reshape(20, 8, 8, 1), "from 0 to 255 go"),
+        (np.linspace(0, 1, 20 * 64, dtype="float32").reshape(20, 8, 8, 1), ""),
+        (np.arange(20 * 64).reshape(20, 8, 8, 1) % 2 == 0, ""),
+    ],
+)
+def test_pixels_of_an_odd_range_are_told(pixels: np.ndarray, said: str) -> None:
+    reasons = [finding.reason for finding in data_of((pixels, np.arange(20) % 2)).findings]
+    assert any(said in reason for reason in reasons) if said else not reasons
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "said"),
+    [
+        ((["model=linear"],), {}, "one by one"),
+        ((), {"model": functional(4, (5,))}, r"takes examples of shape \(5,\)"),
+        ((), {"optimizer": keras.optimizers.SGD}, "an object, not a class"),
+        ((), {"callbacks": [keras.callbacks.EarlyStopping("val_acc")]}, "'val_accuracy'"),
+    ],
+    ids=["list", "shape", "class", "metric"],
+)
+def test_mistakes_of_a_notebook_are_told(project: Path, words, keys, said: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=said):
+        kx.train(*words, **{"model": "linear", "data": (ROWS, CLASSES), **keys, **QUICK})
+    assert not list(project.glob("runs/*"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kx.commands.listing import show_answers
 from kx.errors import DataError
@@ -190,3 +191,20 @@ def test_what_is_no_picture_and_no_array_is_told(tmp_path: Path) -> None:
     for name, said in (("text.npz", "x is no array"), ("model.keras", "expected an .npy, .npz")):
         with pytest.raises(DataError, match=said):
             read_array(str(tmp_path / name), (3,), "float32")
+
+
+def test_rows_and_images_are_read_from_files_of_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.array([[1.0, 2, 3], [4, 5, 6]]))
+    np.save(tmp_path / "row.npy", np.array([1.0, 2, 3]))
+    path = str(tmp_path / "rows.npy")
+    assert read_row(path, COLUMNS) == [
+        (f"{path}[0]", "1.0,2.0,3.0"), (f"{path}[1]", "4.0,5.0,6.0"),
+    ]  # fmt: skip
+    assert read_row(tmp_path / "row.npy", COLUMNS)[0][1] == "1.0,2.0,3.0"
+    pixels = np.arange(2 * 8 * 8 * 3, dtype="uint8").reshape(2, 8, 8, 3)
+    np.savez(tmp_path / "images.npz", x=pixels, y=np.arange(2))
+    named = f"{tmp_path / 'images.npz'}:x"
+    found = read_image(named, 100)
+    assert [name for name, _ in found] == [f"{named}[0]", f"{named}[1]"]
+    for (_, encoded), one in zip(found, pixels, strict=True):
+        assert np.array_equal(tf.io.decode_png(encoded).numpy(), one)

@@ -302,3 +302,48 @@ def test_nothing_that_is_written_has_a_secret(tmp_path: Path) -> None:
     assert all(REDACTED in word for word in shown)
     for file in [*project.rglob("*"), *server_folder.rglob("*")]:
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "tracking.tags={password: [aSECRETb]}",
+        "tracking={password: aSECRETb}",
+        "tracking.tags=[{password: aSECRETb}]",
+        "model={api_key: aSECRETb}",
+        "optimizer.learning_rate={token: aSECRETb}",
+        "callbacks.early_stopping.patience={token: aSECRETb}",
+        "epochs={token: aSECRETb}",
+        "+model={api_key: aSECRETb}",
+        "launcher.parameters={password: aSECRETb",
+        "--model.password=aSECRETb",
+        "tracking.tag.password=aSECRETb",
+    ],
+)
+def test_no_mistake_repeats_a_secret(
+    new_project: Path, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "data=wine", word, "epochz=1"]) == 1
+    captured = capsys.readouterr()
+    assert "aSECRETb" not in captured.err + captured.out and "***" in captured.err
+
+
+def test_a_mistake_in_a_file_shows_no_other_secret_of_it(
+    new_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (new_project / "experiments").mkdir()
+    (new_project / "experiments" / "mine.yaml").write_text(
+        "tracking:\n  tags: [{hf_token: aSECRETb, auth: Bearer cSECRETd, password: eSECRETf}]\n"
+    )
+    assert main(["run", "experiment=mine"]) == 1
+    assert "SECRET" not in capsys.readouterr().err
+
+
+def test_a_secret_of_the_environment_is_one_under_any_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "hunter2tok")
+    assert redact({"tags": {"tok": "hunter2tok", "a": "x hunter2tok"}}) == {
+        "tags": {"tok": REDACTED, "a": f"x {REDACTED}"}
+    }
+    assert redact({"a": "Bearer abcdef", "b": "bearer of news"}) == {
+        "a": f"Bearer {REDACTED}", "b": "bearer of news",
+    }  # fmt: skip

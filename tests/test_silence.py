@@ -14,6 +14,7 @@ import kx
 from kx.callbacks import Checkpoint, EarlyStopping
 from kx.cli import main
 from kx.config import compose
+from kx.config.metric_modes import better
 from kx.data import Spec
 from kx.data.augment import chain, check_fits
 from kx.data.stored import store
@@ -267,3 +268,31 @@ def test_a_run_is_loaded_with_the_modules_of_its_project(
 )
 def test_answers_of_any_kind_are_compared(got, expected, difference: float) -> None:  # type: ignore[no-untyped-def]
     assert _difference(got, expected) == pytest.approx(difference)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("val_loss", "min"), ("val_accuracy", "max"), ("val_binary_crossentropy", "min"),
+        ("val_kl_divergence", "min"), ("val_logcosh", "min"), ("val_poisson", "min"),
+        ("val_brier", "min"), ("val_nll", "min"), ("val_msle", "min"), ("val_wer", "min"),
+        ("val_f1_macro", "max"), ("val_my_own", "unknown"),
+    ],
+)  # fmt: skip
+def test_the_direction_of_a_metric_is_known_or_asked_for(name: str, mode: str) -> None:
+    assert better(name) == mode
+    words = ["data=wine", f"task.monitor={name}"]
+    if mode == "unknown":
+        with pytest.raises(ConfigError, match="monitor_mode=max"):
+            compose(words)
+        words.append("task.monitor_mode=max")
+        mode = "max"
+    config = compose(words).config
+    assert config.task.monitor_mode == config.callbacks.early_stopping.mode == mode
+
+
+def test_reserved_names_and_the_projects_folder_are_refused(project: Path) -> None:
+    for word, said in (("tracking.run_name=latest", "names another run"), ("run_dir=.", "is the")):
+        with pytest.raises(ConfigError, match=said):
+            kx.train("data=wine", "model=linear", "epochs=1", word, quiet=True)
+    assert not (project / "checkpoints").exists()

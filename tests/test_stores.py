@@ -241,3 +241,17 @@ def test_a_run_whose_config_has_gone_is_told(
         assert main([verb, run_id]) == 1
         said = capsys.readouterr().err
         assert "no artifact 'config.yaml'" in said and "Traceback" not in said
+
+
+def test_what_can_be_no_store_is_refused_at_once(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "mlflow.db").unlink()
+    (project / "mlflow.db").mkdir()
+    begun = time.monotonic()
+    for uri in (None, "sqlite:////proc/x.db", f"sqlite:///{project}/pyproject.toml/x.db"):
+        with pytest.raises(KxError, match="cannot be used"):
+            open_client(uri)
+    assert main(["run", "data=wine", "model=linear", "epochs=1", "report=none"]) == 1
+    assert main(["runs"]) == 1
+    assert "is a folder" in capsys.readouterr().err and time.monotonic() - begun < 30

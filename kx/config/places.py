@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kx.config import EXPERIMENTS_DIR
 from kx.config.compose import is_file
 from kx.errors import Mistake, did_you_mean, one_line
+from kx.secrets import redact, scrub
 
 Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
 # Mappings that take any key.
@@ -101,7 +102,7 @@ def shown(value: Any) -> str:
     Args:
         value: what was received.
     """
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else scrub(repr(redact(value)))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} letters)"
 
 

@@ -192,6 +192,8 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
 def _holds(rule: _Rule, value: Any, is_choice: bool) -> bool:
     if isinstance(value, dict):  # an object, which Keras judges; no choice is one
         return not is_choice
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     try:
         return rule[0](value)
     except TypeError:  # a word where a number is possible too: Keras judges it

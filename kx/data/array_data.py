@@ -16,6 +16,7 @@ from kx.data.splits import count_classes, fingerprint, split_indices
 from kx.data.tables import number_spec
 from kx.errors import ConfigError, DataError
 
+_LARGE = 16.0  # of pixels: they are not normalized
 _FEW = 20  # values of whole numbers, that could be classes
 
 
@@ -138,29 +139,31 @@ def _data_of_numbers(
     )
 
 
-def doubts(inputs: np.ndarray, targets: np.ndarray, *, classes: bool) -> tuple[Finding, ...]:
+def doubts(
+    inputs: np.ndarray, targets: np.ndarray, *, classes: bool, normalized: bool = True
+) -> tuple[Finding, ...]:
     """Tells what of arrays may be meant otherwise than it is taken.
 
     Args:
         inputs: of all examples.
         targets: likewise.
         classes: whether the targets are taken for classes.
+        normalized: whether floats are normalized before the model.
     """
     found = []
+    low, high = (inputs.min(), inputs.max()) if inputs.ndim >= 3 and inputs.size else (0, 0)
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
         text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
         found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
     elif inputs.ndim == 4 and inputs.dtype == np.uint8 and inputs.shape[-1] not in (1, 3):
         text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
         found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
-    elif (
-        inputs.ndim >= 3
-        and inputs.dtype.kind in "iu"
-        and inputs.dtype != np.uint8
-        and 0 <= inputs.min() <= inputs.max() < 256
-    ):
+    elif inputs.dtype.kind in "iu" and inputs.dtype != np.uint8 and int(high) - int(low) > 1:
         text = "are taken as numbers. Images are uint8: astype('uint8')"
-        found.append(Finding("inputs", "kept", f"{inputs.dtype} from 0 to 255 {text}"))
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low} to {high} {text}"))
+    elif inputs.dtype.kind == "f" and not normalized and max(high, -low) > _LARGE:
+        text = "go into the model as they are. Scale pixels first: x / 255"
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low:g} to {high:g} {text}"))
     as_floats = targets.dtype.kind == "f"
     if as_floats and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
         text = "are numbers to predict. Classes are integers: astype('int64')"

@@ -13,7 +13,7 @@ import numpy as np
 
 from kx.data.array_data import array_data
 from kx.data.delimited import find_file
-from kx.data.specs import Data
+from kx.data.specs import Data, Finding
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
@@ -61,7 +61,9 @@ def arrays(
     """
     where = expanded(path).absolute()
     wanted = [name for name in (inputs, targets, test_inputs, test_targets) if name is not None]
-    found = _read_arrays(where, wanted)
+    # Those of a test split may be absent, but not where they were named.
+    absent = {"x_test", "y_test"} & {test_inputs, test_targets}
+    found, left = _read_arrays(where, wanted, [name for name in wanted if name not in absent])
     pairs = [(inputs, targets)]
     if {test_inputs, test_targets} <= set(found):
         pairs.append((str(test_inputs), str(test_targets)))
@@ -85,7 +87,7 @@ def arrays(
         raise DataError(
             f"{where}: {inputs} has examples of {kinds[0]}, and {test_inputs} of {kinds[1]}."
         )
-    return array_data(
+    data = array_data(
         np.concatenate([found[x] for x, _ in pairs]),
         np.concatenate([_one_column(found[y]) for _, y in pairs]),
         num_own=len(found[inputs]),
@@ -100,28 +102,38 @@ def arrays(
         split_seed=split_seed,
         fold=fold,
     )
+    if left:
+        text = "no key names them: data.inputs, data.targets, data.test_inputs, data.test_targets"
+        data.findings += (Finding(", ".join(left), "left out", text),)
+    return data
 
 
-def _read_arrays(where: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _read_arrays(
+    where: Path, names: Sequence[str], required: Sequence[str]
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Returns the named ones of the arrays of an `.npz` file, or of the `.npy` files of a folder.
 
+    Beside them, it returns the names of the others.
+
     Raises:
-        DataError: if the first two are not there, or what is there cannot be read.
+        DataError: if a required one is not there, or what is there cannot be read.
     """
     if os.path.isdir(where):
         files = {path.stem: path for path in sorted(where.glob("*.npy"))}
         if not files:
             raise DataError(f"{where}: there is no .npy file in this folder.")
-        _require(names[:2], files, where)
-        return {name: load_numpy(path) for name, path in files.items() if name in names}
+        _require(required, files, where)
+        found = {name: load_numpy(path) for name, path in files.items() if name in names}
+        return found, [name for name in files if name not in names]
     loaded = load_numpy(find_file(where, "data.path"))
     if isinstance(loaded, np.ndarray):
         raise DataError(
             f"{where} holds one array. Expected an .npz file with inputs and targets, or a folder"
             " of .npy files."
         )
-    _require(names[:2], loaded.files, where)
-    return {name: load_member(loaded, name, where) for name in loaded.files if name in names}
+    _require(required, loaded.files, where)
+    found = {name: load_member(loaded, name, where) for name in loaded.files if name in names}
+    return found, [name for name in loaded.files if name not in names]
 
 
 def _require(names: Sequence[str], there: Iterable[str], where: Path) -> None:

@@ -86,6 +86,9 @@ def natural(name: str) -> tuple[int, float, str]:
     return (1, 0.0, name) if number is None else (0, number, name)
 
 
+_MISSING = ("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "missing", "?")
+
+
 def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list[Finding]:
     """Tells classes whose names a person may take for one: by letter case, width or form.
 
@@ -101,7 +104,11 @@ def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list
     same = defaultdict(list)
     for name in class_names:
         same[_plainest(name)].append(name)
-    findings = []
+    findings = [
+        Finding(source, "kept", f"a class {name!r} ({counts[name]:,} examples): missing labels?")
+        for name in class_names
+        if name.casefold() in _MISSING
+    ]
     for names in same.values():
         if len(names) > 1:
             first, *others = (f"{name!r} ({counts[name]:,})" for name in names)

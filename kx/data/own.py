@@ -82,7 +82,7 @@ def data_of(
         name="own",
         source="objects in memory",
         fingerprint=fingerprint(*[a for _, pair in sorted(arrays.items()) for a in pair]),
-        findings=doubts(inputs, flat, classes=spec.class_names is not None),
+        findings=doubts(inputs, flat, classes=spec.class_names is not None, normalized=False),
     )
 
 
@@ -142,6 +142,12 @@ def _form(inputs: np.ndarray, targets: np.ndarray) -> str:
 def _arrays(part: Any, input_rank: int | None) -> _Pair:
     """Returns one split as two arrays."""
     if isinstance(part, tuple | list) and len(part) == 2:
+        for one in part:
+            if np.ma.is_masked(one):
+                raise DataError(
+                    "data: a masked array, whose masked values would be trained on. Leave those"
+                    " examples out, or fill them: x.filled(0)."
+                )
         try:
             return np.asarray(part[0]), np.asarray(part[1])
         except (ValueError, TypeError) as error:
@@ -164,9 +170,10 @@ def _arrays(part: Any, input_rank: int | None) -> _Pair:
         pairs = list(batches.as_numpy_iterator())
         if pairs:
             return np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])
-    except (tf.errors.InvalidArgumentError, ValueError) as error:  # of several shapes
+    except (tf.errors.OpError, ValueError) as error:
+        what = "cannot be read, or have several shapes"
         raise DataError(
-            f"data: the examples of this tf.data.Dataset have several shapes: {first_line(error)}"
+            f"data: the examples of this tf.data.Dataset {what}: {first_line(error)}"
         ) from error
     raise DataError("data: this tf.data.Dataset is empty.")
 

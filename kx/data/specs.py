@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kx.errors import DataError
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -37,6 +39,14 @@ class Spec:
     column_names: tuple[str, ...] | None = None
     mean: tuple[float, ...] | None = None
     standard_deviation: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        names = self.class_names or ()
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise DataError(
+                f"class_names: expected a name for each class. Received twice: {', '.join(twice)}."
+            )
 
     @property
     def num_classes(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ def text_csv(
         other = read(test_path, key="data.test_path")
         findings += other.findings
         table = table.followed_by(other)
+    _refuse_own_answers(path, test_path, text, label)
     targets, spec = class_targets(table.labels, label, label_separator, table.where)
     one_label = spec.shape == ()
     if isinstance(label, str) and one_label:
@@ -247,3 +249,16 @@ def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[Finding]:
             name, "kept", f"{count:,} rows have a quoted cell of several lines; the longest has"
             f" {rows.num_lines[longest]} lines, from line {rows.lines[longest]} on",
         )  # fmt: skip
+
+
+def _refuse_own_answers(
+    path: str, test_path: str | None, text: str, label: str | list[str]
+) -> None:
+    """Refuses a test by the training's own file, and a label that is the text itself."""
+    if test_path is not None and os.path.samefile(expanded(path), expanded(test_path)):
+        raise DataError(
+            "data.test_path is the file of data.path: the model would be tested by what it was"
+            " trained on. Leave it out (data.test_fraction), or name another."
+        )
+    if text == label or (isinstance(label, list) and text in label):
+        raise DataError(f"data.text and data.label are one column, {text!r}.")

@@ -88,8 +88,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
     folder = expanded(folder).absolute()
     _refuse_unsafe(folder, overwrite=overwrite)
     model, task, bundle = run.model(), run.task(), run.bundle()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+    with _draft_beside(folder) as temporary:
         draft = Path(temporary, "draft")
         draft.mkdir()
         preparation = bundle.preparation()
@@ -107,6 +106,17 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
             shutil.rmtree(folder)
         draft.rename(folder)
     return Exported(folder, differences, len(examples), int(run.tags().get(_CONVERTED, 0)))
+
+
+def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Returns a temporary folder on the disk of another one."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    except OSError as error:
+        raise ExportError(
+            f"{folder} cannot be made: {error}. Choose another folder: --out DIR."
+        ) from error
 
 
 def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:

@@ -45,6 +45,14 @@ def read_image(item: Any, max_megapixels: float) -> Named:
                 f" Received: {item.dtype} of shape {item.shape}."
             )
         return [(f"array of shape {item.shape}", tf.io.encode_png(pixels).numpy())]
+    if _names_arrays(item):
+        name, values = _array_of(item)
+        images = [values] if values.ndim < 4 and _is_one_image(values) else list(values)
+        return [
+            (name if len(images) == 1 else f"{name}[{number}]", raw)
+            for number, one in enumerate(images)
+            for _, raw in read_image(np.asarray(one), max_megapixels)
+        ]
     if not isinstance(item, str | Path):
         raise DataError(
             f"{type(item).__name__}: expected an image file, its bytes, or an array of uint8:"
@@ -55,6 +63,17 @@ def read_image(item: Any, max_megapixels: float) -> Named:
     except OSError as error:
         raise DataError(f"{item} cannot be read: {first_line(error)}") from error
     return [(str(item), readable(encoded, str(item), max_megapixels))]
+
+
+def _names_arrays(item: Any) -> bool:
+    """Says whether an input is a file of arrays: `x.npy`, `x.npz`, `x.npz:test`."""
+    text = str(item) if isinstance(item, str | Path) else ""
+    path = text.partition(".npz:")[0] + ".npz" if ".npz:" in text else text
+    return path.lower().endswith((".npy", ".npz")) and os.path.isfile(expanded(path))
+
+
+def _is_one_image(values: np.ndarray) -> bool:
+    return values.ndim == 2 or values.shape[-1] in (1, 3)
 
 
 def read_row(item: Any, columns: Sequence[str]) -> Named:
@@ -76,6 +95,14 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
             raise DataError(f"{item!r}: this run's model takes {_takes(columns)}") from error
         return [(",".join(cells), _line(cells, columns, f"[{', '.join(cells)[:80]}]"))]
     text = str(item)
+    if _names_arrays(item):
+        name, values = _array_of(item)
+        rows = [values] if values.ndim < 2 else list(values)
+        return [
+            (name if values.ndim < 2 else f"{name}[{number}]", raw)
+            for number, row in enumerate(rows)
+            for _, raw in read_row(np.atleast_1d(row), columns)
+        ]
     if os.path.isfile(expanded(text)):
         return _rows_of_file(expanded(text), columns)
     if text.lower().endswith(_TABLES):

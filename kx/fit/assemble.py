@@ -104,6 +104,14 @@ def check_scores(core: keras.Model, outputs: Outputs, data: Data) -> None:
             scores but probabilities.
     """
     inputs = getattr(core, "inputs", None) or [None]
+    takes = getattr(inputs[0], "shape", (None,))[1:]
+    given = data.inputs.shape
+    same = all(t in (None, g) for t, g in zip(takes, given, strict=False))
+    if inputs[0] is not None and not (same and len(takes) == len(given)):
+        raise ConfigError(
+            f"The model {core.name!r} takes examples of shape {tuple(takes)}. The data has"
+            f" examples of shape {tuple(given)}: keras.Input({tuple(given)}), or another data."
+        )
     if len(inputs) > 1:
         names = ", ".join(str(one.name) for one in inputs)
         raise ConfigError(

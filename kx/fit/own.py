@@ -10,7 +10,13 @@ import numpy as np
 
 from kx.config import CONF_DIR, load_yaml, plain
 from kx.config.words import word
-from kx.errors import ConfigError
+from kx.errors import NO_METRIC, ConfigError, did_you_mean
+
+_WATCHING = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+)
 
 
 def checked_callbacks(given: Any) -> list[keras.callbacks.Callback]:
@@ -30,6 +36,27 @@ def checked_callbacks(given: Any) -> list[keras.callbacks.Callback]:
                 f" mapping of entries. Received: {callback!r}."
             )
     return callbacks
+
+
+def refuse_absent_metrics(
+    callbacks: Sequence[keras.callbacks.Callback], available: Sequence[str]
+) -> None:
+    """Refuses a user's own callbacks of Keras's that look at a metric that there will not be.
+
+    Args:
+        callbacks: the user's own.
+        available: the metrics that there will be.
+
+    Raises:
+        ConfigError: with the callback and its metric.
+    """
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(callback, _WATCHING) and monitor not in available:
+            raise ConfigError(
+                f"callbacks: {type(callback).__name__}(monitor={monitor!r}): {NO_METRIC}"
+                f" {monitor!r}. {did_you_mean(str(monitor), available, 'Metrics')}"
+            )
 
 
 def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:

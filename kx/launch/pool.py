@@ -17,6 +17,7 @@ from kx.signals import Stop
 from kx.tracking.records import mark
 
 _TRIES = 3  # to start jobs: a busy scheduler may refuse once, or a machine that is short of memory
+_ALIKE = 5  # first jobs that fail with the same error, after which the others are not begun
 _BACK_OFF_SECONDS = 1.0  # twice as long after each
 
 
@@ -45,9 +46,15 @@ class Listed:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
+        self.same_error = ""
 
     def next(self) -> Job | None:
-        """Returns the first job that waits."""
+        """Returns the first job that waits; none after several that all failed alike."""
+        ended = [job for job in self._jobs if job.state not in (WAITING, *UNDERWAY)]
+        errors = {job.error if job.state == FAILED else "" for job in ended}
+        if len(ended) >= _ALIKE and len(errors) == 1 and (error := errors.pop()):
+            self.same_error = error
+            return None
         return next((job for job in self._jobs if job.state == WAITING), None)
 
     def goes_on(self, job: Job) -> bool:

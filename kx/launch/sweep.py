@@ -63,10 +63,13 @@ def run_sweep(
             job.tags = group.tags if group else {}
         stop = opened.enter_context(noting_stop())
         pool = Pool(engine, workers, Progress(jobs, workers))
-        pool.run(Listed(jobs), stop)
+        listed = Listed(jobs)
+        pool.run(listed, stop)
     for job in jobs:
         if job.state == WAITING:
             job.end(KILLED, "not begun")
+    if listed.same_error:
+        print(f"the first jobs all failed alike, so that no other was begun: {listed.same_error}")
     code = _end(name, folder, jobs, group, stop, summarize)
     if pool.gave_up:
         print(f"{pool.gave_up}\nthe same command with resume=auto goes on")

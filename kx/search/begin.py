@@ -17,7 +17,7 @@ from kx.config.places import shown
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.configs import Trials, unknown_space
 from kx.search.space import Parameter, flat, read_space, taken_by, taken_out, without
-from kx.search.study import FILE, Study, study_folder
+from kx.search.study import FAILED, FILE, Study, study_folder
 from kx.secrets import redact
 
 # Of `tuner`, what may change while a study goes on: how much, and what is done with it.
@@ -171,8 +171,8 @@ def objective(base: Composed) -> tuple[str, str]:
     if mode != UNKNOWN_MODE:
         return name, mode
     raise ConfigError(
-        f"tuner.objective={name}: say whether it is better when large or small:"
-        " tuner.objective_mode=max (or min)."
+        f"tuner.objective={name}: is this a metric of the task? Its own is {task.monitor}. If it"
+        " is, say whether it is better when large or small: tuner.objective_mode=max (or min)."
     )
 
 
@@ -188,7 +188,15 @@ def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
     """
     if is_file(new.folder / FILE) and not settings["overwrite"]:
         study = Study.load(new.folder)
-        study.refuse_change(new.fixed)
+        try:
+            study.refuse_change(new.fixed)
+        except ConfigError:
+            if not study.trials or not all(trial.state == FAILED for trial in study.trials):
+                raise
+            print(
+                f"all trials of the study {study.name} had failed: with this config it begins anew"
+            )
+            return None
         return study
     with contextlib.suppress(ConfigError, OSError):  # what it wrote is known as its own still
         new.experiment = Study.load(new.folder).experiment

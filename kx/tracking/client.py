@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -57,6 +58,7 @@ def open_client(uri: str | None) -> MlflowClient:
         refuse_unreachable(uri)
         file = sqlite_file(uri)
         if file is not None:
+            refuse_no_file(file)
             _make_once(file)
             _find_artifacts(file)
         client = MlflowClient(uri)
@@ -67,6 +69,23 @@ def open_client(uri: str | None) -> MlflowClient:
         raise unusable(uri, error) from None  # which may repeat what the URI has of secrets
     _seen.add(uri)
     return client
+
+
+def refuse_no_file(file: Path) -> None:
+    """Refuses at once what cannot be a SQLite store: MLflow tries again for minutes.
+
+    Args:
+        file: of the store.
+
+    Raises:
+        OSError: for a folder in its place, or a folder that takes no files.
+    """
+    if file.is_dir():
+        raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
 
 
 def _make_once(file: Path) -> None:

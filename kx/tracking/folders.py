@@ -17,6 +17,7 @@ from kx.paths import expanded
 from kx.tracking.records import Record, is_locked, lock, point_to, same_config
 
 _WAIT_SECONDS = 20.0
+_RESERVED = ("latest", "best")  # what kx's commands call a run
 
 
 @dataclass
@@ -69,6 +70,11 @@ def run_name(job: Composed) -> str:
     """Returns a run's name: the given one, else what it is and when it began."""
     given = job.config.tracking.run_name
     if given:
+        if str(given) in _RESERVED:
+            raise ConfigError(
+                f"tracking.run_name={given}: this word names another run in kx's commands. Choose"
+                " another name."
+            )
         return str(given)
     what = job.choices.get("experiment") or f"{job.choices['model']}-{job.choices['data']}"
     return f"{what}-{time.strftime('%m%d-%H%M%S')}"
@@ -195,6 +201,10 @@ def _new(job: Composed) -> RunFolder:
     given = job.config.run_dir
     if given:
         path = expanded(given).absolute()
+        if path == project_dir() or path in project_dir().parents:
+            raise ConfigError(
+                f"run_dir={given} is the project's folder. A run needs one of its own: runs/NAME."
+            )
         path.mkdir(parents=True, exist_ok=True)
         there = Record.read(path)
         if there is not None:

@@ -91,7 +91,7 @@ def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") ->
         experiment: where to look. Defaults to all experiments.
         text_filter: in MLflow's filter syntax: `metrics."test/accuracy" > 0.9`.
     """
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return []
     client = open_client(uri)
     experiments = client.search_experiments()

@@ -181,7 +181,7 @@ def _why_convert(encoded: bytes, image: Image.Image) -> str:
             )
     if image.format not in _IN_GRAPH:
         return str(image.format)
-    if image.format in ("GIF", "WEBP") and getattr(image, "is_animated", False):
+    if image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False):
         # The graph would decode them all: of a GIF of 2 MB, 6 GB, in each epoch.
         return "several pictures, of which the first is taken"
     if image.has_transparency_data and not image.mode.startswith("I"):
