@@ -298,8 +298,14 @@ def test_what_a_model_was_compiled_with_is_told(
     ("pixels", "said"),
     [
         (np.full((20, 8, 8, 1), 200, "int16"), ""),
-        (np.arange(20 * 64, dtype="uint16").reshape(20, 8, 8, 1), "from 0 to 1279 are taken as numbers"),
-        (np.arange(20 * 64).reshape(20, 8, 8, 1) % 256 - 128, "from -128 to 127 are taken as numbers"),
+        (
+            np.arange(20 * 64, dtype="uint16").reshape(20, 8, 8, 1),
+            "from 0 to 1279 are taken as numbers",
+        ),
+        (
+            np.arange(20 * 64).reshape(20, 8, 8, 1) % 256 - 128,
+            "from -128 to 127 are taken as numbers",
+        ),
         (np.linspace(0, 255, 20 * 64, dtype="float32").reshape(20, 8, 8, 1), "from 0 to 255 go"),
         (np.linspace(0, 1, 20 * 64, dtype="float32").reshape(20, 8, 8, 1), ""),
         (np.arange(20 * 64).reshape(20, 8, 8, 1) % 2 == 0, ""),

@@ -32,8 +32,8 @@ def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
     >>> better("val_loss"), better("val_accuracy"), better("val_x"), better("val_x", "val_x", "min")
     ('min', 'max', 'unknown', 'min')
     """
-    if monitor == other and mode_of_other is not None:
-        return str(mode_of_other)
+    if monitor == other and mode_of_other is not None:  # whose own mistake is told there
+        return mode_of_other if mode_of_other in ("min", "max") else "auto"
     name = str(monitor)
     if name.endswith(_SMALLER_IS_BETTER):
         return "min"

@@ -94,11 +94,11 @@ _RULES: dict[str, _Rule] = {
     "timeout_minutes": _real(_POSITIVE),
     "monitor_mode": (
         lambda v: v in ("min", "max"),
-        "min or max, where the metric's name does not tell it: monitor_mode=max",
+        "one of min, max, where the name of the metric does not tell it: monitor_mode=max",
     ),
     "mode": (
         lambda v: v in ("min", "max", "auto"),
-        "min or max, where the metric's name does not tell it: mode=max",
+        "one of min, max, where the name of the metric does not tell it: mode=max",
     ),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),

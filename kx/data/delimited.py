@@ -186,7 +186,7 @@ def _header(text: str, separator: str, quotes: bool) -> list[str]:
     lines = io.StringIO(text, newline="")
     rows = csv.reader(lines, delimiter=separator, quoting=_quoting(quotes))
     try:
-        row = next((row for row in rows if any(cell.strip() for cell in row)), [])
+        row = next((row for row in rows if len(row) > 1 or "".join(row).strip()), [])
     except csv.Error:
         return []
     return [name.strip() for name in row]
@@ -215,7 +215,7 @@ def _parse(
                     f" {lines.line_num}. Expected rows of one line in a TSV. {_NO_QUOTES}"
                 )
             if header is None:
-                blank = not any(cell.strip() for cell in row)
+                blank = len(row) < 2 and not any(cell.strip() for cell in row)
                 header = None if blank else tuple(cell.strip() for cell in row)
             elif row and not (len(header) > 1 and len(row) == 1 and row[0].isspace()):
                 rows.cells.append(_row(row, header, f"{file}, line {begin}"))
