@@ -84,7 +84,8 @@ def _of_text(value: str) -> str:
         return f"Bearer {REDACTED}"
     hidden = _of_uris(value)
     for secret in _of_environment():
-        hidden = _without(hidden, secret)
+        if len(secret) >= _SHORTEST and secret in hidden:  # no word of a config (`test`), no part
+            hidden = _as_words(secret).sub(REDACTED, hidden)
     return hidden
 
 
@@ -92,7 +93,11 @@ def _without(text: str, secret: str) -> str:
     """Returns a text without a secret: a short one as a word alone, since it is a part of many."""
     if len(secret) >= _SHORTEST or secret not in text:
         return text.replace(secret, REDACTED)
-    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, text)
+    return _as_words(secret).sub(REDACTED, text)
+
+
+def _as_words(secret: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
 
 
 def redact_word(word: str) -> str:

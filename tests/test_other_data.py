@@ -104,6 +104,7 @@ def test_what_is_too_large_of_the_predictions_is_left_out_and_told(
 def test_a_file_of_the_runs_own_is_not_read_beside_other_data(
     project: Path, texts: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (project / "whitespace").mkdir()  # as data.split is called: no file of the run's
     own = project / "own.csv"
     own.write_text("\n".join(texts.read_text().splitlines()[:31]) + "\n")
     run = kx.train(*family_overrides("text", texts), f"data.test_path={own}", quiet=True)

@@ -344,6 +344,10 @@ def test_a_secret_of_the_environment_is_one_under_any_key(monkeypatch: pytest.Mo
     assert redact({"tags": {"tok": "hunter2tok", "a": "x hunter2tok"}}) == {
         "tags": {"tok": REDACTED, "a": f"x {REDACTED}"}
     }
+    monkeypatch.setenv("DB_PASSWORD", "test")  # words of configs stay
+    monkeypatch.setenv("PG_PASSWORD", "postgres")
+    config = {"splits": ["test"], "uri": "postgresql://host/db"}
+    assert redact(config) == config
     assert redact({"a": "Bearer abcdef", "b": "bearer of news"}) == {
         "a": f"Bearer {REDACTED}", "b": "bearer of news",
     }  # fmt: skip

@@ -23,6 +23,7 @@ from kx.tracking.runs import Run
 # Keys of data that take a part of it: those of the training mean the training's data.
 _FRACTIONS = ("validation_fraction", "test_fraction")
 _DIVIDES = (*_FRACTIONS, "limit", "split_seed", "fold")
+_NAMES_FILES = ("path", "manifest", "file", "root", "dir", "folder")  # ends of keys that do
 _OTHER_DIVISION = (*_FRACTIONS, "fold")  # who gives one of these means a part of other data
 
 
@@ -82,6 +83,7 @@ def _refuse_files_of_the_run(config: DictConfig, keys: Set[str]) -> None:
         key
         for key, value in plain(config.data, resolve=True).items()
         if key not in keys
+        and key.endswith(_NAMES_FILES)
         and isinstance(value, str)
         and any(root.joinpath(expanded(value)).exists() for root in roots if value)
     ]
