@@ -46,12 +46,12 @@ import tensorflow as tf  # noqa: E402
 from sides import crop_flip  # noqa: E402
 
 from kx.config import CONF_DIR, compose  # noqa: E402
+from kx.contracts.specs import Data  # noqa: E402
 from kx.data.augment import Augment, chain  # noqa: E402
-from kx.data.folder.images import image_folder  # noqa: E402
-from kx.data.pipeline import train_batches  # noqa: E402
-from kx.data.specs import Data  # noqa: E402
-from kx.data.stored import NUM_PARALLEL_CALLS, Stored, store  # noqa: E402
-from kx.data.tfds import tfds_images  # noqa: E402
+from kx.data.batches import train_batches  # noqa: E402
+from kx.data.sources.images.folder.images import image_folder  # noqa: E402
+from kx.data.sources.images.tfds import tfds_images  # noqa: E402
+from kx.data.store import NUM_PARALLEL_CALLS, Stored, store  # noqa: E402
 
 BATCH_SIZE = 128
 WARM_UP_BATCHES = 20

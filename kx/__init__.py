@@ -25,10 +25,10 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Data": "kx.data",
     "Outputs": "kx.data",
-    "Run": "kx.tracking.runs",
+    "Run": "kx.runs",
     "Spec": "kx.data",
     "Task": "kx.tasks",
-    "load_run": "kx.tracking.runs",
+    "load_run": "kx.runs",
     "train": "kx.api",
 }
 
@@ -37,8 +37,8 @@ __all__ = ["Data", "Outputs", "Run", "Spec", "Task", "__version__", "load_run", 
 if TYPE_CHECKING:
     from kx.api import train
     from kx.data import Data, Outputs, Spec
+    from kx.runs import Run, load_run
     from kx.tasks import Task
-    from kx.tracking.runs import Run, load_run
 
 
 def __getattr__(name: str) -> Any:

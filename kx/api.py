@@ -9,19 +9,19 @@ from typing import Any
 import keras
 
 from kx.config import add_project_to_path, compose
+from kx.config.overrides import word
 from kx.config.schema import PIPELINE_KEYS
-from kx.config.words import word
-from kx.data.own import data_of
-from kx.data.specs import Data, Spec
+from kx.contracts.specs import Data, Spec
+from kx.data.sources.arrays.own import data_of
 from kx.errors import ConfigError
 from kx.fit.assemble import output_shape
 from kx.fit.own import checked_callbacks, optimizer_words
-from kx.launch.team import is_team, refuse_teams
+from kx.launch.multi_process import is_team, refuse_teams
 from kx.process import choose_backend
+from kx.runs import Run, load_run
+from kx.tracking.mlflow.store import full_uri
 from kx.tracking.records import finished_record
 from kx.tracking.resume import recorded_words
-from kx.tracking.runs import Run, load_run
-from kx.tracking.store import full_uri
 from kx.training import train as train_job
 
 

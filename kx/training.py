@@ -9,10 +9,12 @@ from typing import Any
 import keras
 from omegaconf import DictConfig
 
+from kx.commands.summary import summary_text
 from kx.config import Composed, build
+from kx.contracts.specs import Data
+from kx.contracts.task import Task
 from kx.data.augment import chain
-from kx.data.findings import findings_csv
-from kx.data.specs import Data
+from kx.data.issues import findings_csv
 from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.assemble import (
     assemble,
@@ -26,12 +28,10 @@ from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import announce, compile_options, fit, past, run_tags
 from kx.fit.own import refuse_absent_metrics
 from kx.fit.state import load_last
-from kx.fit.summary import summary_text
 from kx.report.reports import write_reports
+from kx.runs import Run
 from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
-from kx.tasks.task import Task
-from kx.tracking.folders import open_followers_folder, open_run_folder
-from kx.tracking.runs import Run
+from kx.tracking.run_folder import open_followers_folder, open_run_folder
 from kx.tracking.tracker import open_run
 from kx.transfer import Phase
 

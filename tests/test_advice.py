@@ -13,8 +13,8 @@ import pytest
 
 import kx
 from kx.config import build, compose
+from kx.contracts.specs import Spec
 from kx.data.augment import chain, check_fits
-from kx.data.specs import Spec
 from kx.errors import ConfigError, KxError
 from kx.export.readers import read_array, read_text
 from kx.fit.batches import make_data

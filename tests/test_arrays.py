@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 import kx
 from kx.cli import main
 from kx.data import Data
-from kx.data.arrays import arrays
-from kx.data.binary import cifar10_binary, idx, read_idx
+from kx.data.sources.arrays.files import arrays
+from kx.data.sources.images.binary import cifar10_binary, idx, read_idx
 from kx.errors import ConfigError, DataError
 
 
@@ -198,7 +198,7 @@ def test_arrays_are_shown_as_they_are_changed(
         drawn.update(pictures=pictures, captions=captions)
         return Figure()
 
-    monkeypatch.setattr("kx.data.show.picture_grid", keep)
+    monkeypatch.setattr("kx.commands.data_show.picture_grid", keep)
     words = ["data", "show", "data=arrays", f"data.path={path}"]
     assert main([*words, "augment=mixup", "augment.mixup.alpha=1", "--out", "new/grid.png"]) == 0
     assert (project / "new" / "grid.png").is_file()

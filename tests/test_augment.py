@@ -13,11 +13,11 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 import kx
 from kx.config import CONF_DIR, compose
+from kx.contracts.specs import Spec
 from kx.data import augment
 from kx.data.augment import chain, geometry, mixing, pixels, policy
 from kx.data.augment.chaining import check_fits, check_range
 from kx.data.random import example_seeds, uniform
-from kx.data.specs import Spec
 from kx.errors import ConfigError
 
 OPTIONS = sorted(p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem != "none")

@@ -18,13 +18,13 @@ from mlflow import MlflowClient
 
 import kx
 from kx.cli import main
-from kx.commands import reproduce as reproducing
-from kx.commands.reproduce import first_differences
+from kx.commands.reproduce.reproduce import first_differences
+from kx.commands.reproduce.reproduce import reproduce as reproducing
 from kx.errors import ExportError, RunNotFoundError
+from kx.tracking.mlflow.run_list import best_run, list_runs
+from kx.tracking.mlflow.store import store_uri
 from kx.tracking.provenance import content_hash
 from kx.tracking.records import all_records, lock
-from kx.tracking.run_list import best_run, list_runs
-from kx.tracking.store import store_uri
 
 
 def encoded_digits(folder: Path) -> list[Path]:
@@ -150,7 +150,7 @@ def test_a_run_whose_process_is_gone_is_listed_as_lost(
 def test_evaluate_on_other_data_keeps_the_runs_vocabulary_and_classes(
     at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path
 ) -> None:
-    from kx.report.again import evaluate_run
+    from kx.evaluation.evaluate_run import evaluate_run
 
     run = trained("binary")
     other = tmp_path / "other.csv"
@@ -475,7 +475,7 @@ def test_summary_shows_the_model_without_training(
 def test_summary_counts_the_operations_of_a_dense_net() -> None:
     import keras
 
-    from kx.fit.summary import forward_flops
+    from kx.commands.summary import forward_flops
 
     model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(20, use_bias=False)])
     assert forward_flops(model) == 2 * 10 * 20

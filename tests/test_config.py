@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kx.config import CONF_DIR, compose, compose_all, project_dir, resolved
-from kx.config.targets import _static_arguments
+from kx.config.checks.targets import _static_arguments
 from kx.errors import ConfigError
 from kx.run import main
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import kx
 from kx.config import compose
 from kx.data import Data
-from kx.data.images import decode_image
-from kx.data.splits import fingerprint, limited, split_indices
-from kx.data.tables import decode_row, encode_rows
-from kx.data.text import text_csv
+from kx.data.sources.images.pixels import decode_image
+from kx.data.sources.tables.embedded import decode_row, encode_rows
+from kx.data.sources.text.text_csv import text_csv
+from kx.data.split import fingerprint, limited, split_indices
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
 

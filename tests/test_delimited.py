@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kx.data.delimited import read_rows
-from kx.data.text import text_csv
+from kx.data.sources.delimited import read_rows
+from kx.data.sources.text.text_csv import text_csv
 from kx.errors import ConfigError, DataError
 
 
@@ -112,7 +112,7 @@ def test_the_order_of_classes_depends_on_no_hash_and_no_nan(tmp_path: Path) -> N
     path = written(tmp_path, "a.csv", "\n".join(lines))
     assert text_csv(path).targets.class_names == ("0.5", "1", "2", "b", "inf", "nan")
     ask = (
-        "from kx.data.labels import natural;"
+        "from kx.data.sources.labels import natural;"
         f"print(sorted({set(names)!r}, key=natural))"
     )  # fmt: skip
     said = {

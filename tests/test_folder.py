@@ -19,15 +19,15 @@ from PIL import Image
 
 import kx
 from kx.cli import main
-from kx.data.findings import class_lines
-from kx.data.folder import images as folder
-from kx.data.folder import scan as scanning
-from kx.data.folder.formats import check_image, converted
-from kx.data.folder.images import image_folder
-from kx.data.folder.splits import divide
-from kx.data.images import decode_image, normalization
-from kx.data.specs import Data
-from kx.data.stored import store
+from kx.contracts.specs import Data
+from kx.data.issues import class_lines
+from kx.data.sources.images.folder import images as folder
+from kx.data.sources.images.folder import scan as scanning
+from kx.data.sources.images.folder.formats import check_image, converted
+from kx.data.sources.images.folder.images import image_folder
+from kx.data.sources.images.folder.splits import divide
+from kx.data.sources.images.pixels import decode_image, normalization
+from kx.data.store import store
 from kx.errors import ConfigError, DataError
 from kx.report.evaluate import shown_examples
 
@@ -428,7 +428,7 @@ def test_a_file_that_goes_or_changes_meanwhile_is_told(
         gone = image_folder(str(two), **SIZE)
         for path in (two / "b").iterdir():
             path.unlink()
-        from kx.data.stored import store
+        from kx.data.store import store
 
         store(gone, "train")
 

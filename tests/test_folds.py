@@ -17,15 +17,15 @@ from scipy import stats
 import kx
 from kx.cli import main
 from kx.config import add_project_to_path, compose
-from kx.data.splits import Fold, split_indices
+from kx.data.split import Fold, split_indices
 from kx.errors import ConfigError, DataError
+from kx.evaluation.compare import compare_runs, mcnemar
 from kx.fit.batches import make_data
 from kx.launch.cross_validation import cross_validate
-from kx.report.compare import compare_runs, mcnemar
 from kx.run import main as run_main
 from kx.search.study import find_study
-from kx.tracking.run_list import GROUPS, list_runs
-from kx.tracking.store import store_uri
+from kx.tracking.mlflow.run_list import GROUPS, list_runs
+from kx.tracking.mlflow.store import store_uri
 
 QUICK = [
     "data=wine",

@@ -13,7 +13,7 @@ import pytest
 from fuzz.pictures import as_people_see, difference, file_of, with_check_sums
 from PIL import Image
 
-from kx.data.folder.formats import check_image, converted, pixel_limit, readable
+from kx.data.sources.images.folder.formats import check_image, converted, pixel_limit, readable
 from kx.errors import DataError
 
 AS_IT_IS, ANIMATED = "", "several pictures"

@@ -16,18 +16,18 @@ import pytest
 import yaml
 
 from kx.config import compose, compose_all, experiment_files, hydra_session, project_dir, resolved
-from kx.config.advice import quoted
-from kx.config.check import Checker
-from kx.config.command_line import read_words
+from kx.config.checks.advice import quoted
+from kx.config.checks.check import Checker
+from kx.config.checks.command_line import read_words
+from kx.config.checks.targets import needed_arguments
 from kx.config.compose import load_yaml
-from kx.config.places import command_line, with_line
-from kx.config.targets import needed_arguments
+from kx.config.messages import command_line, with_line
 from kx.errors import ConfigError
 from kx.run import main
-from kx.search.begin import checked
+from kx.search.keras_tuner_values import as_places, hyperparameters
 from kx.search.oracle import Oracle
+from kx.search.setup import checked
 from kx.search.space import Parameter, read_space
-from kx.search.values import as_places, hyperparameters
 
 LONG = "x" * 1500
 
@@ -181,7 +181,7 @@ def test_what_may_be_deleted_added_or_chosen_as_a_list_is(checker: Checker) -> N
 
 
 def test_an_argument_without_a_default_is_needed(checker: Checker, new_project: Path) -> None:
-    assert "path" in needed_arguments("kx.data.text.text_csv")
+    assert "path" in needed_arguments("kx.data.sources.text.text_csv.text_csv")
     assert "path" not in needed_arguments("nowhere.at.all")
     found = told(checker, "data=text_csv", "~data.path")
     assert "data.path is needed" in found["~data.path"]
@@ -421,7 +421,7 @@ def test_cfg_shows_the_config_of_each_job(
     node = yaml.safe_load(shown("--cfg", "hydra"))
     assert list(node) == ["hydra"] and "help" not in node["hydra"]
     text = shown("data=wine", "-m", "seed=1,2", "--cfg", "job", "--package", "model")
-    assert text.count("# @package model\n_target_: kx.models.dense.mlp\n") == 2
+    assert text.count("# @package model\n_target_: kx.models.tables.dense.mlp\n") == 2
     said = shown("--cfg", "job", "--package", "model.dropuot", code=1)
     assert "Did you mean 'dropout'?" in said and said.startswith("kx: --package")
     assert "goes with --cfg" in shown("--package", "model", code=1)

@@ -10,15 +10,15 @@ import pytest
 
 from kx.config import CONF_DIR, build, compose
 from kx.data import Outputs, Spec
-from kx.data.images import normalization
+from kx.data.sources.images.pixels import normalization
 from kx.errors import ConfigError
-from kx.models.applications import NORMALIZATIONS, application
-from kx.models.convolutional import cnn, mnist_cnn
-from kx.models.dense import linear, mlp
-from kx.models.recurrent import lstm
-from kx.models.residual import resnet
-from kx.models.vision_transformer import vit
-from kx.models.wide_residual import wide_resnet
+from kx.models.images.applications import NORMALIZATIONS, application
+from kx.models.images.convolutional import cnn, mnist_cnn
+from kx.models.images.residual import resnet
+from kx.models.images.vision_transformer import vit
+from kx.models.images.wide_residual import wide_resnet
+from kx.models.tables.dense import linear, mlp
+from kx.models.text.recurrent import lstm
 
 IMAGE = Spec((32, 32, 3), "float32")
 ROW = Spec((13,), "float32")

@@ -12,8 +12,8 @@ from conftest import family_overrides
 
 import kx
 from kx.cli import main
+from kx.contracts.findings import Findings
 from kx.report import page
-from kx.report.findings import Findings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from conftest import few
 
 import kx
 import kx.config
-from kx.data.own import _as_trained, data_of
+from kx.data.sources.arrays.own import _as_trained, data_of
 from kx.errors import ConfigError, DataError
 from kx.fit.own import optimizer_words
 

@@ -26,19 +26,19 @@ from mlflow.exceptions import MlflowException
 import kx
 from kx.cli import main as kx_main
 from kx.config import CONF_DIR, compose, plain
-from kx.config.words import word
+from kx.config.overrides import word
 from kx.errors import ConfigError, RunNotFoundError
 from kx.run import main
-from kx.search.begin import checked
-from kx.search.configs import Trials
+from kx.search.keras_tuner_values import decode, encode, hyperparameters, starting_values
 from kx.search.pruner import goes_on
 from kx.search.run import study_name
+from kx.search.setup import checked
 from kx.search.space import Parameter, read_space
 from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
-from kx.search.values import decode, encode, hyperparameters, starting_values
+from kx.search.trial_configs import Trials
+from kx.tracking.mlflow.run_list import list_runs
+from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records, identity, is_locked
-from kx.tracking.run_list import list_runs
-from kx.tracking.store import store_uri
 
 QUICK = ["data=wine", "epochs=3", "report=none", "tracking.system_metrics=false"]
 SPACE = [
@@ -562,7 +562,7 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("kx.search.figures.write_figures", left)
+        patched.setattr("kx.search.results.figures.write_figures", left)
         run_search(*words, code=130)
     assert not find_study("mlp-wine").finished
 

@@ -18,7 +18,7 @@ from conftest import few
 import kx.secrets
 from kx.cli import main
 from kx.secrets import REDACTED, redact, redact_word, scrub, without_credentials
-from kx.tracking.store import full_uri, store_uri
+from kx.tracking.mlflow.store import full_uri, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "s3cret-W0rd"
@@ -192,7 +192,7 @@ def test_no_command_shows_the_password_of_a_store_that_does_not_answer(
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     if words[0] == "doctor":
-        from kx.tracking.health import health
+        from kx.tracking.mlflow.health import health
 
         works, text = health(uri)  # the rest of it does not know the store
         assert not works and SECRET not in text

@@ -21,8 +21,8 @@ from mlflow.exceptions import MlflowException
 
 import kx
 from kx.cli import main
+from kx.tracking.mlflow.outbox import Sender, waiting
 from kx.tracking.records import all_records, lock
-from kx.tracking.sender import Sender, waiting
 
 QUICK = ["report=none", "data=wine"]
 

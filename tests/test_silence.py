@@ -17,8 +17,8 @@ from kx.config import compose
 from kx.config.metric_modes import better
 from kx.data import Spec
 from kx.data.augment import chain, check_fits
-from kx.data.stored import store
-from kx.data.tables import table_data
+from kx.data.sources.tables.embedded import table_data
+from kx.data.store import store
 from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
 from kx.fit.batches import _drops_remainder, adapt

@@ -17,7 +17,7 @@ import kx
 from kx.cluster import cluster_of_environment
 from kx.config import compose
 from kx.errors import ConfigError
-from kx.launch.team import run_team
+from kx.launch.multi_process import run_team
 from kx.tracking.records import all_records
 
 WORDS = [
@@ -155,8 +155,8 @@ def test_a_launcher_ends_in_whatever_order_its_processes_do(
     project: Path, monkeypatch: pytest.MonkeyPatch, said: list[object], code: int
 ) -> None:
     engine = TwoProcesses(said)  # type: ignore[arg-type]
-    monkeypatch.setattr("kx.launch.team.make_engine", lambda launcher: engine)
-    monkeypatch.setattr("kx.launch.team._GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("kx.launch.multi_process.make_engine", lambda launcher: engine)
+    monkeypatch.setattr("kx.launch.multi_process._GRACE_SECONDS", 0.0)
     words = ["data=wine", "strategy=multi_worker", "strategy.processes=2", "tracking=none"]
     assert run_team(compose(words)) == code
     assert not engine.said

@@ -22,15 +22,15 @@ from mlflow import MlflowClient
 import kx
 from kx.config import compose, plain
 from kx.errors import KxError
-from kx.launch import child
+from kx.launch.engines import child
 from kx.launch.engines.local import Local, cores_for, gpu_for
 from kx.launch.jobs import Job
 from kx.launch.table import clock, ranked, seconds_left
 from kx.run import main
 from kx.search.study import find_study
+from kx.tracking.mlflow.run_list import list_runs
+from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records
-from kx.tracking.run_list import list_runs
-from kx.tracking.store import store_uri
 
 QUICK = ["report=none", "tracking.system_metrics=false"]
 
@@ -432,7 +432,7 @@ def test_a_search_whose_trials_cannot_be_started_is_not_finished(
 def test_a_job_ends_though_what_it_has_forked_lives_on(project: Path) -> None:
     """The pipe by which it is heard is still open in a process that it has left behind."""
     (project / "mine.py").write_text(
-        "import multiprocessing, time\nimport kx.data.tables as tables\n\n"
+        "import multiprocessing, time\nimport kx.data.sources.tables.embedded as tables\n\n"
         "def load():\n"
         "    method = multiprocessing.get_context('fork')\n"
         "    method.Process(target=time.sleep, args=(60,), daemon=True).start()\n"
@@ -449,7 +449,7 @@ def test_a_job_ends_though_what_it_has_forked_lives_on(project: Path) -> None:
 
 def test_a_job_that_is_killed_before_its_training_goes_on_in_its_folder(project: Path) -> None:
     (project / "mine.py").write_text(
-        "import os, pathlib, signal\nimport kx.data.tables as tables\n\n"
+        "import os, pathlib, signal\nimport kx.data.sources.tables.embedded as tables\n\n"
         "def load():\n"
         "    if not pathlib.Path('tried').exists():\n"
         "        pathlib.Path('tried').touch()\n"

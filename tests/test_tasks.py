@@ -14,12 +14,12 @@ from sklearn.utils.class_weight import compute_class_weight
 import kx
 from kx.config import CONF_DIR, build, compose
 from kx.data import Spec
-from kx.data.stored import Stored
+from kx.data.store import Stored
 from kx.errors import ConfigError
 from kx.fit.batches import _weigher
 from kx.report import ReportOptions
-from kx.tasks.binary import binary
-from kx.tasks.classification import classification
+from kx.tasks.prediction.binary import binary
+from kx.tasks.prediction.classification import classification
 
 TARGETS = {
     "classification": Spec((), "int32", class_names=("a", "b", "c", "d", "e", "f")),

@@ -200,8 +200,8 @@ def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
 
 def _validation_loss(run: kx.Run) -> float:
     from kx.config import build, compose
-    from kx.data.pipeline import eval_batches
-    from kx.data.stored import store
+    from kx.data.batches import eval_batches
+    from kx.data.store import store
     from kx.fit.batches import make_data
 
     data = make_data(compose(["data=wine"]).config)
@@ -275,7 +275,7 @@ def test_a_users_preparation_is_of_one_example_also_when_it_predicts(project: Pa
 
 def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> None:
     from kx.config import compose
-    from kx.data.stored import store
+    from kx.data.store import store
     from kx.fit.batches import make_data
 
     run = kx.train("data=wine", "epochs=1", *QUICK, quiet=True)

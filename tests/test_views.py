@@ -13,15 +13,15 @@ from scipy.special import expit, softmax
 
 import kx
 from kx.cli import main
-from kx.data.specs import Spec
+from kx.contracts.specs import Spec
+from kx.contracts.task import Task
 from kx.errors import ConfigError, DataError
+from kx.evaluation.ensemble import evaluate_ensemble
+from kx.evaluation.evaluate_run import ask
 from kx.export.views import VIEWS, with_views
-from kx.report.again import ask
-from kx.report.ensemble import evaluate_ensemble
-from kx.tasks.binary import binary
-from kx.tasks.classification import classification
-from kx.tasks.regression import regression
-from kx.tasks.task import Task
+from kx.tasks.prediction.binary import binary
+from kx.tasks.prediction.classification import classification
+from kx.tasks.prediction.regression import regression
 
 THREE = Spec((), "int32", class_names=("a", "b", "c"))
 

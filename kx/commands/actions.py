@@ -13,7 +13,7 @@ def load(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     from kx.process import import_quietly
 
     import_quietly()
-    from kx.tracking.runs import load_run
+    from kx.runs import load_run
 
     return load_run(args.run, uri=args.uri, experiment=args.experiment)
 
@@ -45,9 +45,9 @@ def ui(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Reports on a run's model, or on the average of several."""
     run = load(args)
-    from kx.report.again import evaluate_run
-    from kx.report.ensemble import evaluate_ensemble
-    from kx.tracking.runs import load_run
+    from kx.evaluation.ensemble import evaluate_ensemble
+    from kx.evaluation.evaluate_run import evaluate_run
+    from kx.runs import load_run
 
     names = [word for word in args.overrides if "=" not in word]
     overrides = [word for word in args.overrides if "=" in word]
@@ -91,7 +91,7 @@ def export(args: argparse.Namespace) -> int:
 def reproduce(args: argparse.Namespace) -> int:
     """Runs a run again, and compares."""
     run = load(args)
-    from kx.commands.reproduce import reproduce
+    from kx.commands.reproduce.reproduce import reproduce
 
     return reproduce(run)
 
@@ -112,7 +112,7 @@ def search_export(args: argparse.Namespace) -> int:
 
 def doctor(args: argparse.Namespace) -> int:
     """Shows what works here."""
-    from kx.commands.doctor import doctor
+    from kx.commands.doctor.doctor import doctor
 
     return doctor(args.overrides)
 
@@ -129,8 +129,8 @@ def compare(args: argparse.Namespace) -> int:
     from kx.process import import_quietly
 
     import_quietly()
-    from kx.report.compare import compare_runs, show_comparison
-    from kx.tracking.runs import load_run
+    from kx.evaluation.compare import compare_runs, show_comparison
+    from kx.runs import load_run
 
     runs = [
         load_run(name, uri=args.uri, experiment=args.experiment) for name in (args.run, *args.names)
@@ -156,7 +156,7 @@ def summary(args: argparse.Namespace) -> int:
 
     choose_backend(job.config.backend)
     import_quietly()
-    from kx.fit.summary import show_summary
+    from kx.commands.summary import show_summary
 
     show_summary(job)
     return 0
@@ -170,7 +170,7 @@ def data_show(args: argparse.Namespace) -> int:
     from kx.process import import_quietly
 
     import_quietly()
-    from kx.data.show import show
+    from kx.commands.data_show import show
 
     show(job, args.out, args.num)
     return 0

@@ -20,8 +20,8 @@ from kx.errors import ConfigError, KxError, did_you_mean, one_line
 from kx.launch.table import counted
 from kx.search.study import find_study
 from kx.secrets import REDACTED, redact
+from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records, is_locked
-from kx.tracking.store import store_uri
 
 LOST = "LOST"  # RUNNING in the store, and its process is gone: resume=auto goes on
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
@@ -46,7 +46,7 @@ def show(
         limit: how many.
         as_json: as JSON in place of a table.
     """
-    from kx.tracking.run_list import list_runs
+    from kx.tracking.mlflow.run_list import list_runs
 
     if limit < 1:
         raise ConfigError(f"--limit: expected at least 1. Received: {limit}.")
@@ -143,9 +143,9 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
         experiment: look in this one only.
         ask: whether to ask first.
     """
-    from kx.tracking.client import open_client
+    from kx.tracking.mlflow.client import open_client
+    from kx.tracking.mlflow.run_list import find_run
     from kx.tracking.records import all_records, is_locked
-    from kx.tracking.run_list import find_run
 
     if not names:
         raise ConfigError("Which runs? kx runs delete RUN [RUN …]")

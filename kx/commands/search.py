@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kx.errors import ConfigError
 from kx.launch.table import clock, counted
+from kx.search.results.table import as_csv, show_study, values_text
 from kx.search.study import FILE, RUNNING, Study, find_study, studies_dir, study_folder
-from kx.search.table import as_csv, show_study, values_text
 from kx.tracking.records import is_locked
 
 

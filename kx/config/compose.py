@@ -198,7 +198,7 @@ def compose_all(
     Raises:
         ConfigError: with every mistake of every job.
     """
-    from kx.config.check import Checker
+    from kx.config.checks.check import Checker
 
     with hydra_session(config_dirs) as hydra:
         jobs = Checker(hydra).compose_all(list(overrides), multirun=multirun)

@@ -14,8 +14,8 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kx.config import Composed, hydra_session
-from kx.config.check import Checker
-from kx.config.places import open_free
+from kx.config.checks.check import Checker
+from kx.config.messages import open_free
 from kx.errors import ConfigError, did_you_mean, first_line
 from kx.secrets import redact, redact_word, scrub
 

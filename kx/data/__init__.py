@@ -1,5 +1,5 @@
 """The data room: sources of raw examples, and the pipeline that makes batches of them."""
 
-from kx.data.specs import Data, Outputs, Spec
+from kx.contracts.specs import Data, Outputs, Spec
 
 __all__ = ["Data", "Outputs", "Spec"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
-from kx.data.specs import Data, Spec
+from kx.contracts.specs import Data, Spec
 
 _MEMORY_SHARE = 0.4  # of the available memory, that a split may take
 

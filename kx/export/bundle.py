@@ -23,12 +23,12 @@ import tensorflow as tf
 
 import kx
 from kx.config import Composed
-from kx.data.specs import Data, Spec, identity
+from kx.contracts.specs import Data, Spec, identity
+from kx.contracts.task import Task
 from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
-from kx.tasks.task import Task
-from kx.tracking.folders import RunFolder
 from kx.tracking.provenance import package_versions
+from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16

@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from kx.config import project_dir
+from kx.contracts.task import Task
 from kx.errors import ExportError
 from kx.paths import PATTERN_LETTERS, expanded
 from kx.process import quiet_saving
-from kx.tasks.task import Task
-from kx.tracking.runs import Run
+from kx.runs import Run
 
 _RELOAD = Path(__file__).with_name("reload.py")
 _CONVERTED = "kx.data.converted"  # a tag

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.folder.formats import MAX_MEGAPIXELS
+from kx.contracts.task import Task
+from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.export.readers import read_array, read_image, read_row, read_text
-from kx.tasks.task import Task
 
 _BATCH_SIZE = 64
 

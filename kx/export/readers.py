@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.data.arrays import load_member, load_numpy
-from kx.data.delimited import is_number, read_rows
-from kx.data.folder.formats import readable
+from kx.data.sources.arrays.files import load_member, load_numpy
+from kx.data.sources.delimited import is_number, read_rows
+from kx.data.sources.images.folder.formats import readable
 from kx.errors import DataError, first_line
 from kx.paths import expanded
 
@@ -186,7 +186,7 @@ def read_text(item: Any, column: str, *, quotes: bool = True) -> Named:
     Args:
         item: a text, or a `.csv` or `.tsv` file.
         column: of the texts; of a file with one column, it may have another name.
-        quotes: as of `kx.data.text.text_csv`.
+        quotes: as of `kx.data.sources.text.text_csv.text_csv`.
 
     Raises:
         DataError: if it names a file that is not there, or that is no table.

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
+from kx.contracts.task import Task
 from kx.errors import ConfigError, did_you_mean
-from kx.tasks.task import Task
 
 View = Callable[[Any], Any]
 _SHIFT_FRACTION = 1 / 16  # of the height and the width

@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx.callbacks import SwapAverage
 from kx.config import build, plain
-from kx.data.specs import Data, Outputs, Spec
+from kx.contracts.specs import Data, Outputs, Spec
+from kx.contracts.task import Task
 from kx.errors import NO_METRIC, ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
-from kx.tasks.task import Task
 from kx.transfer import Phase
 
 # What a model may override to train in a way of its own; inside another model they are not called.
@@ -206,7 +206,7 @@ def load_weights(model: keras.Model, name: str, uri: str | None) -> None:
     Raises:
         ConfigError: if that run's model has other weights.
     """
-    from kx.tracking.runs import load_run
+    from kx.runs import load_run
 
     run = load_run(name, uri=uri)
     source = run.model().weights

@@ -14,14 +14,14 @@ from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
+from kx.contracts.specs import Data, Finding
+from kx.contracts.task import Task
 from kx.data.augment import Augment, check_fits, check_range
-from kx.data.pipeline import eval_batches, train_batches
-from kx.data.specs import Data, Finding
-from kx.data.stored import Stored, store
+from kx.data.batches import eval_batches, train_batches
+from kx.data.store import Stored, store
 from kx.errors import ConfigError
 from kx.fit.constant import leave_out_constant
 from kx.process import quiet_first_steps
-from kx.tasks.task import Task
 
 _ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
 _LOOKED_AT = 64  # examples of a split in a file

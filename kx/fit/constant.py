@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import Normalization
 
-from kx.data.specs import Data, Finding
+from kx.contracts.specs import Data, Finding
 
 _WIDE = 1e30  # a variance by which any number becomes 0
 _NAMED = 5

@@ -16,18 +16,18 @@ from omegaconf import DictConfig
 
 from kx import callbacks as own_callbacks
 from kx.config import Composed
-from kx.data.findings import class_lines, findings_tags, print_findings
-from kx.data.specs import Data
-from kx.display import Display
+from kx.contracts.specs import Data
+from kx.data.issues import class_lines, findings_tags, print_findings
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
+from kx.fit.display import Display
 from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
 from kx.fit.state import State
 from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
-from kx.tracking.folders import RunFolder
 from kx.tracking.provenance import content_hash
+from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 from kx.transfer import Phase
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kx.config import CONF_DIR, load_yaml, plain
-from kx.config.words import word
+from kx.config.overrides import word
 from kx.errors import NO_METRIC, ConfigError, did_you_mean
 
 _WATCHING = (

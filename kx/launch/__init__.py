@@ -17,7 +17,7 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
     """
     if not jobs:
         raise ConfigError("This sweep has no job: one of its keys has no value.")
-    from kx.launch.team import is_team, run_team
+    from kx.launch.multi_process import is_team, run_team
 
     if any("_target_" in job.config.tuner for job in jobs):
         from kx.search.run import run_searches
@@ -29,6 +29,6 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
         return run_sweep(jobs)
     if is_team(jobs[0]):
         return run_team(jobs[0])
-    from kx.launch.here import run_here
+    from kx.launch.local_run import run_here
 
     return run_here(jobs[0])

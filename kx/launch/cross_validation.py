@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 
 from kx.config import Composed, compose
-from kx.config.places import display
+from kx.config.messages import display
 from kx.errors import ConfigError, Mistake
 from kx.launch.jobs import Job
 from kx.launch.sweep import run_sweep
@@ -96,7 +96,7 @@ def _refuse_without_folds(base: Composed) -> None:
     if "fold" not in base.config.data:
         raise ConfigError(
             f"data={base.choices['data']} has no folds. Give its function an argument `fold=None`"
-            " that it hands to kx.data.splits.split_indices(…, fold=fold), what this returns to"
+            " that it hands to kx.data.split.split_indices(…, fold=fold), what this returns to"
             " Data(positions=…), and its YAML a line `fold: null`."
         )
     if base.config.resume not in ("never", "auto"):
@@ -122,7 +122,7 @@ def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
     console.print()
     console.print(table)
     import_quietly()
-    from kx.report.folds import write_fold_report
+    from kx.evaluation.folds import write_fold_report
 
     metrics = {f"{row['metric']}_{kind}": row[kind] for row in rows for kind in ("mean", "spread")}
     metrics |= write_fold_report(jobs, rows, folder / "report")

@@ -16,9 +16,9 @@ from kx.config import Composed
 from kx.errors import KxError
 from kx.launch.jobs import FAILED, KILLED, Job
 from kx.secrets import scrub
-from kx.tracking.client import open_client
-from kx.tracking.mlflow import experiment_id, experiment_name
-from kx.tracking.store import store_uri, unusable
+from kx.tracking.mlflow.client import open_client
+from kx.tracking.mlflow.store import store_uri, unusable
+from kx.tracking.mlflow.tracker import experiment_id, experiment_name
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from kx.config import plain
 from kx.errors import KxError
-from kx.launch.child import Order
 from kx.launch.engines import Engine, Handle
+from kx.launch.engines.child import Order
 from kx.launch.jobs import FAILED, KILLED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
 from kx.launch.table import Progress
 from kx.signals import Stop

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kx.config import Composed, project_dir, resolved
-from kx.config.places import display
+from kx.config.messages import display
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import capacity, make_engine
 from kx.launch.jobs import DONE, KILLED, WAITING, Job, jobs_of
+from kx.launch.multi_process import refuse_teams
 from kx.launch.pool import Listed, Pool
 from kx.launch.table import Progress, as_csv, show_results
-from kx.launch.team import refuse_teams
 from kx.process import hidden_stderr, quiet_log_level
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import identity
@@ -104,7 +104,7 @@ def _end(
     if group:
 
         def fill(artifacts: Path) -> None:
-            from kx.launch.figure import comparison
+            from kx.launch.comparison_figure import comparison
 
             (artifacts / "results.csv").write_text(text, encoding="utf-8")
             comparison(jobs, artifacts / "comparison.png")

@@ -1,5 +1,5 @@
 """The report of an evaluation: metrics, intervals, tables and figures."""
 
-from kx.report.findings import Findings, ReportOptions
+from kx.contracts.findings import Findings, ReportOptions
 
 __all__ = ["Findings", "ReportOptions"]

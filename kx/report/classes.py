@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from kx.contracts.findings import Findings, ReportOptions, bootstrap
 from kx.report import figures
-from kx.report.findings import Findings, ReportOptions, bootstrap
 
 _MAX_CURVES = 20  # more lines in one figure cannot be told apart
 

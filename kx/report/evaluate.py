@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.data.pipeline import eval_batches
-from kx.data.specs import Data
-from kx.data.stored import NUM_PARALLEL_CALLS, Stored
+from kx.contracts.findings import Findings, ReportOptions
+from kx.contracts.specs import Data
+from kx.contracts.task import Task
+from kx.data.batches import eval_batches
+from kx.data.store import NUM_PARALLEL_CALLS, Stored
 from kx.report import figures
-from kx.report.findings import Findings, ReportOptions
-from kx.tasks.task import Task
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, select_autoescape
 
-from kx.report.findings import Findings
+from kx.contracts.findings import Findings
 
 PREDICTIONS = "predictions.npz"
 MAX_PREDICTIONS_BYTES = 2**28

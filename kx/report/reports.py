@@ -10,15 +10,15 @@ import keras
 import yaml
 
 from kx.config import Composed, resolved
-from kx.data.specs import Data
+from kx.contracts.findings import ReportOptions
+from kx.contracts.specs import Data
+from kx.contracts.task import Task
 from kx.fit.batches import Batches
 from kx.report.evaluate import evaluate
-from kx.report.findings import ReportOptions
 from kx.report.page import write_report
 from kx.secrets import redact
-from kx.tasks.task import Task
 from kx.tracking import provenance
-from kx.tracking.folders import RunFolder
+from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kx.config import build
+from kx.search.keras_tuner_values import as_places, decode, hyperparameters, starting_values
 from kx.search.space import Parameter
-from kx.search.values import as_places, decode, hyperparameters, starting_values
 
 # Keys of `tuner` that are the search's own, and not the oracle's.
 OWN_KEYS = (

@@ -13,18 +13,18 @@ import yaml
 from hydra.errors import HydraException
 
 from kx.config import Composed, plain
-from kx.config.places import display
+from kx.config.messages import display
 from kx.errors import ConfigError, KxError, first_line
 from kx.launch.engines import Engine, make_engine
 from kx.launch.jobs import DONE
+from kx.launch.multi_process import refuse_teams
 from kx.launch.pool import Listed, Pool
 from kx.launch.table import clock, counted
-from kx.launch.team import refuse_teams
 from kx.process import hidden_stderr, quiet_log_level
-from kx.search.begin import checked, earlier_study, forget, has_more, study_name
-from kx.search.configs import Trials
+from kx.search.results.table import SearchProgress, as_csv, show_study
+from kx.search.setup import checked, earlier_study, forget, has_more, study_name
 from kx.search.study import FILE, Study
-from kx.search.table import SearchProgress, as_csv, show_study
+from kx.search.trial_configs import Trials
 from kx.signals import noting_stop
 from kx.tracking.records import lock
 
@@ -129,8 +129,8 @@ def _search(
         import keras_tuner  # noqa: F401
 
         from kx.search.oracle import Oracle
+        from kx.search.results.winner import finish_winner
         from kx.search.search import Search
-        from kx.search.winner import finish_winner
     oracle = Oracle(settings, trials.parameters, study.objective, trials.defaults())
     if study.oracle:
         oracle.restore(study.oracle)
@@ -183,8 +183,8 @@ def _end(
     gave_up: str,
 ) -> int:
     """Shows and keeps what came of a search, and returns the exit code."""
-    from kx.search.figures import write_figures
-    from kx.search.winner import experiment_file, register, winning_config
+    from kx.search.results.figures import write_figures
+    from kx.search.results.winner import experiment_file, register, winning_config
 
     show_study(study)
     (study.folder / "trials.csv").write_text(as_csv(study), encoding="utf-8")

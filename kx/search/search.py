@@ -11,12 +11,12 @@ from typing import Any
 from kx.config import Composed
 from kx.errors import NO_METRIC
 from kx.launch.jobs import DONE, FAILED, Job
-from kx.search.configs import Trials
 from kx.search.oracle import Oracle
 from kx.search.pruner import goes_on
+from kx.search.results.table import values_text
 from kx.search.study import COMPLETED, PRUNED, RUNNING, Execution, Study, Trial
 from kx.search.study import FAILED as TRIAL_FAILED
-from kx.search.table import values_text
+from kx.search.trial_configs import Trials
 from kx.signals import Stop
 
 _MAX_STOPS = 3

@@ -5,6 +5,6 @@ targets to loss, metrics, what a model must give, what its scores mean, and what
 a good report shows.
 """
 
-from kx.tasks.task import Task
+from kx.contracts.task import Task
 
 __all__ = ["Task"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kx.config import Composed, resolved
-from kx.config.words import word
+from kx.config.overrides import word
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
 from kx.paths import expanded
 from kx.secrets import REDACTED, redact
@@ -79,8 +79,8 @@ def find_record(name: str) -> Record:
     if name == "latest" and own:
         return own[0]
     if name == "best":
-        from kx.tracking.run_list import find_run
-        from kx.tracking.store import store_uri
+        from kx.tracking.mlflow.run_list import find_run
+        from kx.tracking.mlflow.store import store_uri
 
         name = find_run("best", store_uri()).info.run_id
     found = [record for record in records if name in (record.name, record.run_id)]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import Composed
-from kx.data.specs import Data
-from kx.tracking.folders import RunFolder
+from kx.contracts.specs import Data
+from kx.tracking.run_folder import RunFolder
 
 
 class Tracker:
@@ -71,7 +71,7 @@ def open_run(
         folder.begin(f"untracked-{folder.name}", None)
         yield Tracker(f"untracked-{folder.name}", folder.name)
         return
-    from kx.tracking.mlflow import open_mlflow_run
+    from kx.tracking.mlflow.tracker import open_mlflow_run
 
     with open_mlflow_run(job, folder, data, extra) as tracker:
         yield tracker

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kx.data.folder.formats import Checked, check_image, converted
-from kx.data.images import _decode
+from kx.data.sources.images.folder.formats import Checked, check_image, converted
+from kx.data.sources.images.pixels import _decode
 
 # How far a reading may be from Pillow's, of 255. As it is: not at all in colours; grey is rounded
 # once (a JPEG has grey of its own, and Pillow gives the same). What is saved again as a JPEG, of

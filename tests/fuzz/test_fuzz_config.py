@@ -14,7 +14,7 @@ import pytest
 
 from fuzz.helpers import fuzz_count
 from kx.config import hydra_session, plain, resolved
-from kx.config.check import Checker
+from kx.config.checks.check import Checker
 from kx.errors import KxError
 from kx.run import main
 from kx.search.space import read_space

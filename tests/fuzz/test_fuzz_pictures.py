@@ -9,7 +9,7 @@ from collections import Counter
 
 from fuzz.helpers import fuzz_count
 from fuzz.pictures import any_picture, harmed, verdict
-from kx.data.folder.formats import pixel_limit
+from kx.data.sources.images.folder.formats import pixel_limit
 
 LONGEST_SECONDS = 20  # of a picture, on a busy machine
 

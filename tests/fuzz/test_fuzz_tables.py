@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from fuzz.helpers import fuzz_count
-from kx.data.delimited import read_rows
+from kx.data.sources.delimited import read_rows
 from kx.errors import DataError
 from kx.export.readers import read_row
 

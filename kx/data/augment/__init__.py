@@ -6,6 +6,7 @@ shape `(batch, 2)`. An entry of the `augment` config names one; a chain runs in 
 """
 
 from kx.data.augment.chaining import Augment, Batch, chain, check_fits, check_range
+from kx.data.augment.erasing import erase
 from kx.data.augment.geometry import (
     crop_flip,
     flip,
@@ -15,7 +16,6 @@ from kx.data.augment.geometry import (
     translate,
     zoom,
 )
-from kx.data.augment.holes import erase
 from kx.data.augment.mixing import cutmix, mixup
 from kx.data.augment.pixels import autocontrast, blur, color, grayscale, light
 from kx.data.augment.policy import randaugment, trivial

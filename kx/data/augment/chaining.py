@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from kx.config import build
+from kx.contracts.specs import Spec
 from kx.data.random import example_seeds, fold_in, uniform
-from kx.data.specs import Spec
 from kx.errors import ConfigError
 
 # Augmentations that add to pixels or fill them.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kx.data.augment.chaining import Batch, fused, like, moves_pixels
-from kx.data.augment.holes import rectangle
+from kx.data.augment.erasing import rectangle
 from kx.data.random import uniform
 from kx.errors import ConfigError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kx.config import build
-from kx.launch.child import Order
+from kx.launch.engines.child import Order
 
 Message = tuple[str, dict[str, Any]]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from kx.launch.child import Order
+from kx.launch.engines.child import Order
 from kx.launch.engines.processes import JobProcess, start_server
 
 _LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop

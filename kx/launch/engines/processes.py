@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from kx.launch.child import Order, main
+from kx.launch.engines.child import Order, main
 
 _GRACE_SECONDS = 15.0
 
@@ -38,7 +38,7 @@ def context(backend: str) -> BaseContext:
     if sys.platform in ("win32", "darwin") or _server_backend not in ("", backend):
         return multiprocessing.get_context("spawn")
     method = multiprocessing.get_context("forkserver")
-    method.set_forkserver_preload(["kx.launch.preload"])
+    method.set_forkserver_preload(["kx.launch.engines.preload"])
     return method
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import kx
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
-from kx.launch.child import Order
 from kx.launch.engines import Message
+from kx.launch.engines.child import Order
 from kx.launch.engines.local import GROW
-from kx.launch.engines.mail import Mailbox, free_place, run_order
 from kx.launch.engines.ray_job import RayJob
+from kx.launch.engines.ray_worker import Mailbox, free_place, run_order
 
 _LISTEN_SECONDS = 0.5
 _KNOCK_SECONDS = 10.0

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from kx.errors import first_line
-from kx.launch.engines.relay import STOP
+from kx.launch.engines.remote_job import STOP
 
 _GRACE_SECONDS = 30.0
 

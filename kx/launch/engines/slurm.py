@@ -15,9 +15,9 @@ from typing import Any
 
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
-from kx.launch.child import Order
 from kx.launch.engines import Message
-from kx.launch.engines.relay import COMMANDS, EVENTS, STOP, Beat, Folder, Lines, Relay
+from kx.launch.engines.child import Order
+from kx.launch.engines.remote_job import COMMANDS, EVENTS, STOP, Beat, Folder, Lines, Relay
 
 _LOOK_SECONDS = 0.5
 _ASK_SECONDS = 10.0  # between questions to Slurm, which many users ask

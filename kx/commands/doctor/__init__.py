@@ -1,0 +1,1 @@
+"""`kx doctor`: whether this machine and this config can train."""

@@ -1,0 +1,1 @@
+"""`kx reproduce`: trains a run again, and compares the numbers."""

@@ -1,0 +1,74 @@
+"""The short summary at the end of a run on the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kx.config import project_dir
+from kx.secrets import REDACTED, redact
+from kx.tracking.mlflow.store import store_uri
+from kx.tracking.records import Record
+
+
+def show_end(run: Any) -> None:
+    """Prints the test scores, where the run is, and the commands to go on with.
+
+    Args:
+        run: a finished `Run`.
+    """
+    print()
+    scores = [
+        (name, run.metrics[name])
+        for name in sorted(run.metrics)
+        if name.startswith("test/") and name.removeprefix("test/") in _main_scores(run)
+    ]
+    for name, value in scores:
+        print(f"  {name:<24}{value:.4f}")
+    best = run.metrics.get("best/epoch")
+    if best is not None:
+        kept = f", the best {run.chosen_by}" if run.chosen_by else ", the last one"
+        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}{kept}")
+    if run.uri is None:
+        print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
+        return
+    for node in run.config["callbacks"].values():
+        if node and "log_dir" in node:
+            folder = str(node["log_dir"]).replace("${run_dir}", f"runs/{run.name}")
+            print(f"\n  tensorboard --logdir {folder}")
+    print(f"\nrun {run.name} ({run.id[:8]}) in {_short(run.uri)}")
+    shown = redact(run.uri)
+    where = "" if run.uri == store_uri() else f" --uri {shown}"
+    if REDACTED in where:
+        where = ' --uri "$MLFLOW_TRACKING_URI"'
+    for command, purpose in (
+        ("kx ui", "browse the runs, curves and reports"),
+        ("kx predict latest INPUT…", "ask the model"),
+        ("kx export latest --out exports/model", "a SavedModel that takes raw input"),
+        ("kx reproduce latest", "the same numbers again"),
+    ):
+        print(f"  {command + where:<38}  {purpose}")
+
+
+def show_finished(record: Record) -> None:
+    """Says that a run of this config is finished already.
+
+    Args:
+        record: of its folder.
+    """
+    where = f", in {record.uri}" if record.uri else ""
+    print(f"{record.name} is finished: a run of this very config (resume=auto){where}")
+    for name, value in sorted(record.metrics.items()):
+        if name in ("test/loss", "test/accuracy", "best/epoch"):
+            print(f"  {name:<24}{value:.4g}")
+    print(f"for more epochs: resume={record.name} epochs=…; for a new run: resume=never")
+
+
+def _main_scores(run: Any) -> set[str]:
+    """Returns what Keras measured on the test split: the report has the rest."""
+    trained = {name.removeprefix("train/") for name in run.history if name.startswith("train/")}
+    return trained or {"loss", "accuracy"}
+
+
+def _short(uri: str) -> str:
+    own = f"sqlite:///{project_dir()}/"
+    return uri.removeprefix(own) if uri.startswith(own) else str(redact(uri))

@@ -1,0 +1,1 @@
+"""Checks of a config: every mistake at once, as text, without a heavy import."""

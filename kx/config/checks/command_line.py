@@ -1,0 +1,180 @@
+"""The words of a command line: read, and for a sweep split into those of its jobs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    RangeSweep,
+    Transformer,
+    ValueType,
+)
+
+from kx.config.checks.advice import as_text, belong_together, not_a_word, stray
+from kx.config.checks.options import Options
+from kx.config.messages import command_line
+from kx.errors import ConfigError, Mistake
+
+_LARGEST = 1e15  # up to which a float has all whole numbers
+_MOST_JOBS = 10_000  # of a sweep: each is composed and checked before the first begins
+
+
+def read_words(words: Sequence[str], loader: Any) -> tuple[list[Override], list[Mistake]]:
+    """Returns words as Hydra reads them, and the mistakes of those that it cannot read.
+
+    Args:
+        words: in Hydra's override syntax.
+        loader: Hydra's, of the open session, which finds the options of a glob.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    overrides: list[Override] = []
+    mistakes = []
+    place, before = 0, ""
+    while place < len(words):
+        word = words[place]
+        count, text = belong_together(words[place : place + 31])
+        if not count:
+            count = 1
+            try:
+                override = _read(parser, word)
+                override.config_loader = loader  # which `parse_override` leaves out
+                overrides.append(override)
+            except _NotReadError as error:
+                no_sign = "=" not in word and not word.startswith("-")
+                text = stray(word, before) if no_sign else not_a_word(word, error.why)
+        if text:
+            whole = " ".join(words[place : place + count])
+            mistakes.append(Mistake(command_line(whole), text))
+        before = word
+        place += count
+    return overrides, mistakes
+
+
+class _NotReadError(Exception):
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+def _read(parser: OverridesParser, word: str) -> Override:
+    try:
+        word.encode()
+        override = parser.parse_override(word)
+    except Exception as error:  # of the parser's, of many kinds: the word is the user's
+        raise _NotReadError(error) from error
+    if not override.key_or_group:
+        raise _NotReadError(ValueError("no key"))
+    return override
+
+
+def refuse_sweeps(overrides: Iterable[Override]) -> tuple[list[Override], list[Mistake]]:
+    """Returns the overrides of one value, and the mistakes of those of several.
+
+    Args:
+        overrides: of a command line without `-m`.
+    """
+    kept, mistakes = [], []
+    for override in overrides:
+        if not override.is_sweep_override():
+            kept.append(override)
+            continue
+        word = override.input_line or ""
+        text = "Several values are a sweep: add -m (one job for each)"
+        if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP:
+            key = override.get_key_element()
+            text += f", or put brackets around a list: {key}=[{override.get_value_string()}]"
+        text += f", or quotes around a word: {as_text(override)}"
+        mistakes.append(Mistake(command_line(word), text))
+    return kept, mistakes
+
+
+def split_jobs(
+    overrides: Iterable[Override], options: Options
+) -> tuple[list[list[str]], list[Mistake]]:
+    """Returns the words of each job of a sweep; a later word wins over one of the same key.
+
+    Args:
+        overrides: of a command line with `-m`.
+        options: the groups that there are.
+    """
+    choices: dict[str, list[str]] = {}
+    mistakes = []
+    for override in overrides:
+        word, key = override.input_line or "", override.get_key_element()
+        choices.pop(key, None)
+        if not override.is_sweep_override():
+            choices[key] = [word]
+        elif override.is_delete():
+            text = "A key is deleted or it is not: ~KEY has no values to try."
+            mistakes.append(Mistake(command_line(word), text))
+        else:
+            try:
+                values = list(_values(override._value, override, options))
+                choices[key] = [f"{key}={value}" for value in values]
+            except ConfigError as error:
+                mistakes.append(Mistake(command_line(word), str(error)))
+    count = math.prod(len(words) for words in choices.values())
+    if count > _MOST_JOBS:
+        text = f"This sweep has {count} jobs; {_MOST_JOBS} at most. Give it fewer values."
+        mistakes.append(Mistake("command line", text))
+    if mistakes:
+        return [], mistakes
+    return [list(words) for words in itertools.product(*choices.values())], []
+
+
+def _values(value: Any, override: Override, options: Options) -> Iterator[str]:
+    """Yields the values of a sweep, as words: of choices, ranges and globs, also within a choice.
+
+    Raises:
+        ConfigError: if there is none, or if they are too many.
+    """
+    if isinstance(value, ChoiceSweep):
+        items = random.sample(value.list, len(value.list)) if value.shuffle else value.list
+        for item in items:
+            yield from _values(item, override, options)
+    elif isinstance(value, RangeSweep):
+        _check_range(value)
+        numbers = list(value.range())
+        yield from map(str, random.sample(numbers, len(numbers)) if value.shuffle else numbers)
+    elif isinstance(value, Glob):
+        yield from _matching(value, override.key_or_group, options)
+    elif isinstance(value, IntervalSweep):
+        raise ConfigError(
+            "An interval has no values of its own. For some of it: range(START,STOP,STEP); to"
+            " search it: tuner=random and tuner.space."
+        )
+    else:
+        yield Transformer.str(value)
+
+
+def _matching(glob: Glob, group: str, options: Options) -> list[str]:
+    if not options.is_group(group):
+        raise ConfigError(f"glob chooses among the options of a group, and {group!r} is none.")
+    names = options.of(group)
+    found: list[str] = glob.filter(names)
+    if not found:
+        raise ConfigError(f"No option of {group} matches. Available: {', '.join(names)}.")
+    return found
+
+
+def _check_range(value: RangeSweep) -> None:
+    numbers = [value.start, value.stop, value.step]
+    finite = all(isinstance(n, int | float) and abs(n) < _LARGEST for n in numbers)
+    if not finite or not value.step:
+        raise ConfigError("expected range(START,STOP,STEP) of numbers, STEP not 0.")
+    start, stop, step = (float(n) for n in numbers)  # type: ignore[arg-type]
+    count = math.ceil((stop - start) / step)
+    if count < 1:
+        received = f"Received: start {value.start}, stop {value.stop}."
+        raise ConfigError(f"This range has no value: the sweep has no job. {received}")
+    if count > _MOST_JOBS:
+        raise ConfigError(f"This range has {count} values; {_MOST_JOBS} at most.")

@@ -1,0 +1,116 @@
+"""What a word of the command line does to a key: whether it may be set, added or deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from kx.config.checks.targets import ENTRIES, needed_arguments
+from kx.config.checks.unsupported import setting_reason
+from kx.config.messages import FREE_MAPPINGS, shown
+from kx.config.schema import TYPES
+from kx.errors import did_you_mean
+
+# Of options: keys that kx reads by their names, beside the option's function.
+_READ = ("task.monitor", "task.monitor_mode")
+_READ_WHOLE = ("tuner", "launcher", "transfer")
+_CLOSED = ("threads", "report", "tracking", "hydra")  # mappings that take no further keys
+
+
+def key_problem(override: Override, known: dict[str, Any]) -> str | None:
+    """Says why a word cannot be: of a key's path, and of what its + or ~ asks for.
+
+    Args:
+        override: of a key, not of a group.
+        known: the keys of the chosen options' files.
+    """
+    key = override.key_or_group
+    if override.package is not None:
+        return f"@ places an option of a group, and {shown(key)} is none."
+    if why := setting_reason(key):
+        return why
+    if key.partition(".")[0] == "hydra" and (override.is_delete() or override.is_add()):
+        return "Hydra's own settings are there already, and stay."
+    if (problem := _list_problem(key, known)) or override.is_delete():
+        return problem or _deletion_problem(override, known)
+    there, value = _find(key, known)
+    if override.is_add() and there and not isinstance(override.value(), dict | list):
+        if value is not None and not isinstance(value, dict):
+            word = (override.input_line or "").lstrip("+")
+            return f"{key} has a value already. Write it without +: {word}"
+    return None
+
+
+def takes_new_keys(path: str) -> bool:
+    """Says whether `+` may add a key below a path."""
+    return bool(path) and path.partition(".")[0] not in _CLOSED
+
+
+def _find(key: str, known: dict[str, Any]) -> tuple[bool, Any]:
+    node: Any = known
+    for name in key.split("."):
+        if not isinstance(node, dict) or name not in node:
+            return False, None
+        node = node[name]
+    return True, node
+
+
+def _list_problem(key: str, known: dict[str, Any]) -> str | None:
+    """Says that a list has places and no keys."""
+    node: Any = known
+    names = key.split(".")
+    for index, name in enumerate(names):
+        if isinstance(node, list):
+            path = ".".join(names[:index])
+            last = index == len(names) - 1
+            if last and name.isascii() and name.isdigit() and int(name[:9]) < len(node):
+                return None
+            return (
+                f"{path} is a list of {len(node)}: its places are {path}.0 and so on. Set all of"
+                f" it: {path}=[…]"
+            )
+        if not isinstance(node, dict) or name not in node:
+            return None
+        node = node[name]
+    return None
+
+
+def _deletion_problem(override: Override, known: dict[str, Any]) -> str | None:
+    """Says why a key cannot be deleted: something reads it, or it is not there."""
+    key = override.key_or_group
+    group, _, name = key.rpartition(".")
+    node = _find(group, known)[1] if group else known
+    if isinstance(node, list):
+        return f"An item of a list cannot be deleted. Set all of it: {group}=[…]"
+    is_free = any(key.startswith(f"{path}.") for path in FREE_MAPPINGS)
+    if not _find(key, known)[0]:
+        if is_free:
+            return None
+        names = [item for item in (node if isinstance(node, dict) else known) if item != "hydra"]
+        return f"There is no key {shown(key)} to delete. {did_you_mean(name, names)}"
+    if is_free or group in ENTRIES:
+        return None
+    target = str(node.get("_target_", "")) if isinstance(node, dict) else ""
+    top = key.partition(".")[0]
+    needed = (
+        not group
+        or key in TYPES
+        or top in TYPES
+        or key in _READ
+        or top in _READ_WHOLE
+        or name == "_target_"
+        or name in needed_arguments(target)
+    )
+    if not needed:
+        return None
+    what = f"{key} is needed: it cannot be deleted."
+    if not group and isinstance(known[key], dict):
+        return f"{what} Set its keys: {key}.KEY=VALUE"
+    null = f" (or {key}=null)" if _admits_null(key, known) else ""
+    return f"{what} Set it: {key}=VALUE{null}"
+
+
+def _admits_null(key: str, known: dict[str, Any]) -> bool:
+    there, value = _find(key, known)
+    return there and value is None

@@ -1,0 +1,135 @@
+"""From a split of raw examples to batches.
+
+    raw ─ prepare ─> stored ─ order, batch ─> augment ─ encode ─> prefetch
+
+A split is prepared once and kept (`kx.data.store`). Training is one stream over all
+epochs, whose order and augmentation are functions of seed and epoch. tf.data's
+autotuning is off everywhere: dropping an autotuned iterator blocks for seconds at the
+end of an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from kx.data.augment import Augment
+from kx.data.random import example_seeds
+from kx.data.store import NUM_PARALLEL_CALLS, Stored, no_autotune
+from kx.errors import ConfigError
+
+_PREFETCH_BATCHES = 4
+
+
+def train_batches(
+    stored: Stored,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    encode: Callable[[Any], Any],
+    augment: Augment | None = None,
+    weigh: Callable[[Any], Any] | None = None,
+    drop_remainder: bool = True,
+    steps_per_epoch: int | None = None,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Returns one stream of the training batches of all epochs.
+
+    Args:
+        stored: the prepared training split.
+        batch_size: examples in a batch.
+        epochs: the number after the last epoch.
+        seed: of the run; order and augmentation are functions of it, of the
+            epoch and of the example.
+        encode: function from a batch of targets to what the loss takes.
+        augment: function `(inputs, targets, seeds)` on a batch.
+        weigh: function from encoded targets to how much each example counts.
+        drop_remainder: whether the last, smaller batch of an epoch is left out.
+        steps_per_epoch: the batches that are taken of each epoch. None is all.
+        first_epoch: where to begin.
+
+    Returns:
+        Batches `(inputs, targets)`, with `weigh` `(inputs, targets, weights)`.
+
+    Raises:
+        ConfigError: if an epoch would have no batch.
+    """
+    if not stored.num_batches(batch_size, drop_remainder=drop_remainder):
+        raise ConfigError(
+            f"batch_size={batch_size} is larger than the training split of"
+            f" {stored.num_examples} examples. Choose {stored.num_examples} or less."
+        )
+    epoch_of = _epoch_in_memory if stored.dataset is None else _epoch_from_file
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        batches = epoch_of(stored, epoch, seed, batch_size, drop_remainder)
+        return batches.take(steps_per_epoch) if steps_per_epoch else batches
+
+    stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+
+    def finish(epoch: tf.Tensor, index: tf.Tensor, *example: Any) -> Any:
+        # Images that are in memory are gathered here, outside the flat_map: the
+        # parallel map then runs on across epochs.
+        inputs, targets = example or (
+            tf.gather(stored.inputs, index),
+            tf.gather(stored.targets, index),
+        )
+        targets = encode(targets)
+        if augment is not None:
+            inputs, targets = augment(inputs, targets, example_seeds(seed, epoch, index))
+        return (inputs, targets) if weigh is None else (inputs, targets, weigh(targets))
+
+    batches = stream.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
+    return batches.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+
+def _epoch_in_memory(
+    stored: Stored, epoch: tf.Tensor, seed: int, batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    """Yields `(epoch, indices)` of each batch of one epoch."""
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(stored.num_examples), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+    )
+    indices = tf.data.Dataset.from_tensor_slices(order)
+    batches = indices.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda index: (epoch, index))
+
+
+def _epoch_from_file(
+    stored: Stored, epoch: tf.Tensor, seed: int, batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    """Yields `(epoch, indices, inputs, targets)` of each batch of one epoch."""
+    assert stored.dataset is not None
+    numbered = stored.dataset.enumerate()
+    shuffled = numbered.shuffle(
+        min(stored.num_examples, stored.shuffle_buffer),
+        seed=tf.cast(seed, tf.int64) * 1_000_003 + epoch,
+        reshuffle_each_iteration=False,
+    )
+    batches = shuffled.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda index, example: (epoch, index, *example))
+
+
+def eval_batches(
+    stored: Stored, *, batch_size: int, encode: Callable[[Any], Any]
+) -> tf.data.Dataset:
+    """Returns the batches of one pass over a split, in order, each example once.
+
+    Args:
+        stored: the prepared split.
+        batch_size: examples in a batch; the last one may be smaller.
+        encode: function from a batch of targets to what the loss takes.
+    """
+    examples = stored.dataset
+    if examples is None:
+        examples = tf.data.Dataset.from_tensor_slices((stored.inputs, stored.targets))
+    batches = examples.batch(batch_size, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
+    encoded = batches.map(
+        lambda inputs, targets: (inputs, encode(targets)),
+        num_parallel_calls=NUM_PARALLEL_CALLS,
+        deterministic=True,
+    )
+    return encoded.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())

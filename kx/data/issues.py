@@ -1,0 +1,72 @@
+"""What was found of a data set's files and classes, as it is told and kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kx.contracts.specs import Data, Finding
+
+_SHOWN = 20
+_UNEVEN = 3.0  # times as many examples of the largest class as of the smallest
+
+
+def print_findings(data: Data) -> None:
+    """Prints the table of what was found, if anything was; the first lines of a long one."""
+    if not data.findings:
+        return
+    order = {"left out": 0, "copy": 1, "converted": 2, "kept": 3}
+    rows = sorted(data.findings, key=lambda item: order.get(item.what, len(order)))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("file", "", "why"):
+        table.add_column(column, overflow="fold")
+    for item in rows[:_SHOWN]:
+        table.add_row(Text(item.file), item.what, Text(item.reason))
+    Console().print(table)
+    counts = Counter(item.what for item in data.findings)
+    told = ", ".join(f"{count} {what}" for what, count in counts.items())
+    if len(rows) > _SHOWN:
+        told += f" (the first {_SHOWN} are shown; a run keeps all in data/findings.csv)"
+    print(told)
+
+
+def findings_csv(findings: Sequence[Finding]) -> str:
+    """Returns what was found as CSV: `file,what,reason`."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", "what", "reason"])
+    writer.writerows([item.file, item.what, item.reason] for item in findings)
+    return out.getvalue()
+
+
+def findings_tags(data: Data) -> dict[str, str]:
+    """Returns the counts of what was found, as tags of a run: `kx.data.left_out`."""
+    counts = Counter(item.what for item in data.findings)
+    return {f"kx.data.{what.replace(' ', '_')}": str(count) for what, count in counts.items()}
+
+
+def class_lines(data: Data) -> list[str]:
+    """Returns a line if a split lacks classes, and one if those to train on are uneven."""
+    counts, names = data.class_counts.get("train"), data.targets.class_names
+    if not counts or not names:
+        return []
+    lines = []
+    for part, verb in (("train", "train on"), ("validation", "validate by"), ("test", "test")):
+        if part not in data.class_counts:
+            continue
+        absent = [n for count, n in zip(data.class_counts[part], names, strict=True) if not count]
+        if absent:
+            told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+            lines = [f"no example to {verb} of {len(absent)} of {len(names)} classes: {told}"]
+            break
+    by_count = sorted(pair for pair in zip(counts, names, strict=True) if pair[0])
+    (few, least), (many, most) = by_count[0], by_count[-1]
+    if many >= _UNEVEN * few:
+        lines.append(f"uneven classes: {many:,} of {most}, {few:,} of {least}")
+    return lines

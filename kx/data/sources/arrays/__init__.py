@@ -1,0 +1,1 @@
+"""Arrays, from files or from a user's own code."""

@@ -1,0 +1,239 @@
+"""From arrays in memory to `Data`: images, rows and whatever has one target for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kx.contracts.specs import Data, Finding, Spec
+from kx.data.sources.images.pixels import image_data, normalization
+from kx.data.sources.tables.embedded import number_spec
+from kx.data.split import count_classes, fingerprint, split_indices
+from kx.errors import ConfigError, DataError
+
+_LARGE = 16.0  # of pixels: they are not normalized
+_FEW = 20  # values of whole numbers, that could be classes
+
+
+def array_data(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    num_own: int,
+    class_names: Sequence[str] | None,
+    normalize: str,
+    name: str,
+    source: str,
+    target_sources: Sequence[str] = (),
+    validation_fraction: float,
+    test_fraction: float,
+    limit: int | None,
+    split_seed: int,
+    fold: Mapping[str, Any] | None,
+) -> Data:
+    """Returns the `Data` of arrays, of which those from `num_own` on are the test split.
+
+    Args:
+        inputs: its first axis the examples; images are uint8.
+        targets: shape `(num_examples,)`; whole numbers are classes.
+        num_own: number of examples that are not of a test split of their own.
+        class_names: one for each class. None is the numbers themselves.
+        normalize: as in `kx.data.sources.images.pixels.normalization`.
+        name: of the set.
+        source: where it came from.
+        target_sources: where the targets came from, those of a test split of its own by
+            themselves. Defaults to `source`.
+        validation_fraction: part of what is not test.
+        test_fraction: part of all, where there is no test split.
+        limit: at most this many to train and validate on, and to test; balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, as in `split_indices`.
+    """
+    if targets.ndim != 1:
+        raise DataError(
+            f"{source}: expected one target for each example. Received: shape {targets.shape}."
+            " One-hot ones are classes by argmax(axis=1)."
+        )
+    classes = targets.dtype.kind in "biu"
+    if isinstance(class_names, str):
+        raise ConfigError(
+            f"data.class_names: expected a list of names: [cat,dog]. Received: {class_names!r}."
+        )
+    came_from = partial(_came_from, num_own=num_own, sources=target_sources or [source])
+    names = _names_of_classes(targets, class_names, source, came_from) if classes else None
+    if names is not None and class_names is None:
+        refuse_gaps(targets, num_own, came_from)
+    parts = split_indices(
+        targets,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        num_own=num_own,
+        limit=limit,
+        split_seed=split_seed,
+        stratify=classes,
+        fold=fold,
+    )
+    if inputs.dtype == np.uint8 and inputs.ndim in (3, 4) and names is not None:
+        images = inputs[..., None] if inputs.ndim == 3 else inputs
+        if images.shape[-1] in (1, 3):
+            return image_data(
+                _as_png(images), targets, parts, shape=images.shape[1:], class_names=names,
+                normalize=normalize, name=name, source=source,
+            )  # fmt: skip
+    return _data_of_numbers(
+        inputs, targets, parts, class_names=names, normalize=normalize, name=name, source=source
+    )
+
+
+def _data_of_numbers(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    *,
+    class_names: tuple[str, ...] | None,
+    normalize: str,
+    name: str,
+    source: str,
+) -> Data:
+    """Returns the `Data` of arrays that are no images: raw examples are as prepared ones."""
+    if normalize not in ("standardize", "none"):
+        raise ConfigError(
+            f"data.normalize={normalize} is for images of uint8. These examples are"
+            f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
+        )
+    values = inputs.astype("float32")
+    dtype = "float32" if class_names is None else "int32"
+
+    def split(part: str) -> tf.data.Dataset | None:
+        if part not in parts:
+            return None
+        columns: Any = (values[parts[part]], targets[parts[part]].astype(dtype))
+        return tf.data.Dataset.from_tensor_slices(columns)
+
+    if values.ndim == 1:
+        raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
+    spec = (
+        Spec((), "int32", class_names=class_names)
+        if class_names is not None
+        else number_spec(targets[parts["train"], None], ["target"])
+    )
+    return Data(
+        train=split("train"),
+        validation=split("validation"),
+        test=split("test"),
+        inputs=Spec(values.shape[1:], "float32"),
+        targets=spec,
+        normalize=normalization(normalize),
+        kind="array",
+        name=name,
+        source=source,
+        fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
+        positions=parts,
+        class_counts=count_classes(targets, parts, len(class_names)) if class_names else {},
+        findings=doubts(inputs, targets, classes=class_names is not None),
+    )
+
+
+def doubts(
+    inputs: np.ndarray, targets: np.ndarray, *, classes: bool, normalized: bool = True
+) -> tuple[Finding, ...]:
+    """Tells what of arrays may be meant otherwise than it is taken.
+
+    Args:
+        inputs: of all examples.
+        targets: likewise.
+        classes: whether the targets are taken for classes.
+        normalized: whether floats are normalized before the model.
+    """
+    found = []
+    low, high = (inputs.min(), inputs.max()) if inputs.ndim >= 3 and inputs.size else (0, 0)
+    if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
+        text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
+        found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
+    elif inputs.ndim == 4 and inputs.dtype == np.uint8 and inputs.shape[-1] not in (1, 3):
+        text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
+        found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
+    elif inputs.dtype.kind in "iu" and inputs.dtype != np.uint8 and int(high) - int(low) > 1:
+        text = "are taken as numbers. Images are uint8: astype('uint8')"
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low} to {high} {text}"))
+    elif inputs.dtype.kind == "f" and not normalized and max(high, -low) > _LARGE:
+        text = "go into the model as they are. Scale pixels first: x / 255"
+        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low:g} to {high:g} {text}"))
+    as_floats = targets.dtype.kind == "f"
+    if as_floats and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
+        text = "are numbers to predict. Classes are integers: astype('int64')"
+        found.append(Finding("targets", "kept", f"{targets.dtype} of {len(values)} values {text}"))
+    return tuple(found)
+
+
+def _came_from(example: int, num_own: int, sources: Sequence[str]) -> str:
+    """Returns where a target stands: `y_test: example 3`."""
+    if len(sources) > 1 and example >= num_own:
+        return f"{sources[1]}: example {example - num_own}"
+    return f"{sources[0]}: example {example}"
+
+
+def _names_of_classes(
+    targets: np.ndarray,
+    class_names: Sequence[str] | None,
+    source: str,
+    came_from: Callable[[int], str],
+) -> tuple[str, ...]:
+    if not len(targets):
+        raise DataError(f"{source}: there is no example.")
+    count = len(class_names) if class_names is not None else int(targets.max()) + 1
+    bad = np.flatnonzero((targets < 0) | (targets >= count))
+    if len(bad):
+        raise DataError(
+            f"{came_from(int(bad[0]))} has the class {targets[bad[0]]}. Expected"
+            f" {f'0 to {count - 1}' if count > 0 else '0 or more'}; {len(bad):,} of"
+            f" {len(targets):,} examples have others."
+        )
+    if count < 2 or not targets.any():
+        raise DataError(f"{source}: expected two classes or more. All targets are 0.")
+    if class_names is not None:
+        return tuple(class_names)
+    if count > 2 * len(targets):  # numbers of other things: not one name for each
+        refuse_gaps(targets, len(targets), came_from)
+    return tuple(map(str, range(count)))
+
+
+def refuse_gaps(
+    targets: np.ndarray,
+    num_own: int,
+    came_from: Callable[[int], str],
+    if_meant: str = "give each a name: data.class_names=[…]",
+) -> None:
+    """Refuses class numbers up to one that is out of range: they would be classes of the model.
+
+    Args:
+        targets: of all examples, those of a test split of its own last.
+        num_own: the number of the others.
+        came_from: function from an example's place to where its target stands.
+        if_meant: what to do if the classes are all meant.
+
+    Raises:
+        DataError: with the classes that have no example to train on.
+    """
+    there, count = np.unique(targets[:num_own]), int(targets.max()) + 1
+    if len(there) < count:
+        first = range(min(count, len(there) + 5))  # five of the absent ones are among these
+        absent = np.setdiff1d(first, there)[:5]
+        raise DataError(
+            f"{came_from(int(np.argmax(targets)))} has the class {count - 1}, and of the classes up"
+            f" to it {count - len(there):,} have no example to train on:"
+            f" {', '.join(map(str, absent))}"
+            f"{' …' if count - len(there) > 5 else ''}. Number them from 0 on without gaps; or, if"
+            f" all are meant, {if_meant}. Numbers to predict are floats: astype('float32')."
+        )
+
+
+def _as_png(images: np.ndarray) -> list[bytes]:
+    """Returns images as PNG: a raw example is a file's bytes, as `predict` takes them."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda image: tf.io.encode_png(image).numpy(), images))

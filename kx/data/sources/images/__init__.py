@@ -1,0 +1,1 @@
+"""Images: embedded, of TensorFlow Datasets, binary files, folders."""

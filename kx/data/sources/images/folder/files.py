@@ -1,0 +1,156 @@
+"""Which files a folder of images has: by folders of classes and splits, or by a table."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kx.contracts.specs import Finding
+from kx.data.sources.delimited import read_rows
+from kx.errors import DataError, did_you_mean, one_line
+from kx.paths import expanded
+
+_READY = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+_PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """Holds a file that is named as an example.
+
+    Args:
+        path: of the file.
+        label: its class.
+        part: its split; empty where none is given.
+    """
+
+    path: str
+    label: str
+    part: str = ""
+
+
+def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
+    """Returns the files of the class folders, of each split where these are folders.
+
+    Args:
+        root: the folder.
+        findings: to which is added what is left out.
+
+    Raises:
+        DataError: if there is no file.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    ready = {p: _READY[p.name.lower()] for p in folders if p.name.lower() in _READY}
+    if len(ready) >= 2 and "train" in ready.values():
+        places = [(p, part) for p, part in ready.items()]
+        for other in folders:
+            if other not in ready:
+                findings.append(Finding(other.name, "left out", "beside train, and no split"))
+    else:
+        places = [(root, "")]
+        for file in sorted(p for p in root.iterdir() if p.suffix.lower() in _PICTURES):
+            findings.append(Finding(file.name, "left out", "beside the class folders, of no class"))
+    files: list[NamedFile] = []
+    for place, part in places:
+        for folder in sorted(p for p in place.iterdir() if p.is_dir()):
+            if folder.name.startswith(".") or folder.name == "__MACOSX":
+                continue
+            _refuse_name(folder)
+            own = _walk(folder, root, findings)
+            files += [NamedFile(path, folder.name, part) for path in own]
+            if not own:
+                findings.append(Finding(shown(folder, root), "left out", "an empty folder"))
+    if not files:
+        raise DataError(
+            f"{root}: expected a folder for each class, with images in it (cats/1.jpg, dogs/2.jpg)."
+            f" Received: {', '.join(p.name for p in folders) or 'no folder'}."
+        )
+    return files
+
+
+def _refuse_name(folder: Path) -> None:
+    """Refuses a name of a class that no text file could hold."""
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{os.fsencode(folder)!r}: the name of this class folder is not UTF-8 (of an archive"
+            " made elsewhere?). Rename it, for instance: convmv -r -f gbk -t utf8 --notest FOLDER."
+        ) from error
+
+
+def _walk(folder: Path, root: Path, findings: list[Finding]) -> list[str]:
+    """Returns the files below a folder in a fixed order; links are followed, circles are not."""
+    found: list[str] = []
+
+    def tell(error: OSError) -> None:
+        reason = f"cannot be read: {error.strerror}"
+        findings.append(Finding(shown(str(error.filename), root), "left out", reason))
+
+    # A link to a folder above this one would make all classes this one's.
+    above = [folder.parent, *folder.parent.parents]
+    visited = {_identity(path) for path in above}
+    for current, folders, names in os.walk(folder, followlinks=True, onerror=tell):
+        if _identity(current) in visited:
+            folders.clear()
+            text = "a link to a folder that is above it, or was seen already"
+            findings.append(Finding(shown(current, root), "left out", text))
+            continue
+        visited.add(_identity(current))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(current, name) for name in sorted(names) if name[0] != "."]
+    return found
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
+    """Returns the files that a table names.
+
+    Args:
+        root: the folder in which they are.
+        manifest: the CSV file, of the columns `file`, `label`, and perhaps `split`, parted by
+            commas, semicolons or tabs. Spaces about a cell are none of it.
+
+    Raises:
+        DataError: if the table or a column is not there, or a cell is wrong.
+    """
+    path = expanded(manifest)
+    path = path if path.is_absolute() or os.path.isfile(path) else root / path
+    wanted = dict.fromkeys(("file", "label"), "data.manifest")
+    table = read_rows(path, wanted, key="data.manifest")
+    names, labels = ([cell.strip() for cell in table.column(name)] for name in ("file", "label"))
+    parts = [""] * len(names)
+    if "split" in table.header:
+        parts = [cell.strip() for cell in table.column("split")]
+    files = []
+    for row, (name, label, part) in enumerate(zip(names, labels, parts, strict=True)):
+        if not label:
+            raise DataError(f"{table.where(row)}: the label of {name!r} is empty.")
+        if part and part.lower() not in _READY:
+            raise DataError(
+                f"{table.where(row)}: split: {did_you_mean(part, _READY)} Received: {part!r}."
+            )
+        files.append(NamedFile(str(root / name), label, _READY.get(part.lower(), "")))
+    if any(parts) and not all(parts):
+        raise DataError(f"{path}: some lines have a split, and some have none.")
+    return files
+
+
+def shown(path: str | Path, root: Path) -> str:
+    """Returns a path as it is told: below the root, without line breaks.
+
+    Args:
+        path: of a file.
+        root: the folder of the set.
+    """
+    return one_line(os.path.relpath(path, root))

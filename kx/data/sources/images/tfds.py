@@ -1,0 +1,235 @@
+"""Image classification sets of TensorFlow Datasets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kx.contracts.specs import Data, Spec
+from kx.data.sources.images.pixels import decode_image, normalization
+from kx.data.split import fingerprint, limited, split_indices
+from kx.errors import DataError, did_you_mean, first_line
+from kx.paths import expanded
+
+
+def tfds_images(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    download: bool = True,
+    image_size: list[int] | None = None,
+    train_split: str = "train",
+    validation_split: str | None = None,
+    test_split: str | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    normalize: str = "unit",
+    limit: int | None = None,
+    split_seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Data:
+    """Loads an image classification set of TensorFlow Datasets.
+
+    Args:
+        name: the TFDS name, with a config or version if wanted: `cifar10:3.0.2`.
+        data_dir: where prepared sets lie. None is TFDS's own folder.
+        download: whether to fetch and prepare what is missing.
+        image_size: `[height, width]`. None is the size that TFDS declares.
+        train_split: a TFDS split, slices allowed: `train[:50%]`.
+        validation_split: None is the set's own `validation`, else a part of train.
+        test_split: None is the set's own `test`, else a part of train.
+        validation_fraction: of train, stratified, where there is no validation split.
+        test_fraction: of train, stratified, where there is no test split.
+        normalize: as in `kx.data.sources.images.pixels.normalization`.
+        limit: at most this many to train and validate on, and to test; balanced.
+        split_seed: which examples go where.
+        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
+            `split: test`, that tests. A validation split joins train.
+
+    Returns:
+        Raw examples are the encoded bytes that TFDS stores.
+
+    Raises:
+        DataError: if the set is not there and cannot be fetched, or is not one
+            of images with one class each.
+    """
+    builder = _prepared_builder(name, data_dir, download)
+    shape = _image_shape(builder, image_size)
+    own = builder.info.splits
+    validation_split = validation_split or ("validation" if "validation" in own else None)
+    test_split = test_split or ("test" if "test" in own else None)
+    if fold is not None and validation_split:
+        train_split, validation_split = f"{train_split}+{validation_split}", None
+    sources = {"train": train_split, "validation": validation_split, "test": test_split}
+    stored = {part: _Stored(builder, split) for part, split in sources.items() if split}
+
+    parts = split_indices(
+        stored["train"].labels,
+        validation_fraction=0.0 if validation_split else validation_fraction,
+        test_fraction=0.0 if test_split else test_fraction,
+        limit=limit,
+        split_seed=split_seed,
+        fold=fold,
+    )
+    splits = {part: stored["train"].only(chosen) for part, chosen in parts.items()}
+    for part in ("validation", "test"):
+        if part in stored and part not in parts:  # else a fold is to test
+            labels = stored[part].labels
+            chosen = np.sort(limited(np.arange(len(labels)), labels, limit, split_seed))
+            splits[part], parts[part] = stored[part].only(chosen), chosen
+
+    sizes = {k: (v.num_examples, v.num_bytes) for k, v in sorted(own.items())}
+    version = f"{builder.info.full_name}"
+    return Data(
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        inputs=Spec(shape, "uint8"),
+        targets=Spec((), "int32", class_names=tuple(builder.info.features["label"].names)),
+        prepare=decode_image(shape),
+        normalize=normalization(normalize, shape[-1]),
+        kind="image",
+        name=builder.name,
+        source=f"tfds:{version}",
+        fingerprint=fingerprint(
+            version, sizes, sources, *[v for _, v in sorted(parts.items())],
+            *[s.labels for _, s in sorted(stored.items())],
+        ),
+        positions=parts,
+    )  # fmt: skip
+
+
+def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
+    """Returns the TFDS builder, its data prepared."""
+    os.environ.setdefault("NO_GCE_CHECK", "true")  # else offline use waits for Google's metadata
+    import tensorflow_datasets as tfds
+
+    folder = None if data_dir is None else str(expanded(data_dir).absolute())
+    where = folder or str(tfds.core.constants.DATA_DIR)
+    tried = f"looked for a prepared copy in {where}"
+    try:
+        builder = tfds.builder(name, data_dir=folder, try_gcs=False)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise DataError(
+            f"TensorFlow Datasets has no set {name!r} (data.name), and there is no prepared copy"
+            f" in {where}. {did_you_mean(name, known, 'Sets').split(' Sets:')[0]}"
+            " All names: https://www.tensorflow.org/datasets/catalog/overview"
+        ) from error
+    except (AssertionError, ValueError) as error:
+        raise DataError(f"data.name={name}: {str(error).strip() or 'no such version'}") from error
+    if _is_prepared(builder):
+        return builder
+    if not download:
+        raise DataError(_not_available(name, where, tried, "data.download=false forbids to fetch"))
+    if offline := _unreachable_host(builder):
+        raise DataError(_not_available(name, where, tried, f"no network: {offline} is not found"))
+    try:
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        builder.download_and_prepare(download_config=config)
+    except Exception as error:  # TFDS lets through whatever its network library raises
+        problem = f"{type(error).__name__}: {first_line(error)}"
+        raise DataError(
+            _not_available(name, where, tried, f"tried to download it: {problem[:300]}")
+        ) from error
+    return builder
+
+
+def _is_prepared(builder: Any) -> bool:
+    return bool(builder.info.splits) and Path(str(builder.data_dir)).is_dir()
+
+
+def _unreachable_host(builder: Any) -> str | None:
+    """Returns a host that the set must be fetched from and that has no address.
+
+    Asked first, since TFDS tries for minutes.
+    """
+    if urllib.request.getproxies():
+        return None  # the proxy knows the addresses
+    for url in getattr(builder, "url_infos", None) or {}:
+        host = urllib.parse.urlsplit(str(url)).hostname
+        if not host:
+            continue
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            return host
+    return None
+
+
+def _not_available(name: str, where: str, *tried: str) -> str:
+    absent = "" if os.path.isdir(os.path.expanduser(where)) else " (which does not exist yet)"
+    steps = "\n".join(f"  - {step}" for step in tried)
+    return (
+        f"The data set {name!r} is not on this machine.\nWhat was done:\n{steps}\n"
+        "Ways out:\n"
+        f"  - with a network, the same command fetches it into {where}{absent}\n"
+        f"  - on another machine: python -m tensorflow_datasets.scripts.cli.main build {name},"
+        " then copy ~/tensorflow_datasets here\n"
+        "  - if you have a prepared copy: data.data_dir=FOLDER (the one that holds"
+        f" {name.partition(':')[0].partition('/')[0]}/)\n"
+        "  - train on data that needs no download: data=digits"
+    )
+
+
+def _image_shape(builder: Any, image_size: list[int] | None) -> tuple[int, int, int]:
+    """Returns the shape of a prepared image."""
+    features = builder.info.features
+    names = list(features) if hasattr(features, "keys") else []
+    if "image" not in names or "label" not in names or not hasattr(features["label"], "names"):
+        raise DataError(
+            f"data.name={builder.name} is not a set of images with one class each: expected the"
+            f" features 'image' and 'label' (a ClassLabel). Received: {', '.join(names)}."
+        )
+    height, width, channels = features["image"].shape
+    if image_size is not None:
+        if len(image_size) != 2:
+            raise DataError(f"data.image_size: expected [height, width]. Received: {image_size!r}.")
+        height, width = image_size
+    if height is None or width is None:
+        raise DataError(
+            f"The images of {builder.name} have many sizes: choose one,"
+            " data.image_size=[224,224] (height, width)."
+        )
+    return int(height), int(width), int(channels or 3)
+
+
+class _Stored:
+    """One TFDS split, read in a fixed order, images still encoded."""
+
+    def __init__(self, builder: Any, split: str) -> None:
+        import tensorflow_datasets as tfds
+
+        options = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        try:
+            self.dataset = builder.as_dataset(
+                split=split,
+                shuffle_files=False,
+                read_config=options,
+                decoders={"image": tfds.decode.SkipDecoding()},
+            )
+        except (ValueError, AssertionError) as error:
+            own = ", ".join(builder.info.splits)
+            raise DataError(
+                f"{builder.name} has no split {split!r}. Available: {own} (slices too:"
+                f" train[:50%]). {error}"
+            ) from error
+        only_labels = self.dataset.map(lambda example: example["label"]).batch(4096)
+        self.labels = np.concatenate([np.zeros(0, "int64"), *only_labels.as_numpy_iterator()])
+
+    def only(self, chosen: np.ndarray) -> tf.data.Dataset:
+        """Returns `(image, label)` of the chosen indices, in their order."""
+        keep = np.zeros(len(self.labels), dtype=bool)
+        keep[chosen] = True
+        wanted = tf.constant(keep)
+        numbered = self.dataset.enumerate().filter(lambda i, _: tf.gather(wanted, i))
+        pairs = numbered.map(lambda _, e: (e["image"], tf.cast(e["label"], tf.int32)))
+        return pairs.apply(tf.data.experimental.assert_cardinality(len(chosen)))

@@ -1,0 +1,193 @@
+"""Splits of prepared examples, each prepared once: in memory where it fits, else in a file."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kx.contracts.specs import Data
+from kx.data.memory import example_bytes, fits_in_memory
+from kx.errors import DataError
+
+NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
+_PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: else a large image holds up those behind it
+_CHECKED = 256  # examples at a time
+_FULL_BYTES = 1 << 20  # left on a disk that is full
+_SHUFFLE_BUFFER = 16_384  # examples at most; for splits that are too large for memory
+_SHUFFLE_BYTES = 2**30  # at most: not by the free memory, of which no order may depend
+
+
+@dataclass
+class Stored:
+    """Holds a prepared split.
+
+    Args:
+        num_examples: how many there are.
+        inputs: prepared inputs as one tensor, or None if they are in a file.
+        targets: likewise.
+        dataset: prepared examples, cached in a file, or None if in memory.
+        shuffle_buffer: how many of those in a file are mixed at a time.
+        class_counts: number of examples of each class or label, where the targets have names.
+    """
+
+    num_examples: int
+    inputs: tf.Tensor | None = None
+    targets: tf.Tensor | None = None
+    dataset: tf.data.Dataset | None = None
+    shuffle_buffer: int = _SHUFFLE_BUFFER
+    class_counts: tuple[int, ...] | None = None
+
+    def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
+        """Returns the number of batches of one pass."""
+        whole = self.num_examples / batch_size
+        return math.floor(whole) if drop_remainder else math.ceil(whole)
+
+
+def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "auto") -> Stored:
+    """Prepares a split once, and keeps it.
+
+    Args:
+        data: the data.
+        split: `"train"`, `"validation"` or `"test"`.
+        cache_dir: where a split goes that does not fit into memory. None keeps
+            any split in memory.
+        cache: `"memory"`, `"disk"`, or `"auto"` to choose by the free memory.
+
+    Raises:
+        DataError: if the split is empty, or its size is not known.
+    """
+    raw = data.splits[split]
+    num_examples = int(raw.cardinality())
+    if num_examples == tf.data.INFINITE_CARDINALITY:
+        raise DataError(f"The {split} split of {data.name} has no end: use .take(n).")
+    if num_examples == tf.data.UNKNOWN_CARDINALITY:
+        num_examples = int(raw.reduce(np.int64(0), lambda count, *_: count + 1))
+        raw = raw.apply(tf.data.experimental.assert_cardinality(num_examples))
+        setattr(data, split, raw)
+    if num_examples == 0:
+        raise DataError(f"The {split} split of {data.name} is empty.")
+    prepared = raw.map(
+        lambda inputs, target: (data.prepare(inputs), target),
+        num_parallel_calls=_PREPARING,
+        deterministic=True,
+    ).with_options(no_autotune())
+    if cache == "auto":
+        cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
+    if cache_dir is None or cache == "memory":
+        inputs, targets = _in_memory(prepared, num_examples, data, split)
+        counts = _count_classes(targets.numpy(), data, split)
+        return Stored(num_examples, inputs, targets, class_counts=_as_counts(counts))
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    kept = prepared.cache(str(cache_dir / split))
+    position, counts = 0, None
+    try:  # read to its end, the file is whole: nothing is asked of the examples' source any more
+        for _, targets in kept.batch(_CHECKED).as_numpy_iterator():
+            found = _count_classes(targets, data, split)
+            counts = found if counts is None else counts + found
+            position += len(targets)
+    except tf.errors.OpError as error:
+        if shutil.disk_usage(cache_dir).free < _FULL_BYTES:
+            raise DataError(
+                f"The disk of {cache_dir} is full: the {split} split of {data.name} does not fit."
+                " Make room, or choose another: run_dir=FOLDER."
+            ) from error
+        raise _unprepared(error, data, split, position) from error
+    _check_count(position, num_examples, data, split)
+    buffer = min(_SHUFFLE_BUFFER, max(1, _SHUFFLE_BYTES // example_bytes(data)))
+    return Stored(
+        num_examples, dataset=kept, shuffle_buffer=buffer, class_counts=_as_counts(counts)
+    )
+
+
+def _as_counts(counts: np.ndarray | None) -> tuple[int, ...] | None:
+    return None if counts is None else tuple(counts.tolist())
+
+
+def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
+    """Returns the error of an example that cannot be read or prepared, with TensorFlow's reason.
+
+    Examples are prepared in parallel, ahead of those that came through: which one it was is
+    found by going through those after them one by one.
+    """
+    which = f"an example after number {position}"
+    after = data.splits[split].skip(position).take(_CHECKED + _PREPARING)
+    examples = iter(after.map(lambda inputs, _: data.prepare(inputs)))
+    for number in range(position, position + _CHECKED + _PREPARING):
+        try:
+            if next(examples, None) is None:
+                break
+        except tf.errors.OpError as found:
+            named = data.example_name
+            which, error = named(split, number) if named else f"example {number}", found
+            break
+    reason = re.sub(r"^.*Iterator::\S+: |^\{\{.*?\}\} ", "", str(error.message).splitlines()[0])
+    return DataError(f"The {split} split of {data.name}: {which} cannot be prepared: {reason}")
+
+
+def _check_count(received: int, expected: int, data: Data, split: str) -> None:
+    if received != expected:
+        raise DataError(
+            f"The {split} split of {data.name} promised {expected} examples and gave {received}."
+        )
+
+
+def _count_classes(targets: np.ndarray, data: Data, split: str) -> Any:
+    """Returns how many examples each class or label has; None if they have no names.
+
+    Raises:
+        DataError: for a class index that no class name stands for.
+    """
+    count = data.targets.num_classes
+    if count is None:
+        return None
+    if data.targets.shape != ():
+        return (targets > 0).sum(axis=0) if targets.shape[1:] == (count,) else None
+    for bad in (targets.min(), targets.max()):
+        if not 0 <= bad < count:
+            raise DataError(
+                f"The {split} split of {data.name} has the class index {bad}. Expected 0 to"
+                f" {count - 1}, since there are {count} class names."
+            )
+    return np.bincount(targets, minlength=count)
+
+
+def _in_memory(
+    prepared: tf.data.Dataset, num_examples: int, data: Data, split: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads a split into two tensors, checking that examples are as the specs say."""
+    inputs = np.empty(
+        (num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype
+    )
+    targets = np.empty(
+        (num_examples, *data.targets.shape), tf.as_dtype(data.targets.dtype).as_numpy_dtype
+    )
+    position = 0
+    try:
+        # The next ones are prepared while these are copied.
+        for batch, answers in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
+            inputs[position : position + len(batch)] = batch
+            targets[position : position + len(batch)] = answers
+            position += len(batch)
+    except tf.errors.OpError as error:
+        raise _unprepared(error, data, split, position) from error
+    _check_count(position, num_examples, data, split)
+    with tf.device("CPU"):
+        return tf.constant(inputs), tf.constant(targets)
+
+
+def no_autotune() -> tf.data.Options:
+    """Returns tf.data options with a fixed parallelism and a fixed order."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    # Among machines, each batch is shared out; files are not.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options

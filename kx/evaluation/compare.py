@@ -1,0 +1,254 @@
+"""`kx compare`: whether runs differ, on the very same examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from kx.contracts.findings import Findings, ReportOptions
+from kx.errors import ConfigError, DataError, RunNotFoundError
+from kx.evaluation.evaluate_run import ask
+from kx.launch.table import number, wide_console
+from kx.report.page import PREDICTIONS
+from kx.runs import Run
+
+_NUM_DRAWS = 2000  # of the bootstrap
+_SAME_DATA = ("_target_", "name", "path", "test_path")  # of runs that can be compared
+_RIGHT_OR_WRONG = ("accuracy", "subset_accuracy")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Holds how a run differs from another one in a metric, on the same examples.
+
+    Args:
+        run: its name.
+        metric: the name of the metric.
+        base: the other run's value.
+        value: this run's.
+        low: of the difference, by the paired bootstrap.
+        high: likewise.
+        p_value: of no difference, against either side, by Holm's correction for
+            the number of runs.
+        test: `"McNemar"` or `"bootstrap"`.
+    """
+
+    run: str
+    metric: str
+    base: float
+    value: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Holds a comparison of runs with the first of them.
+
+    Args:
+        base: name of the first run.
+        num_examples: that all have answered.
+        confidence_level: of the intervals.
+        differences: by run and metric.
+    """
+
+    base: str
+    num_examples: int
+    confidence_level: float
+    differences: list[Difference]
+
+
+def compare_runs(
+    runs: Sequence[Run], *, split: str = "test", confidence_level: float = 0.95
+) -> Comparison:
+    """Compares runs with the first of them, on the same examples of a split.
+
+    Args:
+        runs: two or more, finished.
+        split: whose examples.
+        confidence_level: of the intervals.
+
+    Returns:
+        For each further run and metric, the difference with its interval (paired
+        bootstrap) and p-value: McNemar's test for accuracies, else the
+        bootstrap's; with several runs corrected by Holm's method.
+
+    Raises:
+        DataError: if the runs have not answered the same examples.
+
+    Source: Dietterich 1998, "Approximate Statistical Tests for Comparing
+    Supervised Classification Learning Algorithms", section 3.1 (McNemar);
+    Efron & Tibshirani 1993, chapters 13 and 16 (bootstrap); Holm 1979.
+    """
+    if not 0 < confidence_level < 1:
+        raise ConfigError(f"--level: expected a number in (0, 1). Received: {confidence_level}.")
+    if len(runs) < 2:
+        raise ConfigError(
+            "kx compare takes two runs or more: the first is what the others are held against."
+        )
+    answers = [_answers(run, split) for run in runs]
+    for run, given in zip(runs[1:], answers[1:], strict=True):
+        if not _same_examples(runs[0], answers[0], run, given):
+            raise _other_examples(runs[0], answers[0], run, given, split)
+    options = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
+    found = [
+        run.task().report(given["targets"], given["scores"], options)
+        for run, given in zip(runs, answers, strict=True)
+    ]
+    count = len(answers[0]["targets"])
+    differences = [
+        difference
+        for run, other in zip(runs[1:], found[1:], strict=True)
+        for difference in _differences(run.name, found[0], other, count, confidence_level)
+    ]
+    return Comparison(runs[0].name, count, confidence_level, _holm(differences))
+
+
+def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
+    """Returns what a run predicted of a split: as its report has it, or predicted now."""
+    try:
+        with np.load(run.artifact(f"report/{split}/{PREDICTIONS}")) as arrays:
+            if {"targets", "scores"} <= set(arrays):  # else they were too large to keep
+                return dict(arrays)
+    except (RunNotFoundError, FileNotFoundError):
+        pass
+    asked = ask(run, [], split)
+    return {"targets": asked.targets, "scores": asked.scores, "positions": asked.positions}
+
+
+def _same_examples(
+    base: Run, ours: Mapping[str, np.ndarray], run: Run, theirs: Mapping[str, np.ndarray]
+) -> bool:
+    of_base, of_run = base.recorded_config()["data"], run.recorded_config()["data"]
+    names = [one.bundle().spec()["targets"].class_names for one in (base, run)]
+    return (
+        all(of_base.get(key) == of_run.get(key) for key in _SAME_DATA)
+        and all(np.array_equal(ours[name], theirs[name]) for name in ("targets", "positions"))
+        and names[0] == names[1]
+    )
+
+
+def _other_examples(
+    base: Run,
+    ours: Mapping[str, np.ndarray],
+    run: Run,
+    theirs: Mapping[str, np.ndarray],
+    split: str,
+) -> DataError:
+    sizes = [
+        f"{one.name} has {len(given['targets'])} of {one.config['data'].get('_target_')}"
+        for one, given in ((base, ours), (run, theirs))
+    ]
+    return DataError(
+        f"The runs have not answered the same {split} examples: {', '.join(sizes)}. Comparable"
+        " runs have the same data, limit, test_fraction and split_seed."
+    )
+
+
+def _differences(
+    name: str, base: Findings, other: Findings, count: int, confidence_level: float
+) -> list[Difference]:
+    """Returns how one run differs from another in each metric of its report's bootstrap."""
+    if base.statistics is None or other.statistics is None:
+        raise ConfigError(
+            "The report of this task says nothing of `statistics`, a function from indices of"
+            " examples to metrics (kx.report.Findings): there is nothing to compare."
+        )
+    ours, theirs = base.statistics(np.arange(count)), other.statistics(np.arange(count))
+    draws: dict[str, list[float]] = {metric: [] for metric in ours if metric in theirs}
+    generator = np.random.default_rng(0)
+    for _ in range(_NUM_DRAWS):
+        index = generator.integers(0, count, count)  # the same examples for both: paired
+        one, another = base.statistics(index), other.statistics(index)
+        for metric, values in draws.items():
+            values.append(another[metric] - one[metric])
+    tail = (1 - confidence_level) / 2 * 100
+    found = []
+    for metric, values in draws.items():
+        if np.isnan(values).all():  # r2 of targets that are all the same
+            continue
+        low, high = (float(value) for value in np.nanpercentile(values, [tail, 100 - tail]))
+        p_value, test = _sign_p(np.array(values)), "bootstrap"
+        if metric in _RIGHT_OR_WRONG and base.correct is not None and other.correct is not None:
+            p_value, test = mcnemar(base.correct, other.correct), "McNemar"
+        values_of = ours[metric], theirs[metric]
+        found.append(Difference(name, metric, *values_of, low, high, p_value, test))
+    return found
+
+
+def mcnemar(correct: np.ndarray, others: np.ndarray) -> float:
+    """Returns the p-value of McNemar's exact test: whether two error rates differ.
+
+    Args:
+        correct: whether each answer of one model is right.
+        others: likewise, of another model on the same examples.
+
+    Example:
+    >>> mcnemar(np.array([True] * 10), np.array([False] * 10))
+    0.001953125
+    """
+    from scipy.stats import binomtest
+
+    only_one, only_other = int((correct & ~others).sum()), int((~correct & others).sum())
+    if only_one + only_other == 0:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other).pvalue)
+
+
+def _sign_p(differences: np.ndarray) -> float:
+    """Returns how often, at least, the bootstrap has the difference on the other side of 0."""
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
+        return float("nan")
+    count = len(differences) + 1
+    below, above = (differences <= 0).sum() + 1, (differences >= 0).sum() + 1
+    return float(min(1.0, 2 * min(below, above) / count))
+
+
+def _holm(differences: Sequence[Difference]) -> list[Difference]:
+    """Corrects the p-values of each metric for the number of runs."""
+    corrected = []
+    for one in differences:
+        same = sorted(other.p_value for other in differences if other.metric == one.metric)
+        steps = [p * (len(same) - i) for i, p in enumerate(same) if p <= one.p_value]
+        corrected.append(replace(one, p_value=min(1.0, max(steps))))
+    return corrected
+
+
+def show_comparison(found: Comparison, *, as_json: bool = False) -> None:
+    """Prints a comparison.
+
+    Args:
+        found: the comparison.
+        as_json: whether as JSON.
+    """
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    level = f"{found.confidence_level:.0%}"
+    print(f"held against {found.base}, on the same {found.num_examples} examples")
+    table = Table(box=None, pad_edge=False)
+    titles = ("run", "metric", "base", "run's", "difference", f"{level} interval", "p", "")
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    for one in found.differences:
+        difference = one.value - one.base
+        shown = one.p_value < 1 - found.confidence_level
+        table.add_row(
+            one.run,
+            one.metric,
+            number(one.base),
+            number(one.value),
+            f"{difference:+.4g}",
+            f"{one.low:+.4g} … {one.high:+.4g}",
+            f"{one.p_value:.2g} ({one.test})",
+            Text("differs" if shown else "no difference shown"),
+        )
+    wide_console().print(table)

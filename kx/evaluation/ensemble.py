@@ -1,0 +1,130 @@
+"""`kx evaluate RUN RUN…`: several runs' models, whose answers are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from rich.table import Table
+
+from kx.contracts.findings import Findings, ReportOptions
+from kx.data.issues import print_findings
+from kx.errors import ConfigError, DataError
+from kx.evaluation.evaluate_run import (
+    Asked,
+    ask,
+    data_words,
+    evaluation_path,
+    report_options,
+    show_metrics,
+    views_suffix,
+    views_words,
+    written_report,
+)
+from kx.launch.table import wide_console
+from kx.report.evaluate import report_on
+from kx.runs import Run
+
+
+def evaluate_ensemble(
+    runs: Sequence[Run],
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    out: str | None = None,
+    tta: Sequence[str] = (),
+) -> Findings:
+    """Evaluates several finished runs as one: the average of their answers.
+
+    The report goes to the first run, beside its own.
+
+    Args:
+        runs: two or more, of the same task; each prepares the examples as it was trained.
+        overrides: `data=…` and `data.KEY=…`.
+        split: which split; None: the test split, or all of other data that has none of its own.
+        out: a folder that gets the report too.
+        tta: views of each image over which to average too.
+
+    Raises:
+        ConfigError: if an override names another key, or a run is named twice.
+        DataError: if the runs answer other examples, or other questions.
+
+    Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation
+    using deep ensembles", section 2.4.
+    """
+    ids = [run.id for run in runs]
+    if twice := [run.name for run in runs if ids.count(run.id) > 1]:
+        raise ConfigError(f"{twice[0]} is named twice: an average is of different runs.")
+    tf.get_logger().setLevel("ERROR")  # it warns that each model is traced anew
+    first = runs[0]
+    asked = []
+    for run in runs:
+        asked.append(ask(run, overrides, split, tta))
+        _refuse_other(first, asked[0], run, asked[-1])
+    one = asked[0]
+    if overrides:
+        print_findings(one.data)
+    scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
+    findings = report_on(
+        one.targets, scores, one.task, one.data, one.split, report_options(first), of=one.of
+    )
+    names = ", ".join(run.name for run in runs)
+    written = written_report(
+        findings, first, evaluation_path(f"{one.split}-ensemble{views_suffix(tta)}"),
+        title=f"Average of {len(runs)} runs: {one.split}", out=out,
+        subtitle=" ".join(
+            [f"{names}, on {one.data.name} ({data_words(overrides)})", *views_words(tta)]
+        ),
+    )  # fmt: skip
+    quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
+    alone = [each.task.report(each.targets, each.scores, quick) for each in asked]
+    _show(runs, alone, findings)
+    show_metrics(findings, written)
+    return findings
+
+
+def _refuse_other(base: Run, ours: Asked, run: Run, theirs: Asked) -> None:
+    """Refuses runs whose scores cannot be averaged.
+
+    Raises:
+        DataError: with what differs.
+    """
+    if base.recorded_config()["task"]["_target_"] != run.recorded_config()["task"]["_target_"]:
+        raise DataError(f"{run.name} has another task than {base.name}: {run.config['task']}.")
+    targets, others = ours.data.targets, theirs.data.targets
+    if targets.class_names != others.class_names:
+        raise DataError(
+            f"{run.name} has other classes than {base.name}: {', '.join(others.class_names or ())}."
+            f" Expected: {', '.join(targets.class_names or ())}."
+        )
+    same = all(
+        np.array_equal(a, b)
+        for a, b in ((ours.targets, theirs.targets), (ours.positions, theirs.positions))
+    )
+    if not same:
+        raise DataError(
+            f"{run.name} is asked other examples than {base.name}: {len(theirs.targets):,}, not the"
+            f" same {len(ours.targets):,}. Train both on the same data and data.split_seed, or name"
+            " other data for all: kx evaluate RUN RUN data=…"
+        )
+    scales = [(spec.mean, spec.standard_deviation) for spec in (targets, others)]
+    if scales[0] != scales[1]:
+        raise DataError(
+            f"{run.name} has learnt numbers on another scale than {base.name} (their mean and"
+            " deviation in the training split): train both on the same training split."
+        )
+
+
+def _show(runs: Sequence[Run], alone: Sequence[Findings], together: Findings) -> None:
+    """Prints each run's metrics beside those of all together."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("run")
+    metrics = list(together.intervals) or list(together.metrics)
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    rows = [*zip((run.name for run in runs), alone, strict=True), ("average of all", together)]
+    for name, found in rows:
+        table.add_row(name, *(f"{found.metrics[metric]:.4f}" for metric in metrics))
+    wide_console().print(table)
+    print()

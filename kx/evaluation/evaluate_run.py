@@ -1,0 +1,294 @@
+"""`kx evaluate RUN`: the report of a finished run, on its own data or on other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from mlflow.entities import Metric
+from omegaconf import DictConfig, OmegaConf
+
+from kx.config import compose
+from kx.config.checks.values import mismatch
+from kx.config.schema import PIPELINE_KEYS
+from kx.contracts.findings import Findings, ReportOptions
+from kx.contracts.specs import Data, Spec
+from kx.contracts.task import Task
+from kx.data.issues import print_findings
+from kx.data.store import store
+from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.evaluation.other_data import judged_data
+from kx.export.views import with_views
+from kx.report.evaluate import predict_scores, report_on
+from kx.report.page import write_report
+from kx.report.reports import score_prefix
+from kx.runs import Run
+from kx.secrets import redact, redact_word
+from kx.tracking.mlflow.client import open_client
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Holds what a run's model answered of a split.
+
+    Args:
+        data: prepared as the run's own.
+        positions: of the examples in the whole set.
+        targets: as they are stored.
+        scores: of each example.
+        task: says what they mean.
+        split: its name.
+        of: which examples these are, in words.
+    """
+
+    data: Data
+    positions: np.ndarray
+    targets: np.ndarray
+    scores: np.ndarray
+    task: Task
+    split: str
+    of: str
+
+
+def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Asked:
+    """Asks a finished run's model of a split of its own data, or of other.
+
+    Args:
+        run: the finished run.
+        overrides: `data=…` and `data.KEY=…`.
+        split: which split; None: the test split, or all of other data that has none of its own.
+        tta: views of each image over which to average.
+
+    Raises:
+        ConfigError: if an override names another key.
+        DataError: if the data has no such split, or other classes.
+    """
+    config = _with_data(run, overrides)
+    data, split, of = judged_data(run, config, overrides, split)
+    as_trained(data, run)
+    task, model = run.task(), run.model()
+    if tta:
+        model = with_views(model, task, tta)
+    targets, scores = predict_scores(model, store(data, split), config.batch_size)
+    positions = data.positions.get(split, np.arange(len(targets)))
+    return Asked(data, positions, targets, scores, task, split, of)
+
+
+def evaluate_run(
+    run: Run,
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    out: str | None = None,
+    tta: Sequence[str] = (),
+) -> Findings:
+    """Evaluates a finished run's model, and logs the report to the run.
+
+    The run's own preparation (vocabulary, image size) and classes are used, also
+    on other data.
+
+    Args:
+        run: the finished run.
+        overrides: `data=…` and `data.KEY=…`.
+        split: which split; None: the test split, or all of other data that has none of its own.
+        out: a folder that gets the report too.
+        tta: views of each image over which to average (test-time augmentation): `"flip"`,
+            `"vertical_flip"`, `"quarter_turns"`, `"shift"`.
+
+    Raises:
+        ConfigError: if an override names another key.
+        DataError: if the data has no such split, or other classes.
+    """
+    asked = ask(run, overrides, split, tta)
+    split = asked.split
+    if overrides:  # of its own data they were told when it was trained
+        print_findings(asked.data)
+    options = report_options(run)
+    findings = report_on(
+        asked.targets, asked.scores, asked.task, asked.data, split, options, run.history,
+        of=asked.of,
+    )  # fmt: skip
+    as_trained_on = not overrides and not tta
+    path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
+    how = [asked.data.name, f"({data_words(overrides)})", *views_words(tta)]
+    written = written_report(
+        findings, run, path, title=f"{run.name}: {split}", subtitle=" ".join(how), out=out
+    )
+    if as_trained_on and run.uri is not None:
+        _log_metrics(run, findings, split)
+    show_metrics(findings, written)
+    return findings
+
+
+def report_options(run: Run) -> ReportOptions:
+    """Returns how much the report of a run shows."""
+    report = run.recorded_config()["report"]
+    return ReportOptions(
+        report["num_bootstrap_samples"], report["confidence_level"], report["num_mistakes"],
+        run.config["seed"],
+    )  # fmt: skip
+
+
+def views_suffix(tta: Sequence[str]) -> str:
+    """Returns what names a report that is of views: `-tta-flip`.
+
+    Args:
+        tta: the views; empty for none.
+    """
+    return f"-tta-{'-'.join(tta)}" if tta else ""
+
+
+def views_words(tta: Sequence[str]) -> list[str]:
+    """Returns how a report says what views it is of.
+
+    Args:
+        tta: the views; empty for none.
+    """
+    return ["averaged over", *tta] if tta else []
+
+
+def evaluation_path(what: str) -> str:
+    """Returns the place of a further evaluation among a run's artifacts."""
+    return f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{what}"
+
+
+def data_words(overrides: Sequence[str]) -> str:
+    """Returns which data was looked at, secrets left out."""
+    return " ".join(map(redact_word, overrides)) or "the data of the training"
+
+
+def written_report(
+    findings: Findings, run: Run, path: str, *, title: str, subtitle: str, out: str | None
+) -> Path | None:
+    """Writes a report, to a run's artifacts and to a folder.
+
+    Args:
+        findings: of the evaluation.
+        run: whose artifacts get it, if it is kept.
+        path: among them.
+        title: of the page.
+        subtitle: below it.
+        out: a folder that gets it too, or None.
+
+    Returns:
+        The page.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "report")  # a temporary folder itself is closed to other users
+        folder.mkdir()
+        write_report(
+            findings,
+            folder,
+            title=title,
+            subtitle=subtitle,
+            confidence_level=run.config["report"]["confidence_level"],
+            config_text=OmegaConf.to_yaml(OmegaConf.create(redact(run.config))),
+        )
+        if run.uri is not None:
+            open_client(run.uri).log_artifacts(run.id, str(folder), path)
+        if out is not None:
+            shutil.copytree(folder, out, dirs_exist_ok=True)
+    if out is not None:
+        return Path(out).absolute() / "report.html"
+    return run.artifact(f"{path}/report.html") if run.uri is not None else None
+
+
+def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
+    """Returns the run's config, with the overrides of data."""
+    config = OmegaConf.create(run.recorded_config())
+    assert isinstance(config, DictConfig)
+    parsed = [_parse(word) for word in overrides]
+    expected = "Expected data=OPTION or data.KEY=VALUE."
+    others = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
+    if others:
+        raise ConfigError([Mistake(f"command line: {o.input_line}", expected) for o in others])
+    if any(override.key_or_group == "data" for override in parsed):
+        config.data = compose(list(overrides)).config.data
+        return config
+    known = {**PIPELINE_KEYS, **config.data}
+    mistakes = []
+    for override in parsed:
+        name = override.key_or_group.removeprefix("data.")
+        place = f"command line: {override.input_line}"
+        if name not in known and not override.is_force_add() and not override.is_add():
+            hint = did_you_mean(name, set(known) - {"_target_"})
+            mistakes.append(Mistake(place, f"There is no key {override.key_or_group!r}. {hint}"))
+        elif problem := mismatch(known.get(name), override.value()):
+            mistakes.append(Mistake(place, f"{override.key_or_group}: {problem}"))
+        else:
+            OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return config
+
+
+def _parse(word: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
+
+
+def as_trained(data: Data, run: Run) -> Data:
+    """Returns data, prepared as a run's own was, its classes numbered likewise.
+
+    Args:
+        data: of the same kind as the run's.
+        run: finished.
+
+    Raises:
+        DataError: if it is of another kind, or has other classes.
+    """
+    spec, preparation = run.bundle().spec(), run.bundle().preparation()
+    trained: Spec = spec["targets"]
+    if data.kind != spec["kind"]:
+        raise DataError(
+            f"The model was trained on {spec['kind']} data. Received: {data.kind} data."
+        )
+    data.prepare = lambda raw: preparation.prepare(raw[None])[0]
+    data.inputs = spec["inputs"]
+    names, own = data.targets.class_names, trained.class_names
+    if names != own:
+        if names is None or own is None or not set(names) <= set(own) or data.targets.shape != ():
+            raise DataError(
+                "This data has other classes than the model: expected"
+                f" {', '.join(own or ('none',))}. Received: {', '.join(names or ('none',))}."
+            )
+        number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
+        for split, dataset in data.splits.items():
+            renumbered = dataset.map(lambda x, y: (x, tf.gather(number, y)))
+            setattr(data, split, renumbered)
+    data.targets = trained
+    return data
+
+
+def _log_metrics(run: Run, findings: Findings, split: str) -> None:
+    now = int(time.time() * 1000)
+    prefix = score_prefix(split)
+    metrics = [Metric(f"{prefix}/{k}", v, now, 0) for k, v in findings.metrics.items()]
+    open_client(run.uri).log_batch(run.id, metrics=metrics)
+
+
+def show_metrics(findings: Findings, page: Path | None) -> None:
+    """Prints the metrics, with their intervals, and where the report is.
+
+    Args:
+        findings: of the evaluation.
+        page: of the report, if it is kept.
+    """
+    print(f"judged: {findings.judged}")
+    for name, value in findings.metrics.items():
+        low_high = findings.intervals.get(name)
+        suffix = f"   [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
+        print(f"  {name:<28}{value:.4f}{suffix}")
+    if page is not None:
+        print(f"\nreport: {page}")

@@ -1,0 +1,175 @@
+"""The report of a cross-validation: every example, judged by the model that did not see it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kx.config import build
+from kx.contracts.findings import Findings
+from kx.contracts.task import Task
+from kx.errors import RunNotFoundError
+from kx.fit.batches import make_data
+from kx.launch.jobs import Job
+from kx.report.page import PREDICTIONS, write_report
+from kx.report.reports import options_of
+from kx.runs import load_run
+from kx.tracking.provenance import command
+
+_MAX_COLUMNS = 100  # of probabilities, in the file of the predictions
+
+
+def write_fold_report(
+    jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]], folder: Path
+) -> dict[str, float]:
+    """Writes one report of all folds, and the out-of-fold predictions.
+
+    Args:
+        jobs: finished, one for each fold.
+        rows: what the folds' scores say together, for the page.
+        folder: where.
+
+    Returns:
+        The scores over all examples, as `out_of_fold/accuracy`.
+    """
+    config = jobs[0].composed.config
+    targets = make_data(config).targets
+    task: Task = build(config.task, targets, place="task")
+    found = [fold_predictions(job) for job in jobs]
+    scores = [_comparable(task, answers) for answers in found]
+    truth = np.concatenate([answers["targets"] for answers in found])
+    findings = task.report(truth, np.concatenate(scores), options_of(config))
+    positions = np.concatenate([answers["positions"] for answers in found])
+    findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
+    if len(np.unique(positions)) < len(positions):
+        findings.intervals = {}  # repeats: the same example several times is no independent draw
+    _describe(findings, jobs, rows, positions)
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = ("data.fold=", "report.splits=")
+    words = [word for word in jobs[0].composed.overrides if not word.startswith(hidden)]
+    words.append(f"folds={config.data.fold['of']}")
+    repeats = max(job.composed.config.data.fold.get("repeat", 1) for job in jobs)
+    words += [f"repeats={repeats}"] * (repeats > 1)
+    words += ["stratify=false"] * (not config.data.fold.get("stratify", True))
+    write_report(
+        findings,
+        folder,
+        title=f"Cross-validation, {len(jobs)} trainings",
+        subtitle="Each example is judged by a model that did not see it: "
+        + command(words).replace("python -m kx.run", "kx cross-validate"),
+        confidence_level=config.report.confidence_level,
+    )
+    _write_csv(folder / "out_of_fold.csv", jobs, found, targets.class_names)
+    return {f"out_of_fold/{name}": value for name, value in findings.metrics.items()}
+
+
+def fold_predictions(job: Job) -> dict[str, np.ndarray]:
+    """Returns what a fold's model predicted of its fold.
+
+    Args:
+        job: finished.
+    """
+    path = f"report/test/{PREDICTIONS}"
+    if job.composed.config.tracking.enabled:
+        file = load_run(job.run_id, uri=job.composed.config.tracking.uri).artifact(path)
+    else:
+        file = Path(job.folder, path)
+    if not file.is_file():
+        raise RunNotFoundError(
+            f"{job.label}: its run, {job.run_name}, has kept no predictions of its fold ({file})."
+            " Train it anew: resume=never."
+        )
+    with np.load(file) as arrays:
+        kept = dict(arrays)
+    if lacking := {"targets", "scores", "positions"} - set(kept):
+        raise RunNotFoundError(
+            f"{job.label}: the predictions of its fold were too large, and {file} has no"
+            f" {', '.join(sorted(lacking))}: there is no report of all folds."
+        )
+    return kept
+
+
+def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns scores that mean the same in each fold.
+
+    A regression's scores are standardized by the targets of its own training
+    split: their values are encoded by those of one fold.
+    """
+    if "value" in answers:
+        return np.asarray(task.encode(answers["value"]))
+    return answers["scores"]
+
+
+def _describe(
+    findings: Findings,
+    jobs: Sequence[Job],
+    rows: Sequence[Mapping[str, Any]],
+    positions: np.ndarray,
+) -> None:
+    """Adds tables of the folds and of the worst answers."""
+    shown = [name for name in jobs[0].metrics if name.startswith("test/")]
+    folds = [
+        {"fold": job.label.removeprefix("data.fold="), **{n: job.metrics.get(n) for n in shown}}
+        for job in jobs
+    ]
+    worst = [
+        {"example": int(positions[index]), "what": caption}
+        for index, caption in zip(findings.worst, findings.captions, strict=True)
+    ]
+    own = {"Over the folds": [dict(row) for row in rows], "Folds": folds}
+    findings.tables = {**own, **findings.tables, "The worst answers": worst}
+
+
+def _write_csv(
+    path: Path,
+    jobs: Sequence[Job],
+    found: Sequence[Mapping[str, np.ndarray]],
+    class_names: Sequence[str] | None,
+) -> None:
+    """Writes a line for each prediction: where the example stands, the truth, the answer."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        for job, answers in zip(jobs, found, strict=True):
+            columns = _columns(answers, class_names)
+            if job is jobs[0]:
+                writer.writerow(["repeat", "fold", "position", *columns])
+            fold = job.composed.config.data.fold
+            for index, position in enumerate(answers["positions"]):
+                values = [column[index] for column in columns.values()]
+                writer.writerow([fold.get("repeat", 1), fold["number"], position, *values])
+
+
+def _columns(
+    answers: Mapping[str, np.ndarray], class_names: Sequence[str] | None
+) -> dict[str, Sequence[Any]]:
+    truth = answers["targets"]
+    columns: dict[str, Sequence[Any]] = {}
+    if class_names is not None and truth.ndim == 1:
+        columns["truth"] = [class_names[int(index)] for index in truth]
+    elif class_names is not None:
+        columns["truth"] = [
+            "|".join(name for name, given in zip(class_names, row, strict=True) if given)
+            for row in truth
+        ]
+    else:
+        columns |= _numbered("truth", truth)
+    for name in ("label", "confidence"):
+        if name in answers:
+            columns[name] = answers[name].tolist()
+    if "value" in answers:
+        columns |= _numbered("value", answers["value"])
+    if "probabilities" in answers and len(class_names or ()) <= _MAX_COLUMNS:
+        for index, name in enumerate(class_names or ()):
+            columns[f"probability_{name}"] = answers["probabilities"][:, index].tolist()
+    return columns
+
+
+def _numbered(name: str, values: np.ndarray) -> dict[str, Sequence[Any]]:
+    table = values.reshape(len(values), -1)
+    if table.shape[1] == 1:
+        return {name: table[:, 0].tolist()}
+    return {f"{name}_{i}": table[:, i].tolist() for i in range(table.shape[1])}

@@ -1,0 +1,69 @@
+"""What the fork server imports before the first job: nothing here may start TensorFlow.
+
+A device query, an operation or a tensor would start threads, which no fork survives.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pkgutil
+
+from kx.process import hidden_stderr
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+# What jobs import late, some of it inside of other packages: together two seconds of each job.
+_LATE = (
+    "sklearn.datasets",
+    "sklearn.metrics",
+    "sklearn.model_selection",
+    "kx.report.reports",
+    "kx.training",
+    "kx.tracking.mlflow.tracker",
+    "kx.tracking.mlflow.logged_model",
+    "alembic.config",
+    "mlflow.keras",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "git",
+)
+
+
+def _import_all() -> None:
+    import keras  # noqa: F401
+    import mlflow  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import kx.data
+    import kx.models
+    import kx.tasks
+
+    ours = [
+        module.name
+        for room in (kx.data, kx.models, kx.tasks)
+        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")
+    ]
+    for name in (*_LATE, *ours):
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            importlib.import_module(name)
+
+
+def _look_up() -> None:
+    """Looks up once what each tracked job would look up anew."""
+    from kx.tracking.provenance import installed_packages
+
+    installed_packages()
+    with contextlib.suppress(Exception):  # MLflow's own, and not public
+        from mlflow.utils.requirements_utils import _init_packages_to_modules_map
+
+        _init_packages_to_modules_map()
+
+
+with hidden_stderr():
+    _import_all()
+    _look_up()
+# Garbage collection in a job neither walks through all of this, nor copies its pages.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,1 @@
+"""Builders for rows of numbers."""

@@ -1,0 +1,106 @@
+"""Models on flattened input: linear and multi-layer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from kx.contracts.specs import Outputs, Spec
+from kx.errors import ConfigError
+from kx.models.layers import batch_normalized, penalty, scores
+
+
+def linear(
+    inputs: Spec,
+    outputs: Outputs,
+    *,
+    kernel_initializer: str = "glorot_uniform",
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> keras.Model:
+    """Builds logistic or linear regression: one dense layer.
+
+    Args:
+        inputs: spec of one example, of any shape; flattened.
+        outputs: what to give.
+        kernel_initializer: of the weights.
+        l1: strength of the L1 penalty.
+        l2: strength of the L2 penalty.
+
+    Returns:
+        A model that gives scores of shape `(batch, outputs.units)`.
+    """
+    _refuse_tokens(inputs, "linear")
+    x = keras.Input(inputs.shape, name="inputs")
+    h = keras.layers.Flatten()(x)
+    y = scores(h, outputs.units, l1, l2, kernel_initializer=kernel_initializer)
+    return keras.Model(x, y, name="linear")
+
+
+def mlp(
+    inputs: Spec,
+    outputs: Outputs,
+    *,
+    hidden_units: Sequence[int] = (128, 64),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    batch_normalization: bool = False,
+    residual: bool = False,
+    kernel_initializer: str = "glorot_uniform",
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> keras.Model:
+    """Builds a multi-layer perceptron.
+
+    Args:
+        inputs: spec of one example, of any shape; flattened.
+        outputs: what to give.
+        hidden_units: one dense layer a width.
+        activation: of the hidden layers.
+        dropout: after each hidden layer.
+        batch_normalization: before each activation.
+        residual: whether each layer is added to its input (projected where the
+            widths differ).
+        kernel_initializer: of the weights.
+        l1: strength of the L1 penalty.
+        l2: strength of the L2 penalty.
+
+    Returns:
+        A model that gives scores of shape `(batch, outputs.units)`.
+
+    Example:
+    >>> model = mlp(Spec((13,), "float32"), Outputs(3), hidden_units=[32])
+    >>> model.output_shape
+    (None, 3)
+    """
+    _refuse_tokens(inputs, "mlp")
+    x = keras.Input(inputs.shape, name="inputs")
+    h = keras.layers.Flatten()(x)
+    for units in hidden_units:
+        shortcut = h
+        h = keras.layers.Dense(
+            units,
+            use_bias=not batch_normalization,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=penalty(l1, l2),
+        )(h)
+        if batch_normalization:
+            h = batch_normalized(h)
+        h = keras.layers.Activation(activation)(h)
+        if dropout:
+            h = keras.layers.Dropout(dropout)(h)
+        if residual:
+            if shortcut.shape[-1] != units:
+                shortcut = keras.layers.Dense(units, use_bias=False)(shortcut)
+            h = keras.layers.Add()([shortcut, h])
+    y = scores(h, outputs.units, l1, l2, kernel_initializer=kernel_initializer)
+    return keras.Model(x, y, name="mlp")
+
+
+def _refuse_tokens(inputs: Spec, model: str) -> None:
+    if inputs.vocabulary_size is not None:
+        raise ConfigError(
+            f"model={model} expects numbers; these inputs are token ids (a vocabulary of"
+            f" {inputs.vocabulary_size}). For texts: model=lstm."
+        )

@@ -1,0 +1,298 @@
+"""Finished runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import keras
+from omegaconf import OmegaConf
+
+from kx.config import Composed, add_project_to_path, build, resolved
+from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
+from kx.errors import RunNotFoundError
+from kx.export.bundle import Bundle
+from kx.export.predictor import Predictor
+from kx.export.views import with_views
+from kx.secrets import redact
+from kx.tracking.mlflow.store import current_store, store_uri
+from kx.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+_SYSTEM = "system/"
+
+
+class Run:
+    """Holds a finished run.
+
+    Attributes:
+        id: its MLflow run id.
+        name: its name.
+        status: `"FINISHED"`, `"FAILED"`, `"KILLED"` or `"RUNNING"`.
+        config: the resolved config, plain values.
+        metrics: final numbers: `test/accuracy`, `val/loss`, `best/val_accuracy` …
+        history: metric to one value an epoch.
+
+    Example:
+        run = kx.load_run("latest")
+        run.predict(["seven.png"])
+    """
+
+    def __init__(
+        self,
+        job: Composed,
+        tracker: Tracker,
+        metrics: dict[str, float],
+        history: dict[str, list[float]],
+        bundle: Bundle | None,
+        model: keras.Model | None = None,
+        chosen_by: str | None = None,
+    ) -> None:
+        self.id = tracker.run_id
+        self.name = tracker.run_name
+        self.status = "FINISHED"
+        self.config = resolved(job.config)
+        self.metrics = metrics
+        self.history = history
+        self.uri = store_uri(job.config.tracking.uri) if tracker.kept else None
+        self._bundle = bundle if bundle and bundle.folder.is_dir() else None
+        self._model = model
+        self.chosen_by = chosen_by  # the metric whose best epoch was put back
+
+    @classmethod
+    def from_store(cls, stored: MlflowRun, uri: str) -> Run:
+        """Returns a run as the tracking store has it.
+
+        Args:
+            stored: MLflow's own run.
+            uri: of the store.
+        """
+        from kx.tracking.mlflow.client import open_client
+        from kx.tracking.mlflow.run_list import history_of
+
+        run = cls.__new__(cls)
+        client = open_client(uri)
+        run.id, run.name = stored.info.run_id, stored.info.run_name
+        run.status, run.uri = stored.info.status, uri
+        run.metrics = {k: v for k, v in stored.data.metrics.items() if not k.startswith(_SYSTEM)}
+        run.history = history_of(client, stored)
+        run.config = run._read_config()
+        run._bundle = run._model = run.chosen_by = None
+        return run
+
+    def __repr__(self) -> str:
+        return f"<kx.Run {self.name} ({self.id[:8]}) {self.status}>"
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            config = OmegaConf.load(self.artifact("config.yaml"))
+        except (RunNotFoundError, OSError):
+            return {}
+        container = OmegaConf.to_container(config, resolve=False)
+        return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
+
+    def recorded_config(self) -> dict[str, Any]:
+        """Returns the config, which is needed.
+
+        Raises:
+            RunNotFoundError: if the artifact that has it has gone.
+        """
+        if not self.config:
+            raise RunNotFoundError(
+                f"The run {self.name} ({self.status}) has no config: {self.artifact('config.yaml')}"
+                " cannot be read, or its artifacts have gone."
+            )
+        return self.config
+
+    def tags(self) -> dict[str, str]:
+        """Returns the tags that the run has in its store; none, if it is kept nowhere."""
+        if self.uri is None:
+            return {}
+        from kx.tracking.mlflow.client import open_client
+
+        return dict(open_client(self.uri).get_run(self.id).data.tags)
+
+    def artifact(self, path: str) -> Path:
+        """Returns the local path of an artifact, fetched if it is elsewhere.
+
+        Args:
+            path: within the run: `report/test/report.html`.
+
+        Raises:
+            RunNotFoundError: if the run has no such artifact.
+        """
+        if self.uri is None:
+            raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
+        import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
+
+        from kx.tracking.mlflow.client import open_client
+
+        root = open_client(self.uri).get_run(self.id).info.artifact_uri
+        if root.startswith("file://"):
+            local = Path(url2pathname(urlsplit(root).path), path)
+            if local.exists():
+                return local
+        try:
+            where = mlflow.artifacts.download_artifacts(
+                run_id=self.id, artifact_path=path, tracking_uri=self.uri
+            )
+        except (MlflowException, OSError) as error:
+            raise RunNotFoundError(
+                f"The run {self.name} ({self.status}) has no artifact {path!r} in {redact(root)}."
+            ) from error
+        return Path(where)
+
+    def bundle(self) -> Bundle:
+        """Returns the run's preparation, specs and examples.
+
+        Raises:
+            RunNotFoundError: if it did not come to its end.
+        """
+        if self._bundle is None:
+            if self.uri is None:
+                raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
+            try:
+                self._bundle = Bundle(self.artifact("bundle"))
+            except RunNotFoundError as error:
+                if self.tags().get("kx.kind") == "trial":
+                    raise RunNotFoundError(
+                        f"The run {self.name} is a trial of a search. Trials keep no model; the"
+                        " winner may: kx search show."
+                    ) from error
+                raise RunNotFoundError(
+                    f"The run {self.name} ({self.status}) has no model: it did not come to its end,"
+                    f" was made with tracking.log_model=false, or its artifacts have gone. {error}"
+                    " Finished runs: kx runs --status FINISHED."
+                ) from error
+        return self._bundle
+
+    def model(self) -> keras.Model:
+        """Returns the trained model: normalized input within, raw scores out.
+
+        Raises:
+            RunNotFoundError: if the run has none.
+        """
+        if self._model is None:
+            self._import_targets()
+            local = self.bundle().folder / "model.keras"
+            if local.is_file():
+                self._model = keras.models.load_model(local)
+            else:
+                self._model = _load_logged_model(self)
+        return self._model
+
+    def _import_targets(self) -> None:
+        """Imports the modules that the config names: they may define layers."""
+        import importlib
+
+        for key in ("model", "task"):
+            target = str(self.config.get(key, {}).get("_target_", ""))
+            module = target.rpartition(".")[0]
+            if module:
+                try:
+                    importlib.import_module(module)
+                except ImportError:
+                    continue
+
+    def task(self) -> Any:
+        """Returns the run's task."""
+        return build(self.config["task"], self.bundle().spec()["targets"], place="task")
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The way from raw examples to answers."""
+        return self._predictor(self.model())
+
+    def _predictor(self, model: keras.Model) -> Predictor:
+        data = self.config["data"]
+        limit = data.get("max_megapixels") or MAX_MEGAPIXELS
+        column, quotes = str(data.get("text", "text")), bool(data.get("quotes", True))
+        return Predictor(self.bundle(), model, self.task(), limit, column, quotes)
+
+    def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Answers raw inputs.
+
+        Args:
+            inputs: file names, bytes or arrays of uint8 for images; texts, or `.csv` files of
+                them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
+                `.npz` and `.json` files, or JSON for arrays.
+            tta: views of each image over which to average (test-time augmentation):
+                `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"`. Defaults to none.
+
+        Returns:
+            One mapping an example: `"input"`, and what the task answers: `"label"`,
+            `"confidence"`, `"probabilities"`; `"value"` for numbers.
+        """
+        if isinstance(inputs, str | bytes | Path):
+            inputs = [inputs]
+        return self.with_views(tta)(inputs)
+
+    def with_views(self, tta: Sequence[str]) -> Predictor:
+        """Returns the way from raw examples to answers that are averaged over views.
+
+        Args:
+            tta: as of `predict`.
+        """
+        if not tta:
+            return self.predictor
+        return self._predictor(with_views(self.model(), self.task(), tta))
+
+    def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes a SavedModel on raw input, `.keras` and weights, reloaded and compared.
+
+        Args:
+            folder: where.
+            overwrite: whether a folder that is there is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ExportError: if the exported model answers otherwise than the trained one.
+        """
+        from kx.export.export import export_run
+
+        return export_run(self, Path(folder), overwrite=overwrite).folder
+
+
+def _load_logged_model(run: Run) -> keras.Model:
+    import mlflow.keras
+
+    with current_store(run.uri):
+        return mlflow.keras.load_model(f"runs:/{run.id}/model")
+
+
+def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | None = None) -> Run:
+    """Returns a run of the tracking store.
+
+    Args:
+        name: a run id, a unique prefix of one, a run name, `latest` (the last
+            one started), `best` (by its task's validation metric, among the
+            finished runs of the experiment), or the registered model that came
+            of it: `models:/NAME@best`, `models:/NAME/2`.
+        uri: of the store. Defaults to the project's.
+        experiment: where to look. Defaults to all experiments, and for `best`
+            to that of the latest run.
+
+    Raises:
+        RunNotFoundError: if there is no such run, or more than one, or if it is a
+            group of runs.
+    """
+    from kx.tracking.mlflow.run_list import GROUPS, find_run
+
+    add_project_to_path()  # where the run's model, task and layers may be
+    where = store_uri(uri)
+    found = find_run(name, where, experiment)
+    kind = found.data.tags.get("kx.kind")
+    if kind in GROUPS:
+        raise RunNotFoundError(
+            f"{found.info.run_name} is a {kind}, a group of runs. Name one of them: kx runs."
+        )
+    return Run.from_store(found, where)

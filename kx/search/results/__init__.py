@@ -1,0 +1,1 @@
+"""Figures, tables and the best trial of a search."""

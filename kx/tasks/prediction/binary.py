@@ -1,0 +1,118 @@
+"""Yes or no: one sigmoid score for each example."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.contracts.specs import Outputs, Spec
+from kx.contracts.task import (
+    Task,
+    average_chances,
+    check_class_weights,
+    check_loss,
+    one_class_each,
+)
+from kx.errors import ConfigError
+from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
+
+
+def binary(
+    targets: Spec,
+    *,
+    monitor: str = "val_accuracy",
+    monitor_mode: str = "max",
+    label_smoothing: float = 0.0,
+    threshold: float = 0.5,
+    class_weights: Any = None,
+    loss: Any = None,
+) -> Task:
+    """Makes the task of telling two classes apart by one score.
+
+    Args:
+        targets: spec of class indices, with two `class_names`.
+        monitor: the metric by which epochs and runs are judged.
+        monitor_mode: `"max"` or `"min"`.
+        label_smoothing: of the default loss.
+        threshold: the probability from which the answer is the second class.
+        class_weights: how much an example counts in the training's loss: None for 1;
+            `"balanced"` for the inverse of its class's share of the training split, 1 on
+            average; or weights by class name, 1 for those that are not named. Validation,
+            test and metrics count each example once.
+        loss: a Keras loss on targets of shape `(batch, 1)` and raw scores. None
+            is binary cross-entropy.
+
+    Returns:
+        A task whose models give one score: the log-odds of the second class.
+
+    Raises:
+        ConfigError: if there are not two classes.
+    """
+    num_classes = one_class_each(targets, "binary")
+    names = targets.class_names
+    assert names is not None
+    if num_classes != 2:
+        raise ConfigError(
+            f"task=binary expects two classes. The data has {num_classes}: task=classification."
+        )
+
+    def metrics() -> list[keras.metrics.Metric]:
+        at = math.log(threshold / (1 - threshold))  # on scores, not on probabilities
+        return [
+            AccuracyOnScores(threshold=at, name="accuracy"),
+            AreaUnderCurve(from_logits=True, name="auc"),
+        ]
+
+    return Task(
+        outputs=Outputs(1, names),
+        encode=lambda labels: tf.cast(labels, tf.float32)[:, None],
+        loss=check_loss(
+            loss,
+            lambda: keras.losses.BinaryCrossentropy(
+                from_logits=True, label_smoothing=label_smoothing
+            ),
+        ),
+        metrics=metrics,
+        decode=partial(decode, names, threshold),
+        report=partial(_report, names, threshold),
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+        average=average_chances,
+        class_weights=check_class_weights(class_weights, names),
+    )
+
+
+def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[str, Any]:
+    """Returns label, confidence and the probabilities of both classes.
+
+    Args:
+        class_names: of the two classes.
+        threshold: the probability from which the answer is the second class.
+        scores: shape `(batch, 1)`.
+    """
+    second = tf.sigmoid(tf.cast(scores, tf.float32))
+    probabilities = tf.concat([1 - second, second], axis=-1)
+    chosen = tf.cast(second[:, 0] >= threshold, tf.int32)
+    return {
+        "label": tf.gather(tf.constant(class_names), chosen),
+        "confidence": tf.gather(probabilities, chosen, batch_dims=1),
+        "probabilities": probabilities,
+    }
+
+
+def _report(
+    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
+) -> Any:
+    import numpy as np
+    from scipy.special import expit
+
+    from kx.report.classes import class_findings
+
+    second = expit(scores.astype("float64"))
+    probabilities = np.concatenate([1 - second, second], axis=-1)
+    answers = (second[:, 0] >= threshold).astype("int64")
+    return class_findings(targets, probabilities, class_names, options, answers=answers)

@@ -1,0 +1,107 @@
+"""One of several classes for each example."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.contracts.specs import Outputs, Spec
+from kx.contracts.task import (
+    Task,
+    average_probabilities,
+    check_class_weights,
+    check_loss,
+    one_class_each,
+)
+
+
+def classification(
+    targets: Spec,
+    *,
+    monitor: str = "val_accuracy",
+    monitor_mode: str = "max",
+    label_smoothing: float = 0.0,
+    top_k: int = 5,
+    class_weights: Any = None,
+    loss: Any = None,
+) -> Task:
+    """Makes the task of choosing one class.
+
+    Args:
+        targets: spec of class indices, with `class_names`.
+        monitor: the metric by which epochs and runs are judged.
+        monitor_mode: `"max"` or `"min"`.
+        label_smoothing: of the default loss (Szegedy et al. 2015, section 7).
+        top_k: reported where there are more classes than this.
+        class_weights: how much an example counts in the training's loss: None for 1;
+            `"balanced"` for the inverse of its class's share of the training split, 1 on
+            average; or weights by class name, 1 for those that are not named. Validation,
+            test and metrics count each example once.
+        loss: a Keras loss on one-hot targets and raw scores. None is
+            categorical cross-entropy.
+
+    Returns:
+        A task whose models give one score a class.
+
+    Example:
+    >>> classification(Spec((), "int32", class_names=("cat", "dog"))).outputs.units
+    2
+    """
+    num_classes = one_class_each(targets, "classification")
+    names = targets.class_names
+    assert names is not None
+
+    def metrics() -> list[keras.metrics.Metric]:
+        found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+        if num_classes > top_k:
+            name = f"top_{top_k}_accuracy"
+            found.append(keras.metrics.TopKCategoricalAccuracy(k=top_k, name=name))
+        return found
+
+    return Task(
+        outputs=Outputs(num_classes, names),
+        encode=partial(tf.one_hot, depth=num_classes),
+        loss=check_loss(
+            loss,
+            lambda: keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=label_smoothing
+            ),
+        ),
+        metrics=metrics,
+        decode=partial(decode, names),
+        report=partial(_report, names, top_k),
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+        average=average_probabilities,
+        class_weights=check_class_weights(class_weights, names),
+    )
+
+
+def decode(class_names: tuple[str, ...], scores: Any) -> dict[str, Any]:
+    """Returns label, confidence and probabilities of a batch of scores.
+
+    Args:
+        class_names: one for each score.
+        scores: shape `(batch, num_classes)`.
+    """
+    probabilities = tf.nn.softmax(tf.cast(scores, tf.float32))
+    best = tf.argmax(probabilities, axis=-1)
+    return {
+        "label": tf.gather(tf.constant(class_names), best),
+        "confidence": tf.reduce_max(probabilities, axis=-1),
+        "probabilities": probabilities,
+    }
+
+
+def _report(
+    class_names: tuple[str, ...], top_k: int, targets: Any, scores: Any, options: Any
+) -> Any:
+    from scipy.special import softmax
+
+    from kx.report.classes import class_findings
+
+    probabilities = softmax(scores.astype("float64"), axis=-1)
+    return class_findings(targets, probabilities, class_names, options, top_k=top_k)

@@ -1,0 +1,105 @@
+"""Any number of labels for each example."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.contracts.specs import Outputs, Spec
+from kx.contracts.task import Task, average_chances, check_loss
+from kx.errors import ConfigError
+from kx.tasks.metrics import AccuracyOnScores, F1OnScores
+
+
+def multilabel(
+    targets: Spec,
+    *,
+    monitor: str = "val_f1",
+    monitor_mode: str = "max",
+    label_smoothing: float = 0.0,
+    threshold: float = 0.5,
+    loss: Any = None,
+) -> Task:
+    """Makes the task of giving any number of labels.
+
+    Args:
+        targets: spec of vectors of 0 and 1, with `class_names`.
+        monitor: the metric by which epochs and runs are judged.
+        monitor_mode: `"max"` or `"min"`.
+        label_smoothing: of the default loss.
+        threshold: the probability from which a label is given.
+        loss: a Keras loss on vectors of 0 and 1 and raw scores. None is binary
+            cross-entropy.
+
+    Returns:
+        A task whose models give one score a label: its log-odds.
+
+    Raises:
+        ConfigError: if the targets are no vectors of labels.
+    """
+    names = targets.class_names
+    if names is None or len(targets.shape) != 1:
+        fitting = "regression" if names is None else "classification or task=binary"
+        raise ConfigError(
+            "task=multilabel expects several labels for each example. For this data:"
+            f" task={fitting}."
+        )
+
+    def metrics() -> list[keras.metrics.Metric]:
+        at = math.log(threshold / (1 - threshold))
+        return [
+            F1OnScores(average="micro", threshold=threshold, name="f1"),
+            AccuracyOnScores(threshold=at, name="accuracy"),
+        ]
+
+    return Task(
+        outputs=Outputs(len(names), names),
+        encode=partial(tf.cast, dtype=tf.float32),
+        loss=check_loss(
+            loss,
+            lambda: keras.losses.BinaryCrossentropy(
+                from_logits=True, label_smoothing=label_smoothing
+            ),
+        ),
+        metrics=metrics,
+        decode=partial(decode, names, threshold),
+        report=partial(_report, names, threshold),
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+        average=average_chances,
+    )
+
+
+def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[str, Any]:
+    """Returns the labels (joined by `|`), how sure the least sure one is, and probabilities.
+
+    Args:
+        class_names: one for each score.
+        threshold: the probability from which a label is given.
+        scores: shape `(batch, num_labels)`.
+    """
+    probabilities = tf.sigmoid(tf.cast(scores, tf.float32))
+    given = probabilities >= threshold
+    names = tf.where(given, tf.constant(class_names)[None, :], "")
+    joined = tf.strings.reduce_join(names, axis=-1, separator="|")
+    joined = tf.strings.regex_replace(joined, r"\|+", "|")
+    sure = tf.where(given, probabilities, 1 - probabilities)
+    return {
+        "label": tf.strings.regex_replace(joined, r"^\||\|$", ""),
+        "confidence": tf.reduce_min(sure, axis=-1),
+        "probabilities": probabilities,
+    }
+
+
+def _report(
+    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
+) -> Any:
+    from scipy.special import expit
+
+    from kx.report.multilabel import label_findings
+
+    return label_findings(targets, expit(scores.astype("float64")), class_names, threshold, options)

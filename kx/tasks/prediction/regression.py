@@ -1,0 +1,90 @@
+"""Numbers: standardized for the model, in their own unit for everybody else."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kx.contracts.specs import Outputs, Spec
+from kx.contracts.task import Task, check_loss
+from kx.errors import ConfigError
+
+
+def regression(
+    targets: Spec, *, monitor: str = "val_mae", monitor_mode: str = "min", loss: Any = None
+) -> Task:
+    """Makes the task of predicting numbers.
+
+    The model learns targets of mean 0 and deviation 1 over the training split,
+    so that learning rate and penalties mean the same for any unit; the loss is
+    that of the standardized targets, metrics and answers are in the target's unit.
+
+    Args:
+        targets: spec of numbers, of shape `()` or `(num_targets,)`, with `mean`
+            and `standard_deviation` of the training split.
+        monitor: the metric by which epochs and runs are judged.
+        monitor_mode: `"min"` or `"max"`.
+        loss: a Keras loss on standardized targets. None is mean squared error.
+
+    Returns:
+        A task whose models give one number a target.
+
+    Raises:
+        ConfigError: if the targets are classes, or have more than one axis.
+    """
+    if targets.class_names is not None:
+        fitting = "classification" if targets.shape == () else "multilabel"
+        raise ConfigError(f"task=regression expects numbers. The data has classes: task={fitting}.")
+    if len(targets.shape) > 1:
+        raise ConfigError(
+            "task=regression predicts numbers in a row. The data has targets of shape"
+            f" {targets.shape}: reshape them to ({math.prod(targets.shape)},), or write a task for"
+            " them (docs/architecture.md, Contracts)."
+        )
+    units = targets.shape[0] if targets.shape else 1
+    mean = np.array(targets.mean or [0.0] * units, dtype="float32")
+    deviation = np.array(targets.standard_deviation or [1.0] * units, dtype="float32")
+    names = targets.column_names or tuple(f"target_{i}" for i in range(units))
+
+    def absolute(truth: Any, answer: Any) -> Any:
+        return keras.ops.mean(keras.ops.abs(truth - answer) * deviation, axis=-1)
+
+    def squared(truth: Any, answer: Any) -> Any:
+        return keras.ops.mean(keras.ops.square((truth - answer) * deviation), axis=-1)
+
+    def metrics() -> list[keras.metrics.Metric]:
+        return [
+            keras.metrics.MeanMetricWrapper(absolute, name="mae"),
+            keras.metrics.MeanMetricWrapper(squared, name="mse"),
+            keras.metrics.R2Score(name="r2"),
+        ]
+
+    def encode(numbers: Any) -> Any:
+        return (tf.reshape(tf.cast(numbers, tf.float32), (-1, units)) - mean) / deviation
+
+    def decode(scores: Any) -> dict[str, Any]:
+        return {"value": tf.cast(scores, tf.float32) * deviation + mean}
+
+    return Task(
+        outputs=Outputs(units, None),
+        encode=encode,
+        loss=check_loss(loss, keras.losses.MeanSquaredError),
+        metrics=metrics,
+        decode=decode,
+        report=partial(_report, names, mean, deviation),
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+    )
+
+
+def _report(names: Any, mean: Any, deviation: Any, targets: Any, scores: Any, options: Any) -> Any:
+    from kx.report.regression import number_findings
+
+    truth = targets.reshape(len(scores), -1).astype("float64")
+    answers = scores.astype("float64") * deviation + mean
+    return number_findings(truth, answers, names, options)

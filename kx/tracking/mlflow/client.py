@@ -1,0 +1,154 @@
+"""The way to a tracking store: made once, found where it is now, or refused in one message."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+
+from kx.errors import KxError
+from kx.tracking.mlflow.store import (
+    artifact_root,
+    refuse_unreachable,
+    sqlite_file,
+    store_uri,
+    unusable,
+)
+from kx.tracking.records import all_records, is_locked
+
+_MAKING_SECONDS = 300.0  # that another process may take to make the store
+# Where MLflow keeps places of artifacts: they are whole paths.
+_PLACES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+# MLflow reports each step of its own at INFO: a run of seconds would drown in it.
+for _name in ("alembic", "mlflow"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry; kx says it once
+
+_seen: set[str] = set()  # stores that have answered in this process
+
+
+def open_client(uri: str | None) -> MlflowClient:
+    """Returns MLflow's client of a store that answers.
+
+    A SQLite store that is not there is made, by one process; whoever comes meanwhile waits.
+
+    Args:
+        uri: of the store. None is the project's.
+
+    Raises:
+        KxError: if it cannot be used, whatever the reason.
+    """
+    uri = store_uri(uri)
+    if uri in _seen:
+        return MlflowClient(uri)
+    try:
+        refuse_unreachable(uri)
+        file = sqlite_file(uri)
+        if file is not None:
+            refuse_no_file(file)
+            _make_once(file)
+            _find_artifacts(file)
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    except KxError:
+        raise
+    except Exception as error:  # whatever a store, a driver or a network raises
+        raise unusable(uri, error) from None  # which may repeat what the URI has of secrets
+    _seen.add(uri)
+    return client
+
+
+def refuse_no_file(file: Path) -> None:
+    """Refuses at once what cannot be a SQLite store: MLflow tries again for minutes.
+
+    Args:
+        file: of the store.
+
+    Raises:
+        OSError: for a folder in its place, or a folder that takes no files.
+    """
+    if file.is_dir():
+        raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+
+
+def _make_once(file: Path) -> None:
+    """Makes a SQLite store, beside its place, and puts it there when it is whole.
+
+    Two processes that make one at once destroy it, and so does one that is killed meanwhile.
+    """
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{file}.lock", timeout=_MAKING_SECONDS):
+            if file.exists():
+                return
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            begun = file.with_name(f"{file.name}.{os.getpid()}.part")
+            begun.unlink(missing_ok=True)
+            try:
+                store = SqlAlchemyStore(f"sqlite:///{begun}", artifact_root(file).as_uri())
+                store.engine.dispose()
+                begun.replace(file)
+            finally:
+                begun.unlink(missing_ok=True)
+    except Timeout as error:
+        raise KxError(
+            f"The tracking store {file} is being made by another process, and does not become"
+            f" ready. If there is none, remove {file}.lock"
+        ) from error
+
+
+def _find_artifacts(file: Path) -> None:
+    """Lets the runs of a project that was moved have the artifacts that moved with it."""
+    root = artifact_root(file)
+    if not root.is_dir():
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(file, timeout=30)) as store:
+        rows = store.execute(
+            "SELECT artifact_location FROM experiments WHERE artifact_location LIKE 'file://%'"
+        ).fetchall()
+        moved = dict(filter(None, (_place_now(location, root) for (location,) in rows)))
+        if not moved:
+            return
+        where = Path(unquote(urlsplit(next(iter(moved))).path)).parent
+        at_work = any(r.status == "RUNNING" and is_locked(r.folder) for r in all_records())
+        if where.exists() or at_work:  # a copy; or a project that is seen by two names, at work
+            print(f"note: the artifacts of {file} are in {where}", file=sys.stderr)
+            return
+        for before, after in moved.items():
+            for table, columns in _PLACES.items():
+                for column in columns:
+                    store.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                        f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                        (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
+                    )
+        store.commit()
+        print(f"note: the artifacts of {file} were in {where}, now in {root}", file=sys.stderr)
+
+
+def _place_now(location: str, root: Path) -> tuple[str, str] | None:
+    """Returns where artifacts were and are, if they are beside the store, and were elsewhere."""
+    before, name = Path(unquote(urlsplit(location).path)), location.rpartition("/")[2]
+    here = root / unquote(name)
+    elsewhere = before.parent.name == root.name and before.parent != root
+    return (location, here.as_uri()) if elsewhere and here.is_dir() else None

@@ -1,0 +1,65 @@
+"""The Keras model of a run in MLflow, logged at once or kept in files until it can be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import mlflow
+import mlflow.keras
+from mlflow import MlflowClient
+from mlflow.models import ModelSignature
+
+from kx.tracking.mlflow.store import current_store
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    model: keras.Model,
+    signature: ModelSignature,
+    pip_requirements: Sequence[str],
+) -> None:
+    """Logs a model, so that `mlflow.keras.load_model` reads it.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        model: the model.
+        signature: of its inputs and outputs.
+        pip_requirements: what it needs. Named, since MLflow's own search imports
+            the model in a new process (20-35 s).
+    """
+    with (
+        current_store(client.tracking_uri),
+        mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False),
+    ):
+        mlflow.keras.log_model(
+            model, name="model", signature=signature, pip_requirements=list(pip_requirements)
+        )
+
+
+def keep_model(
+    folder: Path, model: keras.Model, signature: ModelSignature, pip_requirements: Sequence[str]
+) -> None:
+    """Writes into a folder all that `log_kept_model` needs."""
+    model.save(folder / "model.keras")
+    about: dict[str, Any] = {"signature": signature.to_dict(), "pip": list(pip_requirements)}
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def log_kept_model(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """Logs the model that `keep_model` wrote.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        folder: of the model.
+    """
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    signature = ModelSignature.from_dict(about["signature"])
+    model = keras.models.load_model(folder / "model.keras")
+    log_model(client, run_id, model, signature, about["pip"])
