@@ -19,9 +19,9 @@ from kx.fit.own import checked_callbacks, optimizer_words
 from kx.launch.multi_process import is_team, refuse_teams
 from kx.process import choose_backend
 from kx.runs import Run, load_run
-from kx.tracking.mlflow.store import full_uri
 from kx.tracking.records import finished_record
 from kx.tracking.resume import recorded_words
+from kx.tracking.store import full_uri
 from kx.training import train as train_job
 
 

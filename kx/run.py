@@ -18,10 +18,13 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.object_type import ObjectType
 
-from kx.config import add_project_to_path, compose_all, hydra_session
+from kx.config import Composed, add_project_to_path, compose_all, hydra_session
 from kx.config.show import show_config, show_help, show_info
 from kx.errors import ConfigError, KxError, first_line
+from kx.process import choose_backend, import_quietly
 from kx.secrets import scrub
+from kx.signals import stoppable
+from kx.tracking.records import finished_record
 from kx.tracking.resume import is_one_run, recorded_words
 
 
@@ -114,8 +117,6 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
             _list_options_fast(hydra)
             show_help(hydra, parser, args, jobs)
         return 0
-    from kx.launch import run_jobs
-
     return run_jobs(jobs, sweep=args.multirun)
 
 
@@ -163,6 +164,55 @@ def _list_options_fast(hydra: Hydra) -> None:
         return [name for name in found if not name.startswith("_")]  # parts of others
 
     loader.get_group_options = get_group_options
+
+
+def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
+    """Runs composed configs, and returns the exit code.
+
+    Args:
+        jobs: the configs, checked.
+        sweep: whether they are jobs of a sweep, of which each has a process of its own.
+    """
+    if not jobs:
+        raise ConfigError("This sweep has no job: one of its keys has no value.")
+    if any("_target_" in job.config.tuner for job in jobs):
+        from kx.search.run import run_searches
+
+        return run_searches(jobs)
+    if sweep:
+        from kx.launch.sweep import run_sweep
+
+        return run_sweep(jobs)
+    return run_one(jobs[0])
+
+
+def run_one(job: Composed) -> int:
+    """Runs a composed config, unless a run of it is finished, and returns the exit code.
+
+    Args:
+        job: the composed config.
+    """
+    done = finished_record(job)
+    if done is not None:
+        from kx.run_summary import show_finished
+
+        show_finished(done)
+        return 0
+    from kx.launch.multi_process import is_team, run_team
+
+    if is_team(job):
+        return run_team(job)
+    with stoppable():
+        choose_backend(job.config.backend)
+        import_quietly()
+        from kx.run_summary import show_end
+        from kx.strategy import follows
+        from kx.training import train
+
+        run = train(job)
+        if not follows(job.config):
+            show_end(run)
+    return 0
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.export.views import with_views
 from kx.secrets import redact
-from kx.tracking.mlflow.store import current_store, store_uri
+from kx.tracking.store import store_uri
 from kx.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
+    from kx.export.export import Trained
+
 _SYSTEM = "system/"
+_CONVERTED = "kx.data.converted"  # a tag
 
 
 class Run:
@@ -185,7 +188,9 @@ class Run:
             if local.is_file():
                 self._model = keras.models.load_model(local)
             else:
-                self._model = _load_logged_model(self)
+                from kx.tracking.mlflow.logged_model import load_logged_model
+
+                self._model = load_logged_model(self.id, self.uri)
         return self._model
 
     def _import_targets(self) -> None:
@@ -259,14 +264,16 @@ class Run:
         """
         from kx.export.export import export_run
 
-        return export_run(self, Path(folder), overwrite=overwrite).folder
+        return export_run(self.trained(), Path(folder), overwrite=overwrite).folder
 
+    def trained(self) -> Trained:
+        """Returns what is exported of the run."""
+        from kx.export.export import Trained
 
-def _load_logged_model(run: Run) -> keras.Model:
-    import mlflow.keras
-
-    with current_store(run.uri):
-        return mlflow.keras.load_model(f"runs:/{run.id}/model")
+        return Trained(
+            self.id, self.name, self.config, self.metrics, self.model(), self.task(),
+            self.bundle(), int(self.tags().get(_CONVERTED, 0)),
+        )  # fmt: skip
 
 
 def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | None = None) -> Run:

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 from omegaconf import DictConfig
 
-from kx.commands.summary import summary_text
 from kx.config import Composed, build
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
 from kx.data.augment import chain
 from kx.data.issues import findings_csv
+from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.assemble import (
     assemble,
@@ -28,11 +28,11 @@ from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import announce, compile_options, fit, past, run_tags
 from kx.fit.own import refuse_absent_metrics
 from kx.fit.state import load_last
-from kx.report.reports import write_reports
-from kx.runs import Run
+from kx.fit.summary import summary_text
+from kx.runs import Run, load_run
 from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
+from kx.tracking.open import open_run
 from kx.tracking.run_folder import open_followers_folder, open_run_folder
-from kx.tracking.tracker import open_run
 from kx.transfer import Phase
 
 
@@ -103,7 +103,8 @@ def train(
         begin_phase = partial(_begin_phase, config, task, batches)
         model = built(chosen)
         if config.init_from and state is None:
-            load_weights(model, config.init_from, config.tracking.uri)
+            source = load_run(config.init_from, uri=config.tracking.uri).model().weights
+            load_weights(model, source, config.init_from)
         watching = [*make_callbacks(config, task, batches), *callbacks]
         with_validation = batches.validation is not None
         refuse_absent_metrics(callbacks, task.monitors(with_validation=with_validation))

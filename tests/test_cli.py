@@ -22,9 +22,9 @@ from kx.commands.reproduce.reproduce import first_differences
 from kx.commands.reproduce.reproduce import reproduce as reproducing
 from kx.errors import ExportError, RunNotFoundError
 from kx.tracking.mlflow.run_list import best_run, list_runs
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.provenance import content_hash
 from kx.tracking.records import all_records, lock
+from kx.tracking.store import store_uri
 
 
 def encoded_digits(folder: Path) -> list[Path]:

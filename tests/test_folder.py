@@ -20,6 +20,7 @@ from PIL import Image
 import kx
 from kx.cli import main
 from kx.contracts.specs import Data
+from kx.data.examples import shown_examples
 from kx.data.issues import class_lines
 from kx.data.sources.images.folder import images as folder
 from kx.data.sources.images.folder import scan as scanning
@@ -29,7 +30,6 @@ from kx.data.sources.images.folder.splits import divide
 from kx.data.sources.images.pixels import decode_image, normalization
 from kx.data.store import store
 from kx.errors import ConfigError, DataError
-from kx.report.evaluate import shown_examples
 
 SIZE = {"image_size": (16, 16)}
 

@@ -25,7 +25,7 @@ from kx.launch.cross_validation import cross_validate
 from kx.run import main as run_main
 from kx.search.study import find_study
 from kx.tracking.mlflow.run_list import GROUPS, list_runs
-from kx.tracking.mlflow.store import store_uri
+from kx.tracking.store import store_uri
 
 QUICK = [
     "data=wine",

@@ -37,8 +37,8 @@ from kx.search.space import Parameter, read_space
 from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
 from kx.search.trial_configs import Trials
 from kx.tracking.mlflow.run_list import list_runs
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records, identity, is_locked
+from kx.tracking.store import store_uri
 
 QUICK = ["data=wine", "epochs=3", "report=none", "tracking.system_metrics=false"]
 SPACE = [

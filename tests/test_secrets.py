@@ -18,7 +18,7 @@ from conftest import few
 import kx.secrets
 from kx.cli import main
 from kx.secrets import REDACTED, redact, redact_word, scrub, without_credentials
-from kx.tracking.mlflow.store import full_uri, store_uri
+from kx.tracking.store import full_uri, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "s3cret-W0rd"

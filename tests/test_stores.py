@@ -19,10 +19,10 @@ from conftest import few
 from kx.cli import main
 from kx.errors import KxError, RunNotFoundError
 from kx.runs import load_run
+from kx.tracking import store
 from kx.tracking.mlflow.client import open_client
-from kx.tracking.mlflow.store import artifact_location, refuse_unreachable, sqlite_file, store_uri
-from kx.tracking.mlflow.tracker import store
 from kx.tracking.records import all_records
+from kx.tracking.store import artifact_location, refuse_unreachable, sqlite_file, store_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENS = "from kx.tracking.mlflow.client import open_client; open_client(None); print('opened')"

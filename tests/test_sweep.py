@@ -21,16 +21,17 @@ from mlflow import MlflowClient
 
 import kx
 from kx.config import compose, plain
+from kx.console import clock
 from kx.errors import KxError
 from kx.launch.engines import child
 from kx.launch.engines.local import Local, cores_for, gpu_for
 from kx.launch.jobs import Job
-from kx.launch.table import clock, ranked, seconds_left
+from kx.launch.table import ranked, seconds_left
 from kx.run import main
 from kx.search.study import find_study
 from kx.tracking.mlflow.run_list import list_runs
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records
+from kx.tracking.store import store_uri
 
 QUICK = ["report=none", "tracking.system_metrics=false"]
 

@@ -84,7 +84,7 @@ def export(args: argparse.Namespace) -> int:
 
     from kx.export.export import export_run, show_exported
 
-    show_exported(export_run(run, Path(args.out), overwrite=args.overwrite))
+    show_exported(export_run(run.trained(), Path(args.out), overwrite=args.overwrite))
     return 0
 
 

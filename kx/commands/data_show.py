@@ -14,10 +14,10 @@ from rich.text import Text
 from kx.config import Composed
 from kx.contracts.specs import Data
 from kx.data.augment import chain, check_fits, check_range
+from kx.data.examples import as_images, as_pixels, as_text
 from kx.data.issues import print_findings
 from kx.data.random import example_seeds
 from kx.fit.batches import make_data
-from kx.report.evaluate import as_images, as_pixels, as_text
 from kx.report.figures import picture_grid
 
 _MAX_CLASSES = 30

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kx.console import counted
 from kx.errors import ConfigError, KxError, did_you_mean, one_line
-from kx.launch.table import counted
 from kx.search.study import find_study
 from kx.secrets import REDACTED, redact
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import all_records, is_locked
+from kx.tracking.store import store_uri
 
 LOST = "LOST"  # RUNNING in the store, and its process is gone: resume=auto goes on
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")

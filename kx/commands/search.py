@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kx.console import clock, counted
 from kx.errors import ConfigError
-from kx.launch.table import clock, counted
 from kx.search.results.table import as_csv, show_study, values_text
 from kx.search.study import FILE, RUNNING, Study, find_study, studies_dir, study_folder
 from kx.tracking.records import is_locked

@@ -8,17 +8,7 @@ import keras
 import tensorflow as tf
 
 from kx.config import Composed
-
-
-def summary_text(model: keras.Model) -> str:
-    """Returns Keras's summary, nested models opened, as text.
-
-    Args:
-        model: a built model.
-    """
-    lines: list[str] = []
-    model.summary(expand_nested=True, line_length=80, print_fn=lambda line, **_: lines.append(line))
-    return "\n".join(lines) + "\n"
+from kx.fit.summary import summary_text
 
 
 def forward_flops(model: keras.Model) -> int:

@@ -8,8 +8,8 @@ from kx.process import hidden_stderr
 from kx.secrets import redact, scrub
 from kx.tracking.mlflow.client import open_client
 from kx.tracking.mlflow.outbox import Sender, waiting
-from kx.tracking.mlflow.store import full_uri
 from kx.tracking.records import Record, all_records, lock
+from kx.tracking.store import full_uri
 
 
 def sync() -> int:

@@ -10,7 +10,7 @@ import sys
 
 from kx.errors import KxError
 from kx.secrets import redact
-from kx.tracking.mlflow.store import artifact_location, store_uri
+from kx.tracking.store import artifact_location, store_uri
 
 
 def open_ui(uri: str | None, *, host: str, port: int) -> int:

@@ -14,7 +14,7 @@ from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from kx.report import Findings
+    from kx.contracts.findings import Findings
 
 
 @dataclass

@@ -10,10 +10,10 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from kx.console import number, wide_console
 from kx.contracts.findings import Findings, ReportOptions
 from kx.errors import ConfigError, DataError, RunNotFoundError
 from kx.evaluation.evaluate_run import ask
-from kx.launch.table import number, wide_console
 from kx.report.page import PREDICTIONS
 from kx.runs import Run
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
+from kx.console import wide_console
 from kx.contracts.findings import Findings, ReportOptions
 from kx.data.issues import print_findings
 from kx.errors import ConfigError, DataError
@@ -22,8 +23,7 @@ from kx.evaluation.evaluate_run import (
     views_words,
     written_report,
 )
-from kx.launch.table import wide_console
-from kx.report.evaluate import report_on
+from kx.evaluation.evaluate_split import report_on
 from kx.runs import Run
 
 

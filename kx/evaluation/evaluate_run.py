@@ -26,11 +26,11 @@ from kx.contracts.task import Task
 from kx.data.issues import print_findings
 from kx.data.store import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.evaluation.evaluate_split import predict_scores, report_on
 from kx.evaluation.other_data import judged_data
+from kx.evaluation.write_reports import score_prefix
 from kx.export.views import with_views
-from kx.report.evaluate import predict_scores, report_on
 from kx.report.page import write_report
-from kx.report.reports import score_prefix
 from kx.runs import Run
 from kx.secrets import redact, redact_word
 from kx.tracking.mlflow.client import open_client

@@ -5,26 +5,59 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from kx.config import build
+from kx.config import Composed, build
 from kx.contracts.findings import Findings
 from kx.contracts.task import Task
 from kx.errors import RunNotFoundError
+from kx.evaluation.write_reports import options_of
 from kx.fit.batches import make_data
-from kx.launch.jobs import Job
 from kx.report.page import PREDICTIONS, write_report
-from kx.report.reports import options_of
 from kx.runs import load_run
 from kx.tracking.provenance import command
 
 _MAX_COLUMNS = 100  # of probabilities, in the file of the predictions
 
 
+class FoldJob(Protocol):
+    """Describes a finished job that trained one fold."""
+
+    @property
+    def composed(self) -> Composed:
+        """The config."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """The overrides that tell it from the other folds."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        ...
+
+    @property
+    def run_name(self) -> str:
+        """The run's name."""
+        ...
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The final metrics."""
+        ...
+
+
 def write_fold_report(
-    jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]], folder: Path
+    jobs: Sequence[FoldJob], rows: Sequence[Mapping[str, Any]], folder: Path
 ) -> dict[str, float]:
     """Writes one report of all folds, and the out-of-fold predictions.
 
@@ -67,7 +100,7 @@ def write_fold_report(
     return {f"out_of_fold/{name}": value for name, value in findings.metrics.items()}
 
 
-def fold_predictions(job: Job) -> dict[str, np.ndarray]:
+def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
     """Returns what a fold's model predicted of its fold.
 
     Args:
@@ -106,7 +139,7 @@ def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _describe(
     findings: Findings,
-    jobs: Sequence[Job],
+    jobs: Sequence[FoldJob],
     rows: Sequence[Mapping[str, Any]],
     positions: np.ndarray,
 ) -> None:
@@ -126,7 +159,7 @@ def _describe(
 
 def _write_csv(
     path: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[FoldJob],
     found: Sequence[Mapping[str, np.ndarray]],
     class_names: Sequence[str] | None,
 ) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ import tensorflow as tf
 from kx.config import project_dir
 from kx.contracts.task import Task
 from kx.errors import ExportError
+from kx.export.bundle import Bundle
 from kx.paths import PATTERN_LETTERS, expanded
 from kx.process import quiet_saving
-from kx.runs import Run
 
 _RELOAD = Path(__file__).with_name("reload.py")
-_CONVERTED = "kx.data.converted"  # a tag
 # Largest difference of a probability that rounding explains, by compute type.
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
 _LOW_PRECISION_TOLERANCE = 2e-2
@@ -53,6 +53,31 @@ class Servable(tf.Module):
         self.serve = tf.function(serve, input_signature=[raw])
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Holds what is exported of a finished run.
+
+    Args:
+        id: Run id.
+        name: Run name.
+        config: Resolved config, plain values.
+        metrics: Final metrics.
+        model: Trained model, from prepared input to raw scores.
+        task: Task of the run.
+        bundle: Preparation, specs and examples.
+        num_converted: Number of images of the run's data that were converted first.
+    """
+
+    id: str
+    name: str
+    config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    model: keras.Model
+    task: Task
+    bundle: Bundle
+    num_converted: int = 0
+
+
 @dataclass
 class Exported:
     """Holds what was exported.
@@ -70,7 +95,7 @@ class Exported:
     num_converted: int = 0
 
 
-def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
+def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Exported:
     """Exports a run's model: `saved_model/`, `model.keras`, `model.weights.h5`.
 
     Everything is reloaded in a fresh process and compared with the trained
@@ -87,7 +112,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
     """
     folder = expanded(folder).absolute()
     _refuse_unsafe(folder, overwrite=overwrite)
-    model, task, bundle = run.model(), run.task(), run.bundle()
+    model, task, bundle = run.model, run.task, run.bundle
     with _draft_beside(folder) as temporary:
         draft = Path(temporary, "draft")
         draft.mkdir()
@@ -105,7 +130,7 @@ def export_run(run: Run, folder: Path, *, overwrite: bool = False) -> Exported:
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
-    return Exported(folder, differences, len(examples), int(run.tags().get(_CONVERTED, 0)))
+    return Exported(folder, differences, len(examples), run.num_converted)
 
 
 def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
@@ -135,8 +160,8 @@ def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
         raise ExportError(f"{folder} exists. Choose another, or replace it: --overwrite.")
 
 
-def _spec_text(run: Run) -> str:
-    spec = run.bundle().spec()
+def _spec_text(run: Trained) -> str:
+    spec = run.bundle.spec()
     values = {
         "run": run.id,
         "name": run.name,
@@ -151,15 +176,15 @@ def _spec_text(run: Run) -> str:
 
 
 def _compare(
-    run: Run, draft: Path, work: Path, examples: tf.Tensor, expected: dict[str, np.ndarray]
+    run: Trained, draft: Path, work: Path, examples: tf.Tensor, expected: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """Returns the largest difference of each file, reloaded in a fresh process.
 
     Raises:
         ExportError: if one is larger than rounding explains.
     """
-    prepared = run.predictor.preparation.prepare(examples)
-    scores = np.asarray(run.model()(prepared, training=False))
+    prepared = run.bundle.preparation().prepare(examples)
+    scores = np.asarray(run.model(prepared, training=False))
     (work / "raw.tensor").write_bytes(tf.io.serialize_tensor(examples).numpy())
     np.save(work / "prepared.npy", prepared.numpy())
     settings = {
@@ -186,13 +211,13 @@ def _compare(
     got = np.load(work / "answers.npz", allow_pickle=False)
     # Words and numbers of classes as they are now: of two scores that are nearly the same, another
     # device than that of the training may take the other.
-    now = {name: np.asarray(value) for name, value in run.task().decode(scores).items()}
+    now = {name: np.asarray(value) for name, value in run.task.decode(scores).items()}
     expected = {k: v if v.dtype.kind == "f" else now[k] for k, v in expected.items()}
     differences = {
         "saved_model": max(_difference(got[name], value) for name, value in expected.items()),
         "model.keras": _difference(got["keras_scores"], scores),
     }
-    tolerance = _TOLERANCE.get(run.bundle().spec()["precision"], _LOW_PRECISION_TOLERANCE)
+    tolerance = _TOLERANCE.get(run.bundle.spec()["precision"], _LOW_PRECISION_TOLERANCE)
     for file, difference in differences.items():
         if not difference <= tolerance:
             raise ExportError(
@@ -203,7 +228,7 @@ def _compare(
     return differences
 
 
-def _modules(run: Run) -> list[str]:
+def _modules(run: Trained) -> list[str]:
     """Returns the modules of the model's own layers."""
     targets = [str(run.config.get(key, {}).get("_target_", "")) for key in ("model", "task")]
     return [target.rpartition(".")[0] for target in targets if "." in target]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -195,21 +195,17 @@ def make_optimizer(
     return build(node, learning_rate=schedule, place="optimizer")
 
 
-def load_weights(model: keras.Model, name: str, uri: str | None) -> None:
+def load_weights(model: keras.Model, source: Sequence[Any], name: str) -> None:
     """Gives a model the weights of a finished run's (`init_from`).
 
     Args:
         model: the model.
-        name: RUN.
-        uri: of the tracking store.
+        source: the weights of that run's model.
+        name: the run, as the config names it.
 
     Raises:
         ConfigError: if that run's model has other weights.
     """
-    from kx.runs import load_run
-
-    run = load_run(name, uri=uri)
-    source = run.model().weights
     shapes = [tuple(weight.shape) for weight in model.weights]
     others = [tuple(weight.shape) for weight in source]
     if shapes != others:
@@ -219,7 +215,7 @@ def load_weights(model: keras.Model, name: str, uri: str | None) -> None:
         )
         raise ConfigError(
             f"init_from={name}: the model {model.name!r} has {len(shapes)} weights, that of"
-            f" {run.name} has {len(others)}.{where} Both need the same model and data shapes."
+            f" the run has {len(others)}.{where} Both need the same model and data shapes."
         )
     for weight, other in zip(model.weights, source, strict=True):
         weight.assign(other)

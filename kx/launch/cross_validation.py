@@ -15,10 +15,10 @@ from rich.table import Table
 
 from kx.config import Composed, compose
 from kx.config.messages import display
+from kx.console import number, wide_console
 from kx.errors import ConfigError, Mistake
 from kx.launch.jobs import Job
 from kx.launch.sweep import run_sweep
-from kx.launch.table import number, wide_console
 from kx.process import import_quietly
 
 _OWN = {"folds": 5, "repeats": 1, "stratify": True}  # words that are no keys of a config

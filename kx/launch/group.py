@@ -17,8 +17,8 @@ from kx.errors import KxError
 from kx.launch.jobs import FAILED, KILLED, Job
 from kx.secrets import scrub
 from kx.tracking.mlflow.client import open_client
-from kx.tracking.mlflow.store import store_uri, unusable
 from kx.tracking.mlflow.tracker import experiment_id, experiment_name
+from kx.tracking.store import store_uri, unusable
 
 
 @dataclass

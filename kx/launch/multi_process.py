@@ -19,7 +19,7 @@ from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, UNDERWAY, Job
 from kx.launch.pool import order_of
 from kx.process import quiet_log_level
 from kx.signals import Stop, noting_stop
-from kx.tracking.records import finished_record, mark
+from kx.tracking.records import mark
 
 # What says that this process trains with others, and what it is where it does not.
 _TOGETHER = {"TF_CONFIG": "", "SLURM_STEP_NUM_TASKS": "1"}
@@ -68,12 +68,6 @@ def run_team(job: Composed) -> int:
         ConfigError: if the processes cannot train together.
         KxError: if the launcher cannot start processes that find each other.
     """
-    done = finished_record(job)
-    if done is not None:
-        from kx.commands.run_summary import show_finished
-
-        show_finished(done)
-        return 0
     count = int(job.config.strategy.processes)
     if job.config.backend != "tensorflow":
         raise ConfigError("strategy=multi_worker is TensorFlow's: backend=tensorflow.")

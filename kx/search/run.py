@@ -14,12 +14,12 @@ from hydra.errors import HydraException
 
 from kx.config import Composed, plain
 from kx.config.messages import display
+from kx.console import clock, counted
 from kx.errors import ConfigError, KxError, first_line
 from kx.launch.engines import Engine, make_engine
 from kx.launch.jobs import DONE
 from kx.launch.multi_process import refuse_teams
 from kx.launch.pool import Listed, Pool
-from kx.launch.table import clock, counted
 from kx.process import hidden_stderr, quiet_log_level
 from kx.search.results.table import SearchProgress, as_csv, show_study
 from kx.search.setup import checked, earlier_study, forget, has_more, study_name

@@ -22,7 +22,7 @@ from kx.config import Composed, project_dir, resolved
 from kx.errors import KxError
 from kx.paths import expanded
 from kx.secrets import redact, redact_word, scrub
-from kx.tracking.mlflow.store import uri_now
+from kx.tracking.store import uri_now
 
 FILE = "run.json"
 _LOCK = "lock"

@@ -80,7 +80,7 @@ def find_record(name: str) -> Record:
         return own[0]
     if name == "best":
         from kx.tracking.mlflow.run_list import find_run
-        from kx.tracking.mlflow.store import store_uri
+        from kx.tracking.store import store_uri
 
         name = find_run("best", store_uri()).info.run_id
     found = [record for record in records if name in (record.name, record.run_id)]

@@ -17,8 +17,8 @@ from kx.launch.engines import remote_job as relay
 from kx.run import main
 from kx.search.study import find_study
 from kx.tracking.mlflow.run_list import list_runs
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import Record, all_records
+from kx.tracking.store import store_uri
 from services.helpers import alone, asked, launched, queue, underway, wait_for, without_times
 
 QUICK = ["report=none", "tracking.system_metrics=false", "launcher=slurm"]

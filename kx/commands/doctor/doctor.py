@@ -20,15 +20,15 @@ import kx
 from kx.commands.doctor.devices import first_device, gpus, how_fast, jax_answer
 from kx.config import compose, project_dir
 from kx.config.schema import PRECISIONS
+from kx.console import wide_console
 from kx.errors import KxError, first_line
 from kx.launch.engines import make_engine
 from kx.launch.engines.local import visible_gpus
 from kx.launch.engines.processes import context
-from kx.launch.table import wide_console
 from kx.process import hidden_stderr, import_quietly
 from kx.secrets import redact
 from kx.tracking.mlflow.health import health
-from kx.tracking.mlflow.store import store_uri
+from kx.tracking.store import store_uri
 
 _PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "mlflow", "hydra-core", "jax",

@@ -185,7 +185,7 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
 
 def _refuse_lost_store(order: Order, job: Composed) -> None:
     """Refuses to track into a file of a machine where nobody would find it; awaits a server."""
-    from kx.tracking.mlflow.store import await_server, store_uri
+    from kx.tracking.store import await_server, store_uri
 
     uri = store_uri(job.config.tracking.uri)
     if job.config.tracking.enabled:  # the launcher has seen it: it is away, and not wrong

@@ -18,7 +18,7 @@ _LATE = (
     "sklearn.datasets",
     "sklearn.metrics",
     "sklearn.model_selection",
-    "kx.report.reports",
+    "kx.evaluation.write_reports",
     "kx.training",
     "kx.tracking.mlflow.tracker",
     "kx.tracking.mlflow.logged_model",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kx.launch.table import counted
+from kx.console import counted
 from kx.search.space import Parameter
 from kx.search.study import Study
 

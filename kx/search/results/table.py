@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kx.console import clock, number, wide_console
 from kx.launch.jobs import Job
-from kx.launch.table import Progress, clock, number, wide_console
+from kx.launch.table import Progress
 from kx.search.study import RUNNING, Study
 
 _MAX_ROWS = 10

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 
 from kx.config import Composed, hydra_session, plain, project_dir
 from kx.config.messages import choice_text
+from kx.console import counted
 from kx.launch.group import Group
 from kx.launch.jobs import KEPT, Job
-from kx.launch.table import counted
 from kx.search.search import extras
 from kx.search.study import Study, Trial, study_folder
 from kx.search.trial_configs import Trials

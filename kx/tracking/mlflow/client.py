@@ -15,14 +15,14 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from kx.errors import KxError
-from kx.tracking.mlflow.store import (
+from kx.tracking.records import all_records, is_locked
+from kx.tracking.store import (
     artifact_root,
     refuse_unreachable,
     sqlite_file,
     store_uri,
     unusable,
 )
-from kx.tracking.records import all_records, is_locked
 
 _MAKING_SECONDS = 300.0  # that another process may take to make the store
 # Where MLflow keeps places of artifacts: they are whole paths.

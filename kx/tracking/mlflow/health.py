@@ -9,7 +9,7 @@ import time
 from kx.errors import first_line
 from kx.process import hidden_stderr
 from kx.secrets import scrub
-from kx.tracking.mlflow.store import refuse_unreachable, sqlite_file
+from kx.tracking.store import refuse_unreachable, sqlite_file
 
 # Of a server that is away, an answer is wanted now.
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}

@@ -13,7 +13,7 @@ import mlflow.keras
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 
-from kx.tracking.mlflow.store import current_store
+from kx.tracking.store import current_store
 
 
 def log_model(
@@ -63,3 +63,14 @@ def log_kept_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     signature = ModelSignature.from_dict(about["signature"])
     model = keras.models.load_model(folder / "model.keras")
     log_model(client, run_id, model, signature, about["pip"])
+
+
+def load_logged_model(run_id: str, uri: str | None) -> keras.Model:
+    """Returns the model that a run logged.
+
+    Args:
+        run_id: id of the run.
+        uri: of its store.
+    """
+    with current_store(uri):
+        return mlflow.keras.load_model(f"runs:/{run_id}/model")

@@ -18,9 +18,9 @@ from kx.errors import ConfigError, KxError
 from kx.secrets import scrub
 from kx.tracking.mlflow.client import open_client
 from kx.tracking.mlflow.outbox import Sender, forget_end
-from kx.tracking.mlflow.store import artifact_location, full_uri, unusable
+from kx.tracking.mlflow.run_metadata import log_start
 from kx.tracking.run_folder import RunFolder
-from kx.tracking.run_metadata import log_start
+from kx.tracking.store import artifact_location, full_uri, unusable
 from kx.tracking.tracker import Tracker
 
 _FOLDER_TAG = "kx.run_dir"
@@ -57,7 +57,7 @@ class MlflowTracker(Tracker):
     def start(self) -> None:
         """Starts to sample system metrics."""
         if self._system_metrics:
-            from kx.tracking.system import SystemMonitor
+            from kx.tracking.mlflow.system import SystemMonitor
 
             self._monitor = SystemMonitor(self.run_id, self.client.tracking_uri, self.metrics)
             self._monitor.start()

@@ -6,8 +6,8 @@ from typing import Any
 
 from kx.config import project_dir
 from kx.secrets import REDACTED, redact
-from kx.tracking.mlflow.store import store_uri
 from kx.tracking.records import Record
+from kx.tracking.store import store_uri
 
 
 def show_end(run: Any) -> None:

@@ -13,8 +13,8 @@ from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
+from kx.evaluation.evaluate_split import evaluate
 from kx.fit.batches import Batches
-from kx.report.evaluate import evaluate
 from kx.report.page import write_report
 from kx.secrets import redact
 from kx.tracking import provenance

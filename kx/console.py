@@ -1,0 +1,38 @@
+"""What commands print: consoles, numbers, counts and durations."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def wide_console() -> Console:
+    """Returns a console for tables; where there is no terminal, lines may be long."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def number(value: float) -> str:
+    """Returns a score as text, with four decimals, or four digits where it is huge.
+
+    Example:
+    >>> number(0.98333), number(3.24e28)
+    ('0.9833', '3.24e+28')
+    """
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun: `1 trial`, `2 trials`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def clock(seconds: float) -> str:
+    """Returns a duration as text.
+
+    Example:
+    >>> clock(75)
+    '1:15'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
