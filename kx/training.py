@@ -11,29 +11,25 @@ from omegaconf import DictConfig
 
 from kx.config import Composed, build
 from kx.contracts.specs import Data
-from kx.contracts.task import Task
 from kx.data.augment import chain
 from kx.data.issues import findings_csv
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
-from kx.fit.assemble import (
-    assemble,
-    load_weights,
-    make_callbacks,
-    make_optimizer,
-    make_phases,
-)
-from kx.fit.batches import Batches, make_batches, make_data
+from kx.fit.assemble import load_weights, make_callbacks, make_phases
+from kx.fit.batches import make_batches, make_data
+from kx.fit.builder import Builder
 from kx.fit.final import final_metrics, restored_by
-from kx.fit.fit import announce, compile_options, fit, past, run_tags
+from kx.fit.fit import Session, announce, fit, past, run_tags
 from kx.fit.own import refuse_absent_metrics
 from kx.fit.state import load_last
-from kx.fit.summary import summary_text
+from kx.fit.display import summary_text
 from kx.runs import Run, load_run
 from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
 from kx.tracking.open import open_run
-from kx.tracking.run_folder import open_followers_folder, open_run_folder
-from kx.transfer import Phase
+from kx.tracking.run_folder import RunFolder, open_followers_folder, open_run_folder
+from kx.tracking.tracker import Tracker
+
+Watch = Callable[[str, Mapping[str, Any]], bool | None]
 
 
 def _nobody(kind: str, values: Mapping[str, Any]) -> bool | None:
@@ -48,7 +44,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
     tags: dict[str, str] | None = None,
-    watch: Callable[[str, Mapping[str, Any]], bool | None] = _nobody,
+    watch: Watch = _nobody,
     stop_after: int | None = None,
     evaluate: bool = True,
     threads: Mapping[str, int] | None = None,
@@ -89,48 +85,31 @@ def train(
         watch("folder", {"folder": str(folder.path)})
         prepare_process(config, folder.record.threads or threads)
         folder.record.threads = thread_counts()
-        chosen = strategy(config)  # before TensorFlow's first operation
+        devices = strategy(config)  # before TensorFlow's first operation
         data = data or make_data(config)
-        task = build(config.task, data.targets, place="task")
         state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
-        first_epoch = state.epoch if state else 0
-        chosen.agree(first_epoch)
-        cache, augment = folder.path / "cache", chain(config.augment)
-        batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
+        builder = _builder(config, data, core, devices, folder, state.epoch if state else 0)
         shown = examples_to_keep(data)
-        phases = make_phases(config)
-        built = partial(_built, config, data, task, core, phases)
-        begin_phase = partial(_begin_phase, config, task, batches)
-        model = built(chosen)
+        model = builder.build()
         if config.init_from and state is None:
             source = load_run(config.init_from, uri=config.tracking.uri).model().weights
             load_weights(model, source, config.init_from)
-        watching = [*make_callbacks(config, task, batches), *callbacks]
-        with_validation = batches.validation is not None
-        refuse_absent_metrics(callbacks, task.monitors(with_validation=with_validation))
-        announce(job, data, model, phases, quiet=quiet)
-        about = run_tags(config, data, batches, tags, goes_on=state is not None)
+        watching = _callbacks(builder, callbacks)
+        announce(job, data, model, builder.phases, quiet=quiet)
+        about = run_tags(config, data, builder.batches, tags, goes_on=state is not None)
         with open_run(job, folder, data, about) as tracker:
-            history = past(state)
             begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
-            watch("run", {**begun, "history": history})
-            tracker.text(summary_text(model), "model_summary.txt")
-            if data.findings:
-                tracker.text(findings_csv(data.findings), "data/findings.csv")
-            history = fit(
-                config, model, batches, watching, tracker, folder, phases=phases,
-                begin_phase=partial(begin_phase, chosen, model), state=state,
-                fingerprint=data.fingerprint, stop_after=stop_after, quiet=quiet,
-                listeners=[
-                    lambda values, epoch: watch("epoch", {"epoch": epoch, "values": values})
-                ],
-            )  # fmt: skip
-            model = chosen.alone(model, partial(_compiled, built, begin_phase, phases[-1]))
-            metrics = final_metrics(model, batches.test if evaluate else None, history, watching)
-            bundle = None
+            watch("run", {**begun, "history": past(state)})
+            _keep_what_is_known(tracker, model, data)
+            listener = partial(_told, watch)
+            session = Session(tracker, folder, state, [listener], stop_after, quiet)
+            history = fit(builder, model, watching, session)
+            model = builder.to_single_process(model)
+            test = builder.batches.test if evaluate else None
+            metrics, bundle = final_metrics(model, test, history, watching), None
             if evaluate:
-                bundle = save_bundle(job, model, task, data, shown, tracker, folder)
-                metrics |= write_reports(job, model, task, data, batches, history, tracker, folder)
+                bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
+                metrics |= write_reports(job, model, builder, history, tracker, folder)
             # The curves are logged; a number of no epoch shows as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
             folder.record.metrics = metrics
@@ -139,54 +118,36 @@ def train(
     return Run(job, tracker, metrics, history, bundle, model, chosen_by=chosen_by)
 
 
-def _built(
+def _builder(
     config: DictConfig,
     data: Data,
-    task: Task,
     core: keras.Model | None,
-    phases: Sequence[Phase],
-    chosen: Strategy,
-) -> keras.Model:
-    """Returns the model, built under a strategy; refuses one that does not fit the phases."""
-    with chosen.scope():
-        model = assemble(config, data, task, core)
-        chosen.check(model)
-    for phase in reversed(phases):  # last, it is as the first one has it
-        make_optimizer(config, 1, learning_rate=phase.learning_rate)  # refused now, not in mid-run
-        if phase.prepare is not None:
-            phase.prepare(model)
-    return model
-
-
-def _begin_phase(
-    config: DictConfig,
-    task: Task,
-    batches: Batches,
-    chosen: Strategy,
-    model: keras.Model,
-    phase: Phase,
+    devices: Strategy,
+    folder: RunFolder,
     first_epoch: int,
-) -> None:
-    """Compiles a model for a phase, with an optimizer of its own."""
-    with chosen.scope():
-        if phase.prepare is not None:
-            phase.prepare(model)
-        last_epoch = min(phase.last_epoch, config.epochs)
-        optimizer = make_optimizer(
-            config, batches.steps_per_epoch,
-            epochs=max(1, last_epoch - first_epoch), learning_rate=phase.learning_rate,
-        )  # fmt: skip
-        task.compile(model, optimizer, **compile_options(config))
-    chosen.prepare(model, batches.train_from(first_epoch))
+) -> Builder:
+    """Returns the builder of a run's model, its task and batches made."""
+    task = build(config.task, data.targets, place="task")
+    devices.agree(first_epoch)
+    cache, augment = folder.path / "cache", chain(config.augment)
+    batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
+    return Builder(config, data, task, batches, make_phases(config), devices, core)
 
 
-def _compiled(
-    built: Callable[[Strategy], keras.Model],
-    begin_phase: Callable[[Strategy, keras.Model, Phase, int], None],
-    phase: Phase,
-    chosen: Strategy,
-) -> keras.Model:
-    """Returns the model, built and compiled anew."""
-    model = built(chosen)
-    begin_phase(chosen, model, phase, 0)
-    return model
+def _callbacks(
+    builder: Builder, own: Sequence[keras.callbacks.Callback]
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of the config, and after them the user's own."""
+    task, batches = builder.task, builder.batches
+    refuse_absent_metrics(own, task.monitors(with_validation=batches.validation is not None))
+    return [*make_callbacks(builder.config, task, batches), *own]
+
+
+def _keep_what_is_known(tracker: Tracker, model: keras.Model, data: Data) -> None:
+    tracker.text(summary_text(model), "model_summary.txt")
+    if data.findings:
+        tracker.text(findings_csv(data.findings), "data/findings.csv")
+
+
+def _told(watch: Watch, values: Mapping[str, float], epoch: int) -> bool | None:
+    return watch("epoch", {"epoch": epoch, "values": values})

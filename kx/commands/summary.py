@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kx.config import Composed
-from kx.fit.summary import summary_text
+from kx.fit.display import summary_text
 
 
 def forward_flops(model: keras.Model) -> int:
@@ -82,7 +82,8 @@ def show_summary(job: Composed) -> None:
     from kx.config import build
     from kx.fit.assemble import assemble, make_optimizer, make_phases
     from kx.fit.batches import make_data
-    from kx.fit.fit import compile_options, phase_line
+    from kx.fit.builder import compile_options
+    from kx.fit.fit import phase_line
     from kx.strategy import prepare_process
 
     config = job.config

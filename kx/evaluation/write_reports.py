@@ -11,10 +11,8 @@ import yaml
 
 from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
-from kx.contracts.specs import Data
-from kx.contracts.task import Task
 from kx.evaluation.evaluate_split import evaluate
-from kx.fit.batches import Batches
+from kx.fit.builder import Builder
 from kx.report.page import write_report
 from kx.secrets import redact
 from kx.tracking import provenance
@@ -41,9 +39,7 @@ def score_prefix(split: str) -> str:
 def write_reports(
     job: Composed,
     model: keras.Model,
-    task: Task,
-    data: Data,
-    batches: Batches,
+    builder: Builder,
     history: Mapping[str, Sequence[float]],
     tracker: Tracker,
     folder: RunFolder,
@@ -54,6 +50,7 @@ def write_reports(
         The metrics found, as `test/f1_macro`.
     """
     found: dict[str, float] = {}
+    task, data, batches = builder.task, builder.data, builder.batches
     for split in job.config.report.splits:
         if split not in batches.stored:
             print(f"no report of {split}: the data has no such split")

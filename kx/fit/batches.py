@@ -18,9 +18,9 @@ from kx.contracts.specs import Data, Finding
 from kx.contracts.task import Task
 from kx.data.augment import Augment, check_fits, check_range
 from kx.data.batches import eval_batches, train_batches
+from kx.data.constant import leave_out_constant
 from kx.data.store import Stored, store
 from kx.errors import ConfigError
-from kx.fit.constant import leave_out_constant
 from kx.process import quiet_first_steps
 
 _ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")

@@ -1,4 +1,4 @@
-"""A training's progress on the screen."""
+"""What a training shows: its progress, and what its model is."""
 
 from __future__ import annotations
 
@@ -86,3 +86,14 @@ class Display(keras.callbacks.Callback):
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+
+def summary_text(model: keras.Model) -> str:
+    """Returns Keras's summary, nested models opened, as text.
+
+    Args:
+        model: a built model.
+    """
+    lines: list[str] = []
+    model.summary(expand_nested=True, line_length=80, print_fn=lambda line, **_: lines.append(line))
+    return "\n".join(lines) + "\n"

@@ -6,9 +6,9 @@ import contextlib
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,6 +20,7 @@ from kx.contracts.specs import Data
 from kx.data.issues import class_lines, findings_tags, print_findings
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
+from kx.fit.builder import Builder
 from kx.fit.display import Display
 from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
@@ -33,17 +34,6 @@ from kx.transfer import Phase
 
 _FULL_BYTES = 1 << 20
 Listener = Callable[[Mapping[str, float], int], bool | None]
-
-
-def compile_options(config: DictConfig) -> dict[str, Any]:
-    """Returns what `keras.Model.compile` takes besides optimizer, loss and metrics."""
-    # Without it Keras runs JAX one operation at a time, as no user of JAX would.
-    compiled = config.backend == "jax" and not config.run_eagerly
-    return {
-        "jit_compile": compiled or config.jit_compile,
-        "run_eagerly": config.run_eagerly,
-        "steps_per_execution": config.steps_per_execution,
-    }
 
 
 def announce(
@@ -94,96 +84,139 @@ def run_tags(
     return {**threads, **about, **(extra or {})}
 
 
-def fit(
-    config: DictConfig,
-    model: keras.Model,
-    batches: Batches,
-    callbacks: list[keras.callbacks.Callback],
-    tracker: Tracker,
-    folder: RunFolder,
-    *,
-    phases: Sequence[Phase],
-    begin_phase: Callable[[Phase, int], None],
-    state: State | None = None,
-    fingerprint: str = "",
-    listeners: Sequence[Listener] = (),
-    stop_after: int | None = None,
-    quiet: bool = False,
-) -> dict[str, list[float]]:
-    """Trains, and returns the history: metric to one value an epoch.
+@dataclass
+class Session:
+    """Holds what keeps and follows a training.
 
     Args:
-        config: of the run.
-        model: built.
-        batches: of the run.
-        callbacks: of the config.
-        tracker: of the run.
-        folder: of the run, in which the state is kept after every epoch.
-        phases: of the training, in order.
-        begin_phase: function `(phase, first_epoch)` that compiles the model for a phase.
-        state: to go on from, or None.
-        fingerprint: of the data.
-        listeners: functions `(values, epoch)` that follow the training; it stops
-            after an epoch of which one says True.
-        stop_after: number of epochs after which to stop, before the config's.
-        quiet: whether to show no progress.
+        tracker: Tracker of the run.
+        folder: Folder of the run, in which the state is kept after every epoch.
+        state: State from which the training continues. Defaults to None.
+        listeners: Functions `(values, epoch)` that follow the training; it stops after an
+            epoch after which one returns True.
+        stop_after: Number of epochs after which to stop, before the config's.
+        quiet: Whether to show no progress.
+    """
+
+    tracker: Tracker
+    folder: RunFolder
+    state: State | None = None
+    listeners: Sequence[Listener] = ()
+    stop_after: int | None = None
+    quiet: bool = False
+
+
+def fit(
+    builder: Builder,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    session: Session,
+) -> dict[str, list[float]]:
+    """Trains a model through all phases.
+
+    Args:
+        builder: Builder that compiles the model for each phase.
+        model: Built model.
+        callbacks: Callbacks of the config and of the user.
+        session: What keeps and follows the training.
+
+    Returns:
+        The history: metric to one value an epoch.
 
     Raises:
         TrainingError: if memory or the disk runs out, or if the loss is NaN or infinite at the end.
     """
-    num_seen = batches.steps_per_epoch * batches.batch_size
-    record = own_callbacks.Record(min(num_seen, batches.stored["train"].num_examples))
-    logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
-    counting = [record, *(item for item in callbacks if item not in logs)]
-    keep = KeepState(folder.record.states, counting, state, config.epochs, fingerprint)
-    missing = _missing(tracker, batches.first_epoch)
-    tell = own_callbacks.Tell(record, [tracker.metrics, *listeners], missing)
-    display = [] if quiet else [Display(config.epochs)]
-    averages = [
-        own_callbacks.KeepAverage(callback)
-        for callback in callbacks
-        if isinstance(callback, own_callbacks.SwapAverage)
-    ]
-    done, end = batches.first_epoch, min(config.epochs, stop_after or config.epochs)
-    for number, phase in enumerate(phases, 1):
-        if number < len(keep.phases):
-            continue  # it was over when the training was left
-        goes_on = number == len(keep.phases)
-        if not goes_on:
-            keep.begin_phase(done)
-        begin_phase(phase, keep.phases[-1])
+    return _Fit(builder, model, callbacks, session).run()
+
+
+class _Fit:
+    def __init__(
+        self,
+        builder: Builder,
+        model: keras.Model,
+        callbacks: Sequence[keras.callbacks.Callback],
+        session: Session,
+    ) -> None:
+        config, batches = builder.config, builder.batches
+        self._builder, self._model, self._session = builder, model, session
+        num_seen = batches.steps_per_epoch * batches.batch_size
+        self._record = own_callbacks.Record(min(num_seen, batches.stored["train"].num_examples))
+        self._logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
+        counting = [self._record, *(item for item in callbacks if item not in self._logs)]
+        self._keep = KeepState(
+            session.folder.record.states, counting, session.state, config.epochs,
+            builder.data.fingerprint,
+        )  # fmt: skip
+        missing = _missing(session.tracker, batches.first_epoch)
+        followers = [session.tracker.metrics, *session.listeners]
+        self._tell = own_callbacks.Tell(self._record, followers, missing)
+        self._display = [] if session.quiet else [Display(config.epochs)]
+        averages = [
+            own_callbacks.KeepAverage(callback)
+            for callback in callbacks
+            if isinstance(callback, own_callbacks.SwapAverage)
+        ]
+        self._callbacks = [
+            self._record, *callbacks, self._keep, *self._display, self._tell, *averages,
+        ]  # fmt: skip
+
+    def run(self) -> dict[str, list[float]]:
+        """Trains, and returns the history."""
+        planned = self._builder.config.epochs
+        done, end = (
+            self._builder.batches.first_epoch,
+            min(planned, self._session.stop_after or planned),
+        )
+        for number, phase in enumerate(self._builder.phases, 1):
+            if number < len(self._keep.phases):
+                continue  # it was over when the training was left
+            last_epoch = self._begin_phase(number, phase, done, end)
+            self._fit(done, last_epoch)
+            done = num_epochs(self._record.history)
+            _refuse_no_number(self._record.history)
+            if self._tell.stopped or done >= end:
+                break
+        return self._record.history
+
+    def _begin_phase(self, number: int, phase: Phase, done: int, end: int) -> int:
+        """Compiles the model for a phase, and returns the epoch after which it ends."""
+        continues = number == len(self._keep.phases)
+        if not continues:
+            self._keep.begin_phase(done)
+        self._builder.begin_phase(self._model, phase, self._keep.phases[-1])
         last_epoch = min(phase.last_epoch, end)
-        if goes_on:
+        if continues:
+            state = self._session.state
             assert state is not None
-            restore_variables(model, state)
-            if state.stopped and (phase is not phases[-1] or config.epochs <= state.epochs):
+            restore_variables(self._model, state)
+            is_last = phase is self._builder.phases[-1]
+            if state.stopped and (not is_last or self._builder.config.epochs <= state.epochs):
                 last_epoch = done  # what is left of it is what callbacks do at its end
-        for log in logs:
+        for log in self._logs:
             continue_csv(log, done)
-        if len(phases) > 1:
-            record.phase = number
-            for shown in display:
-                shown.say(phase_line(model, phase))
+        if len(self._builder.phases) > 1:
+            self._record.phase = number
+            for shown in self._display:
+                shown.say(phase_line(self._model, phase))
+        return last_epoch
+
+    def _fit(self, done: int, last_epoch: int) -> None:
+        batches = self._builder.batches
         try:
-            with _told_clearly(folder.path):
-                model.fit(
+            with _told_clearly(self._session.folder.path):
+                self._model.fit(
                     batches.train_from(done),
                     initial_epoch=done,
                     epochs=last_epoch,
                     steps_per_epoch=batches.steps_per_epoch,
                     validation_data=batches.validation,
-                    callbacks=[record, *callbacks, keep, *display, tell, *averages],
+                    callbacks=self._callbacks,
                     shuffle=False,  # the stream is shuffled; Keras would warn
                     verbose=0,
                 )
         finally:
-            for shown in display:
+            for shown in self._display:
                 shown.close()
-        done = num_epochs(record.history)
-        _refuse_no_number(record.history)
-        if tell.stopped or done >= end:
-            break
-    return record.history
 
 
 def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:
