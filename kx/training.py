@@ -17,13 +17,13 @@ from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.assemble import (
     assemble,
     load_weights,
-    make_callbacks,
     make_optimizer,
     make_phases,
 )
 from kx.fit.batches import Batches, make_batches, make_data
 from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import announce, compile_options, fit, past, run_tags
+from kx.fit.make_callbacks import make_callbacks
 from kx.fit.own import refuse_absent_metrics
 from kx.fit.state import load_last
 from kx.fit.summary import summary_text

@@ -254,7 +254,7 @@ def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
         (["tuner=none", "tuner.max_trials=3"], "Choose a method beside it: tuner=random"),
         (["tuner.max_trails=3"], "Did you mean 'max_trials'"),
         (["tuner=bayesain"], "Did you mean 'bayesian'"),
-        (["tuner.objective=val_f1"], "tuner.objective_mode=max"),
+        (["tuner.objective=val_gain"], "tuner.objective_mode=max"),
         (["run_dir=here"], "folders of their own"),
         (["tuner.workers=0"], "at least 1"),
         (["tuner/space=none_such"], "There is no option 'none_such'"),
