@@ -29,12 +29,12 @@ from kx.config import CONF_DIR, compose, plain
 from kx.config.words import word
 from kx.errors import ConfigError, RunNotFoundError
 from kx.run import main
-from kx.search.begin import checked
+from kx.search.begin import checked, earlier_study
 from kx.search.configs import Trials
 from kx.search.pruner import goes_on
 from kx.search.run import study_name
 from kx.search.space import Parameter, read_space
-from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
+from kx.search.study import COMPLETED, FAILED, PRUNED, Study, Trial, find_study
 from kx.search.values import decode, encode, hyperparameters, starting_values
 from kx.tracking.records import all_records, identity, is_locked
 from kx.tracking.run_list import list_runs
@@ -734,3 +734,23 @@ def test_a_study_is_written_whole(project: Path) -> None:
     (study.folder / "study.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         find_study("s")
+
+
+@pytest.mark.parametrize(
+    ("states", "begins_anew"), [(["FAILED"] * 2, True), (["FAILED", "COMPLETED"], False)]
+)
+def test_a_study_whose_trials_all_failed_begins_anew_with_another_config(
+    project: Path, states: list[str], begins_anew: bool
+) -> None:
+    folder = project / "studies" / "s"
+    old = Study("s", folder, {"config": {"epochs": 1}}, ("val_loss", "min"))
+    old.trials = [
+        Trial(number, str(number), {}, 1, state) for number, state in enumerate(states, 1)
+    ]
+    old.save()
+    new = Study("s", folder, {"config": {"epochs": 2}}, ("val_loss", "min"))
+    if begins_anew:
+        assert earlier_study(new, {"overwrite": False}) is None
+        return
+    with pytest.raises(ConfigError, match="Received: 2"):
+        earlier_study(new, {"overwrite": False})

@@ -81,7 +81,8 @@ def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> lis
             f"The name {monitor!r} does not tell whether more or less of it is better:"
             f" {place}.{key}=max (or min).",
         )
-        for place, monitor, key, _ in unknown[:1]  # callbacks follow the task
+        for place, monitor, key, _ in unknown
+        if place == "task" or unknown[0][0] != "task"  # which callbacks follow
     ]
 
 
