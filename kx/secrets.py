@@ -6,6 +6,7 @@ secret that this process has seen: an error of a library may repeat one anywhere
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Any
@@ -190,12 +191,23 @@ def learn(secret: str, shortest: int = _SHORTEST) -> None:
     _known.update(form for form in forms if len(form) >= shortest and form != REDACTED)
 
 
+# Asked for each text of a config, of each job of a sweep.
+@functools.lru_cache(maxsize=4096)
+def _names_secret(name: str) -> bool:
+    return _SECRET_KEY.search(name) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _is_path(value: str) -> bool:
+    return os.path.exists(value)
+
+
 def _of_environment() -> set[str]:
     """Returns the secrets of the environment: not the paths of files that have some."""
     return {
         value
         for name, value in os.environ.items()
-        if _SECRET_KEY.search(name) and len(value) >= _shortest(name) and not os.path.exists(value)
+        if _names_secret(name) and len(value) >= _shortest(name) and not _is_path(value)
     }
 
 

@@ -174,7 +174,8 @@ def test_a_row_with_names_is_read_by_them() -> None:
     pandas = pytest.importorskip("pandas")
     for row in ({"c": 3, "a": 1, "b": 2}, pandas.Series({"c": 3, "a": 1, "b": 2})):
         assert read_row(row, COLUMNS)[0][1] == "1.0,2.0,3.0"
-    assert read_row(pandas.Series([1, 2, 3]), COLUMNS)[0][1] == "1.0,2.0,3.0"
+    for row in (pandas.Series([5, 6, 7]), {0: 5, 1: 6, 2: 7}):  # counted, and not named
+        assert read_row(row, COLUMNS)[0][1] == "5.0,6.0,7.0"
 
 
 def test_what_is_no_picture_and_no_array_is_told(tmp_path: Path) -> None:
@@ -188,6 +189,11 @@ def test_what_is_no_picture_and_no_array_is_told(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as packed:
         packed.writestr("a.json", "{}")
         packed.writestr("b.json", "{}")
+    np.save(tmp_path / "number.npy", np.uint8(3))
+    np.save(tmp_path / "line.npy", np.arange(3, dtype="uint8"))
+    for name in ("number.npy", "line.npy"):
+        with pytest.raises(DataError, match="expected one image, or several"):
+            read_image(tmp_path / name, 100)
     for name, said in (("text.npz", "x is no array"), ("model.keras", "expected an .npy, .npz")):
         with pytest.raises(DataError, match=said):
             read_array(str(tmp_path / name), (3,), "float32")

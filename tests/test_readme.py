@@ -77,9 +77,13 @@ def steps() -> list[str]:
     return [*lines[:at], "python -m kx.run epochs=3", *lines[at:], *own]
 
 
-def needs_cluster(line: str) -> bool:
-    """Whether a command starts a cluster: composed here, run by itself among the slow tests."""
-    return any(word in line for word in ("launcher=ray", "strategy=multi_worker"))
+def is_long(line: str) -> bool:
+    """Whether a command, on which no other rests, is composed here and run among the slow tests."""
+    long = (
+        "data=cifar10", "experiment=digits_cnn", "model=linear,mlp", "seed=range", "tuner=bayesian",
+        "strategy=multi_worker", "backend=jax",
+    )  # fmt: skip
+    return any(word in line for word in long)
 
 
 def needs_own_process(line: str) -> bool:
@@ -95,10 +99,11 @@ def test_every_command_of_the_readme_runs(
 ) -> None:  # fmt: skip
     """By the function that the command calls, where that is the same (test_project has both)."""
     words = command_words(line)
-    if needs_cluster(line):
-        run([*words, "--cfg", "job"], place, tfds_folder)
-        return
-    if needs_own_process(line):
+    if line == "kx reproduce latest":
+        pytest.skip("test_cli reproduces runs; the slow tests run this command by itself")
+    if is_long(line):
+        words += ["--cfg", "job"]
+    elif needs_own_process(line):
         run(words, place, tfds_folder)
         return
     monkeypatch.chdir(place)

@@ -32,9 +32,9 @@ from kx.run import main
 from kx.search.keras_tuner_values import decode, encode, hyperparameters, starting_values
 from kx.search.pruner import goes_on
 from kx.search.run import study_name
-from kx.search.setup import checked
+from kx.search.setup import checked, earlier_study
 from kx.search.space import Parameter, read_space
-from kx.search.study import COMPLETED, FAILED, PRUNED, Study, find_study
+from kx.search.study import COMPLETED, FAILED, PRUNED, Study, Trial, find_study
 from kx.search.trial_configs import Trials
 from kx.tracking.mlflow.run_list import list_runs
 from kx.tracking.records import all_records, identity, is_locked
@@ -254,7 +254,7 @@ def test_all_mistakes_of_a_space_are_told_before_the_first_trial(
         (["tuner=none", "tuner.max_trials=3"], "Choose a method beside it: tuner=random"),
         (["tuner.max_trails=3"], "Did you mean 'max_trials'"),
         (["tuner=bayesain"], "Did you mean 'bayesian'"),
-        (["tuner.objective=val_f1"], "tuner.objective_mode=max"),
+        (["tuner.objective=val_gain"], "tuner.objective_mode=max"),
         (["run_dir=here"], "folders of their own"),
         (["tuner.workers=0"], "at least 1"),
         (["tuner/space=none_such"], "There is no option 'none_such'"),
@@ -734,3 +734,23 @@ def test_a_study_is_written_whole(project: Path) -> None:
     (study.folder / "study.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         find_study("s")
+
+
+@pytest.mark.parametrize(
+    ("states", "begins_anew"), [(["FAILED"] * 2, True), (["FAILED", "COMPLETED"], False)]
+)
+def test_a_study_whose_trials_all_failed_begins_anew_with_another_config(
+    project: Path, states: list[str], begins_anew: bool
+) -> None:
+    folder = project / "studies" / "s"
+    old = Study("s", folder, {"config": {"epochs": 1}}, ("val_loss", "min"))
+    old.trials = [
+        Trial(number, str(number), {}, 1, state) for number, state in enumerate(states, 1)
+    ]
+    old.save()
+    new = Study("s", folder, {"config": {"epochs": 2}}, ("val_loss", "min"))
+    if begins_anew:
+        assert earlier_study(new, {"overwrite": False}) is None
+        return
+    with pytest.raises(ConfigError, match="Received: 2"):
+        earlier_study(new, {"overwrite": False})

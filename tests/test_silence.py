@@ -282,11 +282,6 @@ def test_answers_of_any_kind_are_compared(got, expected, difference: float) -> N
 def test_the_direction_of_a_metric_is_known_or_asked_for(name: str, mode: str) -> None:
     assert better(name) == mode
     words = ["data=wine", f"task.monitor={name}"]
-    if mode == "unknown":
-        with pytest.raises(ConfigError, match="monitor_mode=max"):
-            compose(words)
-        words.append("task.monitor_mode=max")
-        mode = "max"
     config = compose(words).config
     assert config.task.monitor_mode == config.callbacks.early_stopping.mode == mode
 
@@ -296,3 +291,20 @@ def test_reserved_names_and_the_projects_folder_are_refused(project: Path) -> No
         with pytest.raises(ConfigError, match=said):
             kx.train("data=wine", "model=linear", "epochs=1", word, quiet=True)
     assert not (project / "checkpoints").exists()
+
+
+def test_a_metric_whose_direction_nobody_knows_is_asked_for(project: Path) -> None:
+    (project / "mine.py").write_text(
+        "import keras, kx.tasks.classification as c\n\ndef task(targets, **keys):\n"
+        "    made = c.classification(targets, **keys)\n"
+        "    metrics = made.metrics\n"
+        "    made.metrics = lambda: [*metrics(), keras.metrics.MeanAbsoluteError(name='gain')]\n"
+        "    return made\n"
+    )
+    words = ["data=wine", "model=linear", "epochs=1", "report=none", "task._target_=mine.task"]
+    with pytest.raises(ConfigError, match=r"'val_gain'.*task\.monitor_mode=max"):
+        kx.train(*words, "task.monitor=val_gain", quiet=True)
+    with pytest.raises(ConfigError, match="Did you mean"):  # first, whether there is one
+        kx.train(*words, "task.monitor=val_gian", quiet=True)
+    run = kx.train(*words, "task.monitor=val_gain", "task.monitor_mode=max", quiet=True)
+    assert run.chosen_by == "val_gain"

@@ -26,6 +26,7 @@ from kx.errors import KxError
 from kx.launch.engines import child
 from kx.launch.engines.local import Local, cores_for, gpu_for
 from kx.launch.jobs import Job
+from kx.launch.pool import Listed
 from kx.launch.table import ranked, seconds_left
 from kx.run import main
 from kx.search.study import find_study
@@ -464,3 +465,24 @@ def test_a_job_that_is_killed_before_its_training_goes_on_in_its_folder(project:
     assert main(["-m", *words, "run_dir=here", "seed=0", "launcher.max_retries=1"]) == 0
     [record] = all_records()
     assert record.status == "FINISHED" and record.folder == project / "here"
+
+
+@pytest.mark.parametrize(
+    ("states", "errors", "begins"),
+    [
+        (["FAILED"] * 5, ["no such file"] * 5, False),
+        (["FAILED"] * 4, ["no such file"] * 4, True),
+        (["FAILED"] * 5, ["no such file"] * 4 + ["NaN"], True),
+        (["FAILED"] * 4 + ["FINISHED"], ["no such file"] * 4 + [""], True),
+        (["KILLED"] * 5, ["stopped"] * 5, True),
+    ],
+)
+def test_jobs_that_all_fail_alike_begin_no_other(
+    states: list[str], errors: list[str], begins: bool
+) -> None:
+    jobs = [job(number, "WAITING") for number in range(1, 9)]
+    for one, state, error in zip(jobs, states, errors, strict=False):
+        one.state, one.error = state, error
+    listed = Listed(jobs)
+    assert (listed.next() is not None) == begins
+    assert listed.same_error == ("" if begins else "no such file")

@@ -9,12 +9,12 @@ _SMALLER_IS_BETTER = (
     "divergence", "logcosh", "poisson", "hinge", "brier", "nll", "wer", "cer",
 )  # fmt: skip
 _LARGER_IS_BETTER = (
-    "accuracy", "acc", "auc", "precision", "recall", "f1", "f1_macro", "f1_score", "fbeta_score",
+    "accuracy", "auc", "precision", "recall", "f1", "f1_macro", "f1_score", "fbeta_score",
     "iou", "dice", "score", "r2", "similarity", "top_k", "map", "bleu", "rouge", "psnr", "ssim",
     "ndcg", "mrr", "hits", "reward", "return", "correlation", "specificity",
     "sensitivity",
 )  # fmt: skip
-UNKNOWN_MODE = "unknown"  # which the rules of `mode` and `monitor_mode` refuse
+UNKNOWN_MODE = "unknown"  # refused by `make_callbacks`, where there is such a metric
 
 
 def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
@@ -33,7 +33,7 @@ def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
     ('min', 'max', 'unknown', 'min')
     """
     if monitor == other and mode_of_other is not None:  # whose own mistake is told there
-        return mode_of_other if mode_of_other in ("min", "max") else "auto"
+        return mode_of_other if mode_of_other in ("min", "max", UNKNOWN_MODE) else "auto"
     name = str(monitor)
     if name.endswith(_SMALLER_IS_BETTER):
         return "min"

@@ -13,7 +13,7 @@ from kx.contracts.task import Task
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
-from kx.export.readers import read_array, read_image, read_row, read_text
+from kx.export.readers import is_one_image, read_array, read_image, read_row, read_text
 
 _BATCH_SIZE = 64
 
@@ -118,11 +118,10 @@ class Predictor:
             return inputs.to_dict("records")
         if not isinstance(inputs, np.ndarray):
             return inputs
-        shape = inputs.shape
         if self.spec["kind"] == "image":
-            one = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
+            one = is_one_image(inputs)
         else:
-            one = len(shape) == (1 if self.spec["kind"] == "row" else len(self.raw_shape))
+            one = inputs.ndim == (1 if self.spec["kind"] == "row" else len(self.raw_shape))
         return [inputs] if one and inputs.dtype.kind in "biuf" else list(inputs)
 
     def _answered(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:

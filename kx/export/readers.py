@@ -47,7 +47,12 @@ def read_image(item: Any, max_megapixels: float) -> Named:
         return [(f"array of shape {item.shape}", tf.io.encode_png(pixels).numpy())]
     if _names_arrays(item):
         name, values = _array_of(item)
-        images = [values] if values.ndim < 4 and _is_one_image(values) else list(values)
+        if values.ndim not in (2, 3, 4):
+            raise DataError(
+                f"{name}: expected one image, or several with an axis before it. Received: shape"
+                f" {values.shape}."
+            )
+        images = [values] if is_one_image(values) else list(values)
         return [
             (name if len(images) == 1 else f"{name}[{number}]", raw)
             for number, one in enumerate(images)
@@ -72,8 +77,13 @@ def _names_arrays(item: Any) -> bool:
     return path.lower().endswith((".npy", ".npz")) and os.path.isfile(expanded(path))
 
 
-def _is_one_image(values: np.ndarray) -> bool:
-    return values.ndim == 2 or values.shape[-1] in (1, 3)
+def is_one_image(values: np.ndarray) -> bool:
+    """Says whether an array is one image, and not several.
+
+    Args:
+        values: an image `(height, width[, 1 or 3])`, or several with an axis before it.
+    """
+    return values.ndim == 2 or (values.ndim == 3 and values.shape[-1] in (1, 3))
 
 
 def read_row(item: Any, columns: Sequence[str]) -> Named:
@@ -122,8 +132,10 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
 def _by_name(item: Any, columns: Sequence[str]) -> Any:
     """Returns the values of a row in the order of the columns, where it names them."""
     named = item.to_dict() if hasattr(item, "to_dict") else item  # a Series of pandas
-    if not isinstance(named, Mapping) or list(named) == list(range(len(columns))):
+    if not isinstance(named, Mapping):
         return item
+    if list(named) == list(range(len(columns))):  # counted, and not named
+        return list(named.values())
     missing = [name for name in columns if name not in named]
     if missing:
         raise DataError(

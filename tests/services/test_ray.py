@@ -154,6 +154,7 @@ def test_one_training_on_two_nodes(
     ray_nodes: Any, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["data=wine", "model=mlp", "epochs=3", "report=none", "tracking.system_metrics=false"]
+    words.append("data.drop_remainder=true")  # as several processes have it
     team = ["strategy=multi_worker", "strategy.processes=2", "launcher=ray", at(ray_nodes)]
     assert main([*words, *team]) == 0
     assert "2 processes" in capsys.readouterr().out

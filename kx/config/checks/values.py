@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kx.config.messages import FREE_MAPPINGS, shown
+from kx.config.metric_modes import UNKNOWN_MODE
 from kx.config.schema import BACKENDS, PIPELINE_KEYS, PRECISIONS, REMATERIALIZE, TYPES
 from kx.errors import Mistake
 
@@ -92,14 +93,9 @@ _RULES: dict[str, _Rule] = {
     "monitor": (lambda v: isinstance(v, str), "one of the metrics, by its name: val_loss"),
     "objective_mode": _one_of("min", "max"),
     "timeout_minutes": _real(_POSITIVE),
-    "monitor_mode": (
-        lambda v: v in ("min", "max"),
-        "one of min, max, where the name of the metric does not tell it: monitor_mode=max",
-    ),
-    "mode": (
-        lambda v: v in ("min", "max", "auto"),
-        "one of min, max, where the name of the metric does not tell it: mode=max",
-    ),
+    # What a name does not tell is refused once it is known that there is such a metric.
+    "monitor_mode": (lambda v: v in ("min", "max", UNKNOWN_MODE), "one of min, max"),
+    "mode": (lambda v: v in ("min", "max", "auto", UNKNOWN_MODE), "one of min, max, auto"),
     "splits": _one_of("train", "validation", "test"),
     "cache": _one_of("auto", "memory", "disk"),
     "normalize": _one_of(*NORMALIZATIONS),

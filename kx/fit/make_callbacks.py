@@ -1,0 +1,106 @@
+"""Builds the callbacks of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from omegaconf import DictConfig, OmegaConf
+
+from kx.callbacks import SwapAverage
+from kx.config import build, plain
+from kx.config.metric_modes import UNKNOWN_MODE
+from kx.contracts.task import Task
+from kx.errors import NO_METRIC, ConfigError, Mistake, did_you_mean
+from kx.fit.batches import Batches
+
+
+def make_callbacks(
+    config: DictConfig, task: Task, batches: Batches
+) -> list[keras.callbacks.Callback]:
+    """Builds the callbacks of the config, those that look at a metric checked.
+
+    Args:
+        config: of the run.
+        task: for the metrics that there will be.
+        batches: for whether there is a validation split.
+
+    Raises:
+        ConfigError: if a callback looks at a metric that there will not be.
+    """
+    entries = {name: node for name, node in config.callbacks.items() if node is not None}
+    available = task.monitors(with_validation=batches.validation is not None)
+    watched = [("task.monitor", config.task.get("monitor"))] + [
+        (f"callbacks.{name}.monitor", node.get("monitor"))
+        for name, node in entries.items()
+        # One that is an interpolation follows task.monitor.
+        if "monitor" in node and not OmegaConf.is_interpolation(node, "monitor")
+    ]
+    mistakes = [
+        Mistake(place, _no_such_metric(place, monitor, available, batches))
+        for place, monitor in watched
+        if monitor is not None and monitor not in available
+    ]
+    mistakes = mistakes or _unknown_modes(config, entries)
+    if mistakes:
+        raise ConfigError(mistakes)
+    run_dir = str(config.run_dir)
+    callbacks = [
+        build(_with_literal_folder(plain(node, resolve=True), run_dir), place=f"callbacks.{name}")
+        for name, node in entries.items()
+    ]
+    for name, callback in zip(entries, callbacks, strict=True):
+        callback.kx_name = name  # by which its state is found when the run goes on
+    plateau = keras.callbacks.ReduceLROnPlateau
+    scheduled = config.schedule or isinstance(
+        config.optimizer.get("learning_rate"), Mapping | DictConfig
+    )
+    if scheduled and any(isinstance(callback, plateau) for callback in callbacks):
+        raise ConfigError(
+            "A schedule and ReduceLROnPlateau cannot both set the learning rate: schedule=none, or"
+            " callbacks.reduce_lr_on_plateau=null."
+        )
+    if config.optimizer.get("use_ema"):
+        # First, so that the others judge and keep the averaged weights.
+        callbacks.insert(0, SwapAverage())
+    return callbacks
+
+
+def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> list[Mistake]:
+    """Returns where it is not said whether more or less of a metric is better."""
+    modes = [("task", config.task.get("monitor"), "monitor_mode", config.task.get("monitor_mode"))]
+    modes += [
+        (f"callbacks.{name}", node.get("monitor"), "mode", node.get("mode"))
+        for name, node in entries.items()
+    ]
+    unknown = [one for one in modes if one[3] == UNKNOWN_MODE]
+    return [
+        Mistake(
+            f"{place}.{key}",
+            f"The name {monitor!r} does not tell whether more or less of it is better:"
+            f" {place}.{key}=max (or min).",
+        )
+        for place, monitor, key, _ in unknown
+        if place == "task" or unknown[0][0] != "task"  # which callbacks follow
+    ]
+
+
+def _with_literal_folder(node: dict[str, Any], run_dir: str) -> dict[str, Any]:
+    """Returns a callback's node whose `filepath`, which Keras formats, has the folder as it is."""
+    path = node.get("filepath")
+    if isinstance(path, str) and path.startswith(run_dir):
+        literal = run_dir.replace("{", "{{").replace("}", "}}")
+        return {**node, "filepath": literal + path.removeprefix(run_dir)}
+    return node
+
+
+def _no_such_metric(place: str, monitor: str, available: list[str], batches: Batches) -> str:
+    hint = did_you_mean(monitor, available, "Metrics")
+    if monitor.startswith("val_") and batches.validation is None:
+        hint = (
+            "There is no validation split: give it one, or look at the training:"
+            f" {place}={monitor.removeprefix('val_')}"
+            + ("." if place.startswith("task") else ", or callbacks=none.")
+        )
+    return f"{NO_METRIC} {monitor!r}. {hint}"
