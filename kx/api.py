@@ -62,45 +62,14 @@ def train(
         run.metrics["test/accuracy"]
     """
     add_project_to_path()
-    for one in overrides:
-        if not isinstance(one, str):
-            raise ConfigError(
-                "kx.train takes overrides one by one: kx.train('model=cnn', 'epochs=3', …)."
-                f" Received: {one!r}."
-            )
     own_callbacks: list[keras.callbacks.Callback] = []
     if callbacks is not None and not isinstance(callbacks, str | Mapping):
         own_callbacks = checked_callbacks(callbacks)
-    words = [*_words_of(optimizer, callbacks), *overrides, *_words(keys)]
-    own_model = model if isinstance(model, keras.Model) else None
-    if isinstance(model, str):
-        words.insert(0, f"model={model}")
-    elif isinstance(model, Mapping):
-        words += _words(model, "model.")
-    elif own_model is None and model is not None:
-        raise ConfigError(
-            "model: expected an option's name, a mapping of its arguments or a keras.Model."
-            f" Received: {model!r}."
-        )
-    if isinstance(data, str):
-        words.insert(0, f"data={data}")
-    elif data is not None and not any(word.startswith("augment=") for word in words):
-        words.append("augment=none")  # the default option's augmentation is for its own images
+    words = _overrides(overrides, model, data, optimizer, callbacks, keys)
+    own_model = _own_model(model, takes_own_data=not isinstance(data, str | None))
     own_data = None
     if data is not None and not isinstance(data, str):
         _refuse_keys_of_options(words)
-    if own_model is not None and own_model.compiled:
-        print(
-            f"note: what {own_model.name!r} was compiled with is not used: its optimizer is"
-            " kx.train(optimizer=…), its loss and metrics are those of the task (task.loss=…)",
-            file=sys.stderr,
-        )
-    if data is not None and not isinstance(data, str):
-        if own_model is not None and not own_model.built:
-            raise ConfigError(
-                f"The model {own_model.name!r} is not built: begin it with keras.Input(shape), or"
-                " call it once on a batch."
-            )
         own_data = data if isinstance(data, Data) else _data_of(data, own_model)
         if not any(word.startswith("task=") for word in words):
             words.append(f"task={_fitting_task(own_data, own_model)}")
@@ -121,6 +90,60 @@ def train(
     return train_job(
         job, data=own_data, core=own_model, callbacks=own_callbacks, quiet=quiet, tags=tags
     )
+
+
+def _overrides(
+    overrides: Sequence[str],
+    model: Any,
+    data: Any,
+    optimizer: Any,
+    callbacks: Any,
+    keys: Mapping[str, Any],
+) -> list[str]:
+    """Returns everything that `train` was given and a config can say, as overrides."""
+    for one in overrides:
+        if not isinstance(one, str):
+            raise ConfigError(
+                "kx.train takes overrides one by one: kx.train('model=cnn', 'epochs=3', …)."
+                f" Received: {one!r}."
+            )
+    words = [*_words_of(optimizer, callbacks), *overrides, *_words(keys)]
+    if isinstance(model, str):
+        words.insert(0, f"model={model}")
+    elif isinstance(model, Mapping):
+        words += _words(model, "model.")
+    if isinstance(data, str):
+        words.insert(0, f"data={data}")
+    elif data is not None and not any(word.startswith("augment=") for word in words):
+        words.append("augment=none")  # the default option's augmentation is for its own images
+    return words
+
+
+def _own_model(model: Any, *, takes_own_data: bool) -> keras.Model | None:
+    """Returns the user's own model, or None if the config names one.
+
+    Raises:
+        ConfigError: if it is no model, or not built where its shapes are needed.
+    """
+    if model is None or isinstance(model, str | Mapping):
+        return None
+    if not isinstance(model, keras.Model):
+        raise ConfigError(
+            "model: expected an option's name, a mapping of its arguments or a keras.Model."
+            f" Received: {model!r}."
+        )
+    if model.compiled:
+        print(
+            f"note: what {model.name!r} was compiled with is not used: its optimizer is"
+            " kx.train(optimizer=…), its loss and metrics are those of the task (task.loss=…)",
+            file=sys.stderr,
+        )
+    if takes_own_data and not model.built:
+        raise ConfigError(
+            f"The model {model.name!r} is not built: begin it with keras.Input(shape), or"
+            " call it once on a batch."
+        )
+    return model
 
 
 def _refuse_keys_of_options(words: Sequence[str]) -> None:

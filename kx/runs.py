@@ -6,8 +6,6 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import keras
 from omegaconf import OmegaConf
@@ -18,7 +16,6 @@ from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.export.views import with_views
-from kx.secrets import redact
 from kx.tracking.store import store_uri
 from kx.tracking.tracker import Tracker
 
@@ -132,25 +129,14 @@ class Run:
         """
         if self.uri is None:
             raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
-        import mlflow.artifacts
-        from mlflow.exceptions import MlflowException
+        from kx.tracking.mlflow.client import fetch_artifact
 
-        from kx.tracking.mlflow.client import open_client
-
-        root = open_client(self.uri).get_run(self.id).info.artifact_uri
-        if root.startswith("file://"):
-            local = Path(url2pathname(urlsplit(root).path), path)
-            if local.exists():
-                return local
         try:
-            where = mlflow.artifacts.download_artifacts(
-                run_id=self.id, artifact_path=path, tracking_uri=self.uri
-            )
-        except (MlflowException, OSError) as error:
+            return fetch_artifact(self.uri, self.id, path)
+        except FileNotFoundError as error:
             raise RunNotFoundError(
-                f"The run {self.name} ({self.status}) has no artifact {path!r} in {redact(root)}."
+                f"The run {self.name} ({self.status}) has no artifact {path!r} in {error}."
             ) from error
-        return Path(where)
 
     def bundle(self) -> Bundle:
         """Returns the run's preparation, specs and examples.

@@ -23,11 +23,11 @@ from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import Session, announce, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
 from kx.fit.own import refuse_absent_metrics
-from kx.fit.state import load_last
 from kx.runs import Run, load_run
 from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
 from kx.tracking.open import open_run
 from kx.tracking.run_folder import RunFolder, open_followers_folder, open_run_folder
+from kx.tracking.state import load_last
 from kx.tracking.tracker import Tracker
 
 Watch = Callable[[str, Mapping[str, Any]], bool | None]

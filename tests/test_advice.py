@@ -16,7 +16,8 @@ from kx.config import build, compose
 from kx.contracts.specs import Spec
 from kx.data.augment import chain, check_fits
 from kx.errors import ConfigError, KxError
-from kx.export.readers import read_array, read_text
+from kx.export.readers.arrays import read_array
+from kx.export.readers.texts import read_text
 from kx.fit.batches import make_data
 from kx.fit.own import optimizer_words
 

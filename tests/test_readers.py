@@ -12,7 +12,10 @@ import tensorflow as tf
 
 from kx.commands.listing import show_answers
 from kx.errors import DataError
-from kx.export.readers import read_array, read_image, read_row, read_text
+from kx.export.readers.arrays import read_array
+from kx.export.readers.images import read_image
+from kx.export.readers.rows import read_row
+from kx.export.readers.texts import read_text
 
 COLUMNS = ("a", "b", "c")
 

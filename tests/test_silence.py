@@ -23,7 +23,7 @@ from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
 from kx.fit.batches import _drops_remainder, adapt
 from kx.fit.keep_state import capture, restore_variables
-from kx.fit.state import load, save
+from kx.tracking.state import load, save
 
 IMAGES = Spec((8, 8, 3), "uint8")
 DIVIDED = {"validation_fraction": 0.2, "test_fraction": 0.2, "limit": None, "split_seed": 0}

@@ -12,7 +12,7 @@ from cifar10 import cnn
 from result import print_result
 
 from kx.fit.keep_state import capture
-from kx.fit.state import save
+from kx.tracking.state import save
 
 model = cnn()
 model.optimizer.build(model.trainable_variables)

@@ -13,7 +13,10 @@ from kx.contracts.task import Task
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
-from kx.export.readers import is_one_image, read_array, read_image, read_row, read_text
+from kx.export.readers.arrays import read_array
+from kx.export.readers.images import is_one_image, read_image
+from kx.export.readers.rows import read_row
+from kx.export.readers.texts import read_text
 
 _BATCH_SIZE = 64
 

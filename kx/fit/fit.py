@@ -24,11 +24,11 @@ from kx.fit.builder import Builder
 from kx.fit.display import Display
 from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
-from kx.fit.state import State
 from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.provenance import content_hash
 from kx.tracking.run_folder import RunFolder
+from kx.tracking.state import State
 from kx.tracking.tracker import Tracker
 from kx.transfer import Phase
 

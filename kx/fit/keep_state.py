@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kx.errors import KxError, TrainingError
-from kx.fit.state import State, save
+from kx.tracking.state import State, save
 
 
 def capture(

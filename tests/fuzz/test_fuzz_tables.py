@@ -13,7 +13,7 @@ from pathlib import Path
 from fuzz.helpers import fuzz_count
 from kx.data.sources.delimited import read_rows
 from kx.errors import DataError
-from kx.export.readers import read_row
+from kx.export.readers.rows import read_row
 
 WORDS = [
     "a",

@@ -22,6 +22,7 @@ from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
 SEPARATORS = (",", ";", "\t")  # spreadsheets write what their country takes for a comma
+TABLES = (".csv", ".tsv", ".tab", ".gz", ".bz2", ".xz")  # ends of names
 _LONGEST_CELL = 2**31 - 1
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _NO_QUOTES = "If quotation marks are letters here as any other: data.quotes=false"

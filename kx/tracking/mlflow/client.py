@@ -10,11 +10,14 @@ import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from kx.errors import KxError
+from kx.secrets import redact
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import (
     artifact_root,
@@ -69,6 +72,33 @@ def open_client(uri: str | None) -> MlflowClient:
         raise unusable(uri, error) from None  # which may repeat what the URI has of secrets
     _seen.add(uri)
     return client
+
+
+def fetch_artifact(uri: str, run_id: str, path: str) -> Path:
+    """Returns the local path of an artifact, fetched if it is elsewhere.
+
+    Args:
+        uri: URI of the store.
+        run_id: Id of the run.
+        path: Path within the run's artifacts.
+
+    Raises:
+        FileNotFoundError: If there is no such artifact, with where it was looked for.
+    """
+    import mlflow.artifacts
+
+    root = open_client(uri).get_run(run_id).info.artifact_uri
+    if root.startswith("file://"):
+        local = Path(url2pathname(urlsplit(root).path), path)
+        if local.exists():
+            return local
+    try:
+        where = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=path, tracking_uri=uri
+        )
+    except (MlflowException, OSError) as error:
+        raise FileNotFoundError(redact(root)) from error
+    return Path(where)
 
 
 def refuse_no_file(file: Path) -> None:
