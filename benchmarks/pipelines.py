@@ -51,6 +51,7 @@ from kx.data.augment import Augment, chain  # noqa: E402
 from kx.data.batches import train_batches  # noqa: E402
 from kx.data.sources.images.folder.images import image_folder  # noqa: E402
 from kx.data.sources.images.tfds import tfds_images  # noqa: E402
+from kx.data.split.divided import divided
 from kx.data.store import NUM_PARALLEL_CALLS, Stored, store  # noqa: E402
 
 BATCH_SIZE = 128
@@ -161,10 +162,11 @@ def files(args: argparse.Namespace) -> None:
         os.environ["KX_CACHE_DIR"] = str(Path(folder, "cache"))
         pictures = Path(folder, "pictures")
         write_pictures(pictures, count)
-        words = {"root": str(pictures), "image_size": SIZE, "validation_fraction": 0.0}
+        words = {"root": str(pictures), "image_size": SIZE}
         begun = time.perf_counter()
-        data = image_folder(**words, test_fraction=0.0, resize="stretch")
+        examples = image_folder(**words, resize="stretch")
         print(f"  the look at each file: {count / (time.perf_counter() - begun):,.0f} files/s")
+        data = divided(examples, {"train": np.arange(examples.num_examples)})
         augment = chain(compose(["augment=crop_flip"]).config.augment)
         rates: dict[str, list[list[float]]] = {"kx": [], "tf.data": []}
         for _ in range(args.pairs + 1):  # the first round warms TensorFlow and the disk

@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 # before TensorFlow, Keras and MLflow are imported (some ten seconds).
 _PUBLIC = {
     "Data": "kx.data",
+    "Examples": "kx.data",
     "Outputs": "kx.data",
     "Run": "kx.runs",
     "Spec": "kx.data",
@@ -32,11 +33,13 @@ _PUBLIC = {
     "train": "kx.api",
 }
 
-__all__ = ["Data", "Outputs", "Run", "Spec", "Task", "__version__", "load_run", "train"]
+__all__ = [
+    "Data", "Examples", "Outputs", "Run", "Spec", "Task", "__version__", "load_run", "train",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from kx.api import train
-    from kx.data import Data, Outputs, Spec
+    from kx.data import Data, Examples, Outputs, Spec
     from kx.runs import Run, load_run
     from kx.tasks import Task
 

@@ -11,8 +11,9 @@ import keras
 from kx.config import add_project_to_path, compose
 from kx.config.overrides import word
 from kx.config.schema import PIPELINE_KEYS
+from kx.contracts.examples import Examples
 from kx.contracts.specs import Data, Spec
-from kx.data.sources.arrays.own import data_of
+from kx.data.sources.arrays.own import own_examples
 from kx.errors import ConfigError
 from kx.fit.assemble import output_shape
 from kx.fit.own import checked_callbacks, optimizer_words
@@ -39,7 +40,7 @@ def train(
     Args:
         *overrides: words as on the command line: `"model=cnn"`, `"optimizer.learning_rate=1e-3"`.
         model: an option's name, or an uncompiled `keras.Model` that gives raw scores.
-        data: an option's name, a `kx.Data`, or your own examples: a
+        data: an option's name, a `kx.Examples` or `kx.Data`, or your own examples: a
             `tf.data.Dataset` of `(inputs, targets)`, batched or not, a pair of
             arrays, or a mapping with `"train"` and, if you like, `"validation"`
             and `"test"` to any of these.
@@ -70,7 +71,7 @@ def train(
     own_data = None
     if data is not None and not isinstance(data, str):
         _refuse_keys_of_options(words)
-        own_data = data if isinstance(data, Data) else _data_of(data, own_model)
+        own_data = data if isinstance(data, Data | Examples) else _examples_of(data, own_model)
         if not any(word.startswith("task=") for word in words):
             words.append(f"task={_fitting_task(own_data, own_model)}")
     job = compose(recorded_words(words))
@@ -188,10 +189,10 @@ def _words(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
     return words
 
 
-def _data_of(data: Any, model: keras.Model | None) -> Data:
-    """Returns the `Data` of a user's own examples, as the user's own model needs them."""
+def _examples_of(data: Any, model: keras.Model | None) -> Examples:
+    """Returns a user's own examples, as the user's own model needs them."""
     if model is None:
-        return data_of(data)
+        return own_examples(data)
     wanted = getattr(model, "inputs", None)
 
     def num_scores(inputs: Spec) -> int | None:
@@ -199,7 +200,7 @@ def _data_of(data: Any, model: keras.Model | None) -> Data:
         single = isinstance(shape, tuple) and shape and isinstance(shape[-1], int)
         return shape[-1] if single else None  # several outputs are refused by their names, later
 
-    return data_of(
+    return own_examples(
         data,
         input_rank=len(wanted[0].shape) if wanted else None,
         input_dtype=wanted[0].dtype if wanted else None,
@@ -207,8 +208,12 @@ def _data_of(data: Any, model: keras.Model | None) -> Data:
     )
 
 
-def _fitting_task(data: Data, model: keras.Model | None) -> str:
-    targets = data.targets
+def _fitting_task(data: Data | Examples, model: keras.Model | None) -> str:
+    inputs, targets = (
+        (data.input_spec, data.target_spec)
+        if isinstance(data, Examples)
+        else (data.inputs, data.targets)
+    )
     if len(targets.shape) > 1:
         raise ConfigError(
             f"The targets have the shape {targets.shape}, for which no task is shipped. Name your"
@@ -216,7 +221,7 @@ def _fitting_task(data: Data, model: keras.Model | None) -> str:
         )
     if targets.class_names is None:
         return "regression"
-    shape = None if model is None else output_shape(model, data.inputs)
+    shape = None if model is None else output_shape(model, inputs)
     if isinstance(shape, tuple) and shape[-1] == 1 and targets.num_classes == 2:
         return "binary"
     return "classification" if targets.shape == () else "multilabel"

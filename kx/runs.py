@@ -11,6 +11,7 @@ import keras
 from omegaconf import OmegaConf
 
 from kx.config import Composed, add_project_to_path, build, resolved
+from kx.config.moved import translated
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
@@ -95,7 +96,8 @@ class Run:
         except (RunNotFoundError, OSError):
             return {}
         container = OmegaConf.to_container(config, resolve=False)
-        return {str(key): value for key, value in container.items()}  # type: ignore[union-attr]
+        assert isinstance(container, dict)
+        return translated({str(key): value for key, value in container.items()})
 
     def recorded_config(self) -> dict[str, Any]:
         """Returns the config, which is needed.

@@ -10,9 +10,10 @@ import keras
 from omegaconf import DictConfig
 
 from kx.config import Composed, build
+from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
 from kx.data.augment import chain
-from kx.data.issues import findings_csv
+from kx.data.issues import issues_csv
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.assemble import load_weights, make_phases
@@ -40,7 +41,7 @@ def _nobody(kind: str, values: Mapping[str, Any]) -> bool | None:
 def train(
     job: Composed,
     *,
-    data: Data | None = None,
+    data: Data | Examples | None = None,
     core: keras.Model | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
@@ -87,7 +88,7 @@ def train(
         prepare_process(config, folder.record.threads or threads)
         folder.record.threads = thread_counts()
         devices = strategy(config)  # before TensorFlow's first operation
-        data = data or make_data(config)
+        data = make_data(config, data)
         state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
         builder = _builder(config, data, core, devices, folder, state.epoch if state else 0)
         shown = examples_to_keep(data)
@@ -146,8 +147,8 @@ def _callbacks(
 
 def _keep_what_is_known(tracker: Tracker, model: keras.Model, data: Data) -> None:
     tracker.text(summary_text(model), "model_summary.txt")
-    if data.findings:
-        tracker.text(findings_csv(data.findings), "data/findings.csv")
+    if data.issues:
+        tracker.text(issues_csv(data.issues), "data/issues.csv")
 
 
 def _told(watch: Watch, values: Mapping[str, float], epoch: int) -> bool | None:

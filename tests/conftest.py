@@ -41,6 +41,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
+def parts_of(
+    labels: Any,
+    rule: str = "stratified",
+    *,
+    stratify: bool = True,
+    groups: Any = None,
+    contents: Any = None,
+    **words: Any,
+) -> dict[str, np.ndarray]:
+    """Divides examples that have labels alone by an option of `split`."""
+    from kx.data import Examples, Spec
+    from kx.data.split import rules
+
+    labels = np.asarray(labels)
+    names = tuple(map(str, range(int(labels.max(initial=0)) + 1))) if stratify else None
+    examples = Examples(
+        np.arange(len(labels)), labels, Spec((), "int64"), Spec((), "int32", class_names=names),
+        contents=None if contents is None else np.array(contents, dtype=object),
+        columns=None if groups is None else lambda name: groups,
+    )  # fmt: skip
+    if groups is not None:
+        rule, words["column"] = "group", "group"
+    return getattr(rules, rule)(examples, **words)
+
+
+def as_data(source: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
+    """Returns a function like a source, that takes the arguments of a split too, and divides."""
+    from kx.data.split.divided import divided
+    from kx.data.split.rules import stratified
+
+    def data(*given: Any, **words: Any) -> Any:
+        keys = ("validation_fraction", "test_fraction", "limit", "seed", "fold")
+        split = {**defaults, **{key: words.pop(key) for key in keys if key in words}}
+        examples = source(*given, **words)
+        return divided(examples, stratified(examples, **split))
+
+    return data
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What kx keeps for all projects goes to a folder of the tests."""

@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import GENERATOR, idx_bytes, images_of, needs_shared, record
+from conftest import GENERATOR, as_data, idx_bytes, images_of, needs_shared, record
 from matplotlib.figure import Figure
 
 import kx
 from kx.cli import main
 from kx.data import Data
-from kx.data.sources.arrays.files import arrays
-from kx.data.sources.images.binary import cifar10_binary, idx, read_idx
+from kx.data.sources.arrays import files
+from kx.data.sources.images import binary
+from kx.data.sources.images.binary import read_idx
 from kx.errors import ConfigError, DataError
+
+arrays, idx = as_data(files.arrays), as_data(binary.idx)
+cifar10_binary = as_data(binary.cifar10_binary)
 
 
 def decoded(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -180,8 +184,8 @@ def test_what_may_be_meant_otherwise_is_told(tmp_path: Path) -> None:
         (wide / 255, labels, None),
         (wide / 255, labels * 0.5, None),
     ]:
-        found = arrays(saved(tmp_path, x_train=x, y_train=y)).findings
-        assert [said in finding.reason for finding in found] == ([True] if said else [])
+        found = arrays(saved(tmp_path, x_train=x, y_train=y)).issues
+        assert [said in issue.reason for issue in found] == ([True] if said else [])
 
 
 def test_arrays_are_shown_as_they_are_changed(
@@ -289,7 +293,7 @@ def test_names_of_a_test_split_that_are_not_there_and_arrays_that_nobody_names(
     inputs, targets = np.arange(80.0).reshape(40, 2), np.arange(40) % 2
     path = tmp_path / "a.npz"
     np.savez(path, x_train=inputs, y_train=targets, x_val=inputs[:5], y_val=targets[:5])
-    found = arrays(str(path)).findings
+    found = arrays(str(path)).issues
     assert [(one.file, one.what) for one in found] == [("x_val, y_val", "left out")]
     for keys in ({"test_inputs": "x_tset"}, {"test_inputs": "x_tset", "test_targets": "y_tset"}):
         with pytest.raises(DataError, match="no array 'x_tset'"):

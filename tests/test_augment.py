@@ -443,7 +443,7 @@ def test_smooth_is_pillows() -> None:
 
 
 def test_soft_targets_train_and_metrics_count_right(project: object) -> None:
-    words = ["data=digits", "data.limit=400", "model=cnn", "model.filters=[8]", "epochs=3",
+    words = ["data=digits", "split.limit=400", "model=cnn", "model.filters=[8]", "epochs=3",
              "report=none", "tracking=none"]  # fmt: skip
     run = kx.train(*words, "augment=[translate,mixup,cutmix]", quiet=True)
     assert run.history["train/loss"][-1] < run.history["train/loss"][0]

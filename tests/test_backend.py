@@ -109,7 +109,7 @@ print(json.dumps([bool(equal), [whole.history[n] == again.history[n] for n in na
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit_on_jax(project: Path) -> None:
     words = [
-        "data=digits", "data.limit=300", "model=cnn", "model.filters=[4,8]", "epochs=5",
+        "data=digits", "split.limit=300", "model=cnn", "model.filters=[4,8]", "epochs=5",
         "model.dropout=0.3", "optimizer.use_ema=true", "schedule=cosine",
         "callbacks.reduce_lr_on_plateau=null", *QUICK,
     ]  # fmt: skip
@@ -146,7 +146,7 @@ print(json.dumps(found))
 def test_four_devices_train_to_the_weights_of_one(project: Path) -> None:
     """Stopped half-way, with callbacks; validation and test end in an odd batch each."""
     words = [
-        "data=digits", "data.limit=505", "model=cnn", "model.filters=[4,8]", "optimizer=momentum",
+        "data=digits", "split.limit=505", "model=cnn", "model.filters=[4,8]", "optimizer=momentum",
         "epochs=4", "optimizer.learning_rate=0.05", "model.dropout=0.0", *QUICK,
         "callbacks.reduce_lr_on_plateau.patience=1", "+callbacks.reduce_lr_on_plateau.min_delta=9",
     ]  # fmt: skip

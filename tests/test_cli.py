@@ -158,7 +158,7 @@ def test_evaluate_on_other_data_keeps_the_runs_vocabulary_and_classes(
         "review,sentiment\n" + "a wonderful film,good\nthe dull mess,bad\nI loved it,good\n" * 8
     )
     before = kx.load_run(run.id).metrics
-    findings = evaluate_run(run, [f"data.path={other}", "data.test_fraction=0.5"])
+    findings = evaluate_run(run, [f"data.path={other}", "split.test_fraction=0.5"])
     assert findings.metrics["accuracy"] >= 0
     assert kx.load_run(run.id).metrics == before  # the run's own scores stay
 

@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import as_data, parts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kx
 from kx.config import compose
 from kx.data import Data
+from kx.data.fingerprint import fingerprint
 from kx.data.sources.images.pixels import decode_image
 from kx.data.sources.tables.embedded import decode_row, encode_rows
-from kx.data.sources.text.text_csv import text_csv
-from kx.data.split import fingerprint, limited, split_indices
+from kx.data.sources.text import text_csv as texts_of
+from kx.data.split.choose import limited
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
 
+text_csv = as_data(texts_of.text_csv)
 OPTIONS = [
     "digits", "wine", "diabetes", "cifar10", "cifar100", "mnist", "fashion_mnist", "tfds",
     "text_csv", "image_folder",
@@ -62,7 +65,7 @@ def test_a_data_option_keeps_the_contract(make: Make, option: str) -> None:
     assert data.kind in ("image", "row", "text") and data.name and data.source
     again = make(option)
     assert data.fingerprint == again.fingerprint != ""
-    other = make(option, "data.split_seed=1")
+    other = make(option, "split.seed=1")
     assert data.fingerprint != other.fingerprint
     for split in data.splits:
         first = [y.tobytes() for _, y in data.splits[split].as_numpy_iterator()]
@@ -72,7 +75,7 @@ def test_a_data_option_keeps_the_contract(make: Make, option: str) -> None:
 
 @pytest.mark.parametrize("option", ["digits", "cifar10", "wine"])
 def test_limit_takes_a_fixed_balanced_part(make: Make, option: str) -> None:
-    data = make(option, "data.limit=60", "data.validation_fraction=0.5")
+    data = make(option, "split.limit=60", "split.validation_fraction=0.5")
     labels = [int(y) for part in ("train", "validation") for _, y in data.splits[part]]
     counts = np.bincount(labels)
     assert len(labels) == 60 and counts.max() - counts.min() <= 1
@@ -80,7 +83,7 @@ def test_limit_takes_a_fixed_balanced_part(make: Make, option: str) -> None:
 
 def test_validation_is_taken_from_train_and_the_splits_share_nothing(project: Path) -> None:
     labels = np.arange(500) % 5
-    parts = split_indices(labels, validation_fraction=0.1, test_fraction=0.2)
+    parts = parts_of(labels, validation_fraction=0.1, test_fraction=0.2)
     together = np.concatenate(list(parts.values()))
     assert sorted(together) == list(range(500))
     assert [len(parts[k]) for k in ("train", "validation", "test")] == [360, 40, 100]
@@ -107,7 +110,7 @@ def test_limited_is_balanced_as_far_as_it_can_be(labels: list[int], limit: int, 
 
 def test_too_few_examples_are_refused() -> None:
     with pytest.raises(DataError, match="too few"):
-        split_indices(np.zeros(1, "int64"), validation_fraction=0.5)
+        parts_of([0], test_fraction=0.5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -157,7 +160,7 @@ def test_chinese_is_split_into_characters(tmp_path: Path) -> None:
     rows = ["text,label"] + ["很好吃，送得快,好" if i % 2 else "难吃，太慢了,坏" for i in range(40)]
     path = tmp_path / "reviews.csv"
     path.write_text("\n".join(rows).replace("，", " "), encoding="utf-8")
-    data = text_csv(str(path), split="character", standardize=None, sequence_length=8)
+    data = text_csv(str(path), tokenizer="character", standardize=None, sequence_length=8)
     raw, _ = next(iter(data.train))
     assert np.count_nonzero(data.prepare(raw)) >= 6
     assert set(data.targets.class_names or ()) == {"好", "坏"}

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import as_data
 
 from kx.data.sources.delimited import read_rows
-from kx.data.sources.text.text_csv import text_csv
+from kx.data.sources.text import text_csv as texts
 from kx.errors import ConfigError, DataError
+
+text_csv = as_data(texts.text_csv)
 
 
 def written(folder: Path, name: str, content: str | bytes) -> str:
@@ -98,11 +101,11 @@ def test_spaces_about_a_label_are_none_of_it_and_like_names_are_told(tmp_path: P
     labels = ["pos ", " neg", "\u3000pos", "neg\t"]
     lines = ["text, label"] + [f'words {i},"{labels[i % 4]}"' for i in range(40)]
     data = text_csv(written(tmp_path, "a.csv", "\n".join(lines)))
-    assert data.targets.class_names == ("neg", "pos") and not data.findings
+    assert data.targets.class_names == ("neg", "pos") and not data.issues
     names = ["Pos", "pos", "neg", "neg\u200b"]
     lines = ["text,label"] + [f"words {i},{names[i % 4]}" for i in range(40)]
     data = text_csv(written(tmp_path, "b.csv", "\n".join(lines)))
-    told = [finding.reason for finding in data.findings]
+    told = [issue.reason for issue in data.issues]
     assert len(told) == 2 and all("two classes with like names" in text for text in told)
 
 
@@ -140,7 +143,7 @@ def test_empty_texts_and_long_cells_are_told(tmp_path: Path) -> None:
     lines = ["text,label", *rows_of(40)]
     lines[3], lines[5] = ",pos", '"two\nlines\nor three",neg'
     data = text_csv(written(tmp_path, "a.csv", "\n".join(lines)))
-    empty, several = data.findings
+    empty, several = data.issues
     assert "1 empty texts, the first in line 4" in empty.reason
     assert "the longest has 3 lines, from line 6 on" in several.reason
 
@@ -172,5 +175,5 @@ def test_a_text_file_is_not_tested_by_itself(tmp_path: Path) -> None:
 def test_a_label_that_reads_as_missing_is_told(tmp_path: Path) -> None:
     lines = [line.replace("neg", "NaN") for line in rows_of(40)]
     path = written(tmp_path, "a.csv", "\n".join(["text,label", *lines]))
-    [reason] = [finding.reason for finding in text_csv(path).findings]
+    [reason] = [issue.reason for issue in text_csv(path).issues]
     assert reason == "a class 'NaN' (20 examples): missing labels?"

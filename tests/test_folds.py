@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import family_overrides
+from conftest import family_overrides, parts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -17,7 +17,7 @@ from scipy import stats
 import kx
 from kx.cli import main
 from kx.config import add_project_to_path, compose
-from kx.data.split import Fold, split_indices
+from kx.data.split.fold import Fold
 from kx.errors import ConfigError, DataError
 from kx.evaluation.compare import compare_runs, mcnemar
 from kx.fit.batches import make_data
@@ -50,8 +50,8 @@ def test_each_example_tests_in_exactly_one_fold(
     """What validates is a part of the other folds: no example chooses the epoch and judges it."""
     labels = np.arange(90) % 3
     parts = [
-        split_indices(
-            labels, validation_fraction=0.2, test_fraction=0.1, split_seed=seed,
+        parts_of(
+            labels, validation_fraction=0.2, test_fraction=0.1, seed=seed,
             fold=fold_of(number, of, repeat=repeat, stratify=stratify, split="test"),
         )
         for number in range(1, of + 1)
@@ -70,8 +70,8 @@ def test_each_example_validates_in_exactly_one_fold(
 ) -> None:
     labels = np.arange(90) % 3
     parts = [
-        split_indices(
-            labels, validation_fraction=0.5, test_fraction=0.2, split_seed=seed,
+        parts_of(
+            labels, validation_fraction=0.5, test_fraction=0.2, seed=seed,
             fold=fold_of(number, of, repeat=repeat, stratify=stratify),
         )
         for number in range(1, of + 1)
@@ -93,8 +93,8 @@ def test_a_group_is_never_in_two_splits(of_each: list[int], stratify: bool, seed
     groups = np.array([*range(12), *of_each])  # each of them is there
     labels = groups % 2
     for fold in (None, fold_of(2, 3)):
-        parts = split_indices(
-            labels, validation_fraction=0.25, test_fraction=0.25, split_seed=seed,
+        parts = parts_of(
+            labels, validation_fraction=0.25, test_fraction=0.25, seed=seed,
             stratify=stratify, fold=fold, groups=groups,
         )  # fmt: skip
         found = [set(groups[part].tolist()) for part in parts.values()]
@@ -105,7 +105,7 @@ def test_each_repeat_divides_anew_and_the_same_words_divide_alike() -> None:
     labels = np.arange(60) % 3
 
     def validation(**more: object) -> list[int]:
-        parts = split_indices(labels, validation_fraction=0.5, fold=fold_of(1, 3, **more))
+        parts = parts_of(labels, test_fraction=0.0, fold=fold_of(1, 3, **more))
         return parts["validation"].tolist()
 
     assert validation() == validation(repeat=1) != validation(repeat=2)
@@ -128,14 +128,14 @@ def test_a_bad_fold_is_refused(given_fold: dict[str, object], match: str) -> Non
 
 def test_too_few_examples_for_the_folds_are_refused() -> None:
     with pytest.raises(DataError, match="3 examples cannot be divided into 5 folds"):
-        split_indices(np.arange(3), validation_fraction=0.1, fold=fold_of(1, 5))
+        parts_of(np.arange(3), test_fraction=0.0, fold=fold_of(1, 5))
     with pytest.raises(DataError, match="cannot be divided"):
-        split_indices(
-            np.zeros(9, int), validation_fraction=0.1, stratify=False, fold=fold_of(1, 5),
+        parts_of(
+            np.zeros(9, int), test_fraction=0.0, stratify=False, fold=fold_of(1, 5),
             groups=np.arange(9) % 3,
         )  # fmt: skip
     with pytest.raises(DataError, match="all of one group"):
-        split_indices(np.arange(9), validation_fraction=0.2, groups=np.zeros(9))
+        parts_of(np.arange(9), validation_fraction=0.2, groups=np.zeros(9))
 
 
 def test_the_folds_of_every_data_option(project: Path, tfds_folder: Path, texts: Path) -> None:
@@ -144,16 +144,16 @@ def test_the_folds_of_every_data_option(project: Path, tfds_folder: Path, texts:
         "text_csv": family_overrides("text", texts)[1:],
     }  # fmt: skip
     for option, more in words.items():
-        common = [f"data={option}", *more, "data.test_fraction=0.2"]
+        common = [f"data={option}", *more, "split.test_fraction=0.2"]
         found = [
-            make_data(compose([*common, f"data.fold={{number: {number}, of: 2}}"]).config)
+            make_data(compose([*common, f"split.fold={{number: {number}, of: 2}}"]).config)
             for number in (1, 2)
         ]
         halves = [set(data.positions["validation"].tolist()) for data in found]
         assert not halves[0] & halves[1]
         assert halves[0] == set(found[1].positions["train"].tolist())
         assert found[0].fingerprint != found[1].fingerprint
-        fold = "data.fold={number: 1, of: 2, split: test}"
+        fold = "split.fold={number: 1, of: 2, split: test}"
         found.append(make_data(compose([*common, fold]).config))
         assert set(found[2].positions["test"].tolist()) == halves[0]
         for data in found:
@@ -166,7 +166,7 @@ def test_a_validation_split_of_the_set_itself_joins_the_folds(
 ) -> None:
     words = ["data=cifar10", f"data.data_dir={tfds_folder}", "data.train_split='train[:200]'"]
     own = [*words, "data.validation_split='train[200:]'"]
-    data = make_data(compose([*own, "data.fold={number: 1, of: 4}"]).config)
+    data = make_data(compose([*own, "split.fold={number: 1, of: 4}"]).config)
     assert len(data.positions["validation"]) == 100 and len(data.positions["train"]) == 300
 
 
@@ -174,8 +174,9 @@ def test_texts_of_one_author_stay_together(project: Path, tmp_path: Path) -> Non
     path = tmp_path / "texts.csv"
     lines = [f"word{i % 8},{'good' if i % 2 else 'bad'},author{i % 8}" for i in range(80)]
     path.write_text("text,label,author\n" + "\n".join(lines), encoding="utf-8")
-    words = ["data=text_csv", f"data.path={path}", "data.group=author", "data.test_fraction=0.25"]
-    data = make_data(compose([*words, "data.fold={number: 1, of: 3}"]).config)
+    words = ["data=text_csv", f"data.path={path}", "split=group", "split.column=author"]
+    words.append("split.test_fraction=0.25")
+    data = make_data(compose([*words, "split.fold={number: 1, of: 3}"]).config)
     seen = {
         split: {x.decode() for x, _ in part.as_numpy_iterator()}
         for split, part in data.splits.items()
@@ -184,7 +185,7 @@ def test_texts_of_one_author_stay_together(project: Path, tmp_path: Path) -> Non
     # What the vocabulary knows comes from the other folds alone.
     assert set(data.assets[0].get_vocabulary()[2:]) == seen["train"]
     with pytest.raises(DataError, match="no column 'auther'.*Did you mean 'author'"):
-        make_data(compose([*words, "data.group=auther"]).config)
+        make_data(compose([*words, "split.column=auther"]).config)
 
 
 # --- kx cross-validate
@@ -192,7 +193,7 @@ def test_texts_of_one_author_stay_together(project: Path, tmp_path: Path) -> Non
 
 @pytest.fixture
 def validated(project: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, Path]:
-    assert main(["cross-validate", *QUICK, "folds=3", "data.test_fraction=0", "model=linear"]) == 0
+    assert main(["cross-validate", *QUICK, "folds=3", "split.test_fraction=0", "model=linear"]) == 0
     [folder] = (project / "runs").glob("cross-validation-*/report")
     return capsys.readouterr().out, folder
 
@@ -240,7 +241,7 @@ def test_a_cross_validation_judges_each_example_once(validated: tuple[str, Path]
 def test_a_cross_validation_goes_on(
     validated: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*QUICK, "folds=3", "data.test_fraction=0", "model=linear", "resume=auto"]
+    words = [*QUICK, "folds=3", "split.test_fraction=0", "model=linear", "resume=auto"]
     assert main(["cross-validate", *words]) == 0
     assert "0 of 3 jobs to run" in capsys.readouterr().out
     [group] = [r for r in list_runs(store_uri()) if r.data.tags.get("kx.kind") in GROUPS]
@@ -271,7 +272,7 @@ def test_numbers_of_folds_are_compared_in_their_own_unit(
     [
         (["folds=1"], "folds: expected a whole number, 2 or more"),
         (["folds=five", "stratify=maybe"], "(?s)folds=five.*stratify: expected true or false"),
-        (["folds=3", "data.fold={number: 1, of: 2}"], "Leave it out"),
+        (["folds=3", "split.fold={number: 1, of: 2}"], "Leave it out"),
         (["folds=3", "tuner=random"], "tuner.folds=5"),
         (["folds=3", "modl=cnn"], "Did you mean 'model'"),
         (["fold=3"], "Did you mean 'folds'"),
@@ -286,14 +287,24 @@ def test_what_cannot_be_cross_validated_is_refused(
     assert not (project / "runs").exists()
 
 
-def test_data_that_knows_no_folds_says_how_to_add_them(project: Path) -> None:
+def test_data_that_divides_itself_refuses_what_split_would_not_change(project: Path) -> None:
     conf = project / "conf" / "data"
     conf.mkdir(parents=True)
     (conf / "mine.yaml").write_text("_target_: mine.load\n", encoding="utf-8")
-    (project / "mine.py").write_text("def load():\n    return None\n", encoding="utf-8")
+    (project / "mine.py").write_text(
+        "import kx, numpy as np, tensorflow as tf\n\n"
+        "def load():\n"
+        "    rows = np.eye(4, dtype='float32')\n"
+        "    part = tf.data.Dataset.from_tensor_slices((rows, np.arange(4) % 2))\n"
+        "    spec = kx.Spec((), 'int32', class_names=('a', 'b'))\n"
+        "    return kx.Data(part, None, None, kx.Spec((4,), 'float32'), spec, name='mine')\n",
+        encoding="utf-8",
+    )
     add_project_to_path()  # as the command does
-    with pytest.raises(ConfigError, match=r"data=mine has no folds.*split_indices\(…, fold=fold\)"):
-        cross_validate(["data=mine"])
+    assert make_data(compose(["data=mine"]).config).name == "mine"
+    for word in ("split.fold={number: 1, of: 2}", "split.seed=1", "split=hash", "split.limit=3"):
+        with pytest.raises(ConfigError, match="a kx.Data, which divides itself: .*split"):
+            make_data(compose(["data=mine", word]).config)
 
 
 # --- tuner.folds
@@ -314,7 +325,7 @@ def test_a_trial_is_judged_by_the_mean_of_its_folds(
     study = find_study("mine")
     for trial in study.trials:
         runs = [kx.load_run(execution.run_id) for execution in trial.executions]
-        assert [run.config["data"]["fold"]["number"] for run in runs] == [1, 2]
+        assert [run.config["split"]["fold"]["number"] for run in runs] == [1, 2]
         assert {run.config["seed"] for run in runs} == {0}
         scores = [run.metrics["best/val_accuracy"] for run in runs]
         assert trial.score == pytest.approx(np.mean(scores))
@@ -328,7 +339,7 @@ def test_the_mistakes_of_folds_in_a_search(project: Path) -> None:
     from kx.search.run import run_search
 
     with pytest.raises(ConfigError) as caught:
-        run_search(compose([*words, "data.fold={number: 1, of: 2}"]))
+        run_search(compose([*words, "split.fold={number: 1, of: 2}"]))
     text = str(caught.value)
     assert "2 or more" in text and "Leave it out" in text and "tuner.winner=retrain" in text
 
@@ -348,7 +359,7 @@ def test_runs_are_compared_on_the_same_examples(
 ) -> None:
     good = kx.train(*QUICK, "model=mlp", "epochs=15", quiet=True)
     poor = kx.train(*QUICK, "model=linear", "epochs=1", "optimizer.learning_rate=1e-6", quiet=True)
-    other = kx.train(*QUICK, "data.split_seed=1", quiet=True)
+    other = kx.train(*QUICK, "split.seed=1", quiet=True)
     capsys.readouterr()
     assert main(["compare", poor.id, good.id, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -361,7 +372,7 @@ def test_runs_are_compared_on_the_same_examples(
     assert by_metric["f1_macro"]["test"] == "bootstrap" and by_metric["f1_macro"]["low"] > 0
     assert main(["compare", good.id, good.id]) == 0
     said = capsys.readouterr().out
-    assert "no difference shown" in said and "44 examples" in said
+    assert "no difference shown" in said and "36 examples" in said
     assert main(["compare", good.id, other.id]) == 1
     assert "have not answered the same test examples" in capsys.readouterr().err
     assert main(["compare", good.id, poor.id, "--level", "95"]) == 1

@@ -62,9 +62,9 @@ def test_other_data_is_judged_whole_and_it_is_said(
     assert main(["evaluate", run.id, f"data.path={other}", "--split", "test"]) == 0
     captured = capsys.readouterr().out
     assert "judged: 8 examples: the test split of other" in captured and "note:" not in captured
-    assert main(["evaluate", run.id, f"data.path={other}", "data.test_fraction=0.5"]) == 0
+    assert main(["evaluate", run.id, f"data.path={other}", "split.test_fraction=0.5"]) == 0
     assert "judged: 20 examples" in judged(capsys)
-    assert main(["evaluate", run.id, f"data.path={other}", "data.limit=30"]) == 0
+    assert main(["evaluate", run.id, f"data.path={other}", "split.limit=30"]) == 0
     assert judged(capsys).startswith("judged: 30 examples: all of other")
     for words in ([], ["data.cache=memory"]):
         assert main(["evaluate", run.id, *words]) == 0
@@ -77,8 +77,8 @@ def test_the_data_of_the_training_is_told_however_it_is_named(
 ) -> None:  # fmt: skip
     assert main(["evaluate", trained("row").id, "data=wine"]) == 0
     out = capsys.readouterr().out
-    assert "judged: 44 examples: the test split of wine" in out and "note:" not in out
-    assert main(["evaluate", trained("row").id, "data.split_seed=1"]) == 0
+    assert "judged: 36 examples: the test split of wine" in out and "note:" not in out
+    assert main(["evaluate", trained("row").id, "split.seed=1"]) == 0
     assert "note: this is the data of the training, divided otherwise" in capsys.readouterr().out
     copy = tmp_path / "copy.csv"
     copy.write_text(texts.read_text())

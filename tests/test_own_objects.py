@@ -10,13 +10,15 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import few
+from conftest import as_data, few
 
 import kx
 import kx.config
-from kx.data.sources.arrays.own import _as_trained, data_of
+from kx.data.sources.arrays.own import _as_trained, own_examples
 from kx.errors import ConfigError, DataError
 from kx.fit.own import optimizer_words
+
+data_of = as_data(own_examples)
 
 GENERATOR = np.random.default_rng(0)
 CLASSES = np.arange(200) % 4
@@ -95,8 +97,8 @@ def test_arrays_are_checked_as_those_of_files_are(data: object, said: str) -> No
 
 def test_pictures_are_no_doubt_and_others_are() -> None:
     pictures = np.zeros((40, 4, 4, 1), "uint8")
-    assert not data_of((pictures, CLASSES[:40])).findings
-    [found] = data_of((np.zeros((40, 4, 4, 4), "uint8"), CLASSES[:40])).findings
+    assert not data_of((pictures, CLASSES[:40])).issues
+    [found] = data_of((np.zeros((40, 4, 4, 4), "uint8"), CLASSES[:40])).issues
     assert "4 channels" in found.reason
 
 
@@ -271,7 +273,7 @@ def test_raw_examples_may_differ_in_length(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["data.validation_fraction=0.5", "data=wine", "+data.x=1", "data.limit=3"]
+    "word", ["data.normalize=none", "data=wine", "+data.x=1"]
 )
 def test_keys_of_a_data_option_are_refused_beside_own_examples(project: Path, word: str) -> None:
     with pytest.raises(ConfigError, match="is for a data option"):
@@ -312,7 +314,7 @@ def test_what_a_model_was_compiled_with_is_told(
     ],
 )
 def test_pixels_of_an_odd_range_are_told(pixels: np.ndarray, said: str) -> None:
-    reasons = [finding.reason for finding in data_of((pixels, np.arange(20) % 2)).findings]
+    reasons = [issue.reason for issue in data_of((pixels, np.arange(20) % 2)).issues]
     assert any(said in reason for reason in reasons) if said else not reasons
 
 

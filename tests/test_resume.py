@@ -34,7 +34,7 @@ LARGEST_LOSS = ["callbacks.early_stopping.monitor=val_loss", "callbacks.early_st
 # Everything that has a state: averages, accumulated gradients, patience, dropout, augmentation.
 KINDS = {
     "image": [
-        "model=cnn", "data=digits", "data.limit=400", "model.filters=[4,8]", "epochs=8",
+        "model=cnn", "data=digits", "split.limit=400", "model.filters=[4,8]", "epochs=8",
         "augment=[translate,rotate]", "optimizer.use_ema=true", "batch_size=32",
         "callbacks.early_stopping.patience=3", "callbacks.reduce_lr_on_plateau.patience=1",
     ],

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import as_data
 
 import kx
 from kx.callbacks import Checkpoint, EarlyStopping
@@ -17,7 +18,7 @@ from kx.config import compose
 from kx.config.metric_modes import better
 from kx.data import Spec
 from kx.data.augment import chain, check_fits
-from kx.data.sources.tables.embedded import table_data
+from kx.data.sources.tables.embedded import table
 from kx.data.store import store
 from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
@@ -26,7 +27,6 @@ from kx.fit.keep_state import capture, restore_variables
 from kx.tracking.state import load, save
 
 IMAGES = Spec((8, 8, 3), "uint8")
-DIVIDED = {"validation_fraction": 0.2, "test_fraction": 0.2, "limit": None, "split_seed": 0}
 
 
 def same(targets: tf.Tensor) -> tf.Tensor:
@@ -41,9 +41,9 @@ def test_a_column_that_is_constant_to_train_on_is_told_and_left_out() -> None:
     values = generator.normal(size=(200, 5)) + [0, 0, 1700, 0, 0]
     values[:, 1], values[:, 3] = 0.1, 5e8
     values[:, 4] = 0
-    data = table_data(
+    data = as_data(table)(
         values, generator.integers(0, 2, 200), column_names=list("abcde"), class_names=["n", "y"],
-        fold=None, name="t", source="s", **DIVIDED,
+        name="t", source="s", validation_fraction=0.2, test_fraction=0.2,
     )  # fmt: skip
     [finding] = adapt(data, store(data, "train"))
     assert finding.file == "columns b, d, e" and "constant in the training split" in finding.reason
@@ -295,7 +295,7 @@ def test_reserved_names_and_the_projects_folder_are_refused(project: Path) -> No
 
 def test_a_metric_whose_direction_nobody_knows_is_asked_for(project: Path) -> None:
     (project / "mine.py").write_text(
-        "import keras, kx.tasks.classification as c\n\ndef task(targets, **keys):\n"
+        "import keras, kx.tasks.prediction.classification as c\n\ndef task(targets, **keys):\n"
         "    made = c.classification(targets, **keys)\n"
         "    metrics = made.metrics\n"
         "    made.metrics = lambda: [*metrics(), keras.metrics.MeanAbsoluteError(name='gain')]\n"

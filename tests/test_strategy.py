@@ -21,12 +21,12 @@ from kx.launch.multi_process import run_team
 from kx.tracking.records import all_records
 
 WORDS = [
-    "data=digits", "data.limit=500", "model.filters=[4,8]", "optimizer=momentum", "epochs=4",
+    "data=digits", "split.limit=500", "model.filters=[4,8]", "optimizer=momentum", "epochs=4",
     "optimizer.learning_rate=0.05", "model.dropout=0.0", "report=none", "callbacks=none",
     "tracking.system_metrics=false", "data.drop_remainder=true",
 ]  # fmt: skip
 TWO = ["strategy=mirrored", "strategy.logical_devices=2"]
-NORMALIZED = ["model.batch_normalization=true", "data.limit=505"]  # 50 and 359 to evaluate
+NORMALIZED = ["model.batch_normalization=true", "split.limit=505"]  # 50 and 359 to evaluate
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:

@@ -167,7 +167,7 @@ def test_unfitting_targets_are_refused_with_the_task_that_fits(
 
 
 def test_class_weights_count_in_the_loss_of_the_training_alone(project: Path) -> None:
-    words = ["data=digits", "data.limit=300", "model=linear", "epochs=2", "callbacks=none",
+    words = ["data=digits", "split.limit=300", "model=linear", "epochs=2", "callbacks=none",
              "report=none", "tracking=none", "optimizer=sgd"]  # fmt: skip
     plain = kx.train(*words, quiet=True)
     doubled = {str(number): 2.0 for number in range(10)}

@@ -156,7 +156,7 @@ def plain(home: Path) -> kx.Run:
     before = Path.cwd()
     os.chdir(home)
     try:
-        return kx.train(*SMALL, "epochs=2", "data.limit=300", *QUICK, quiet=True)
+        return kx.train(*SMALL, "epochs=2", "split.limit=300", *QUICK, quiet=True)
     finally:
         os.chdir(before)
 
@@ -167,7 +167,7 @@ def test_what_keras_has_can_be_switched_on(
     word: str, holds: Callable[[kx.Run], bool],
 ) -> None:  # fmt: skip
     defaults = [] if word == "debug=fast" else ["epochs=2"]
-    run = kx.train(*SMALL, *defaults, "data.limit=300", *QUICK, *word.split(), quiet=True)
+    run = kx.train(*SMALL, *defaults, "split.limit=300", *QUICK, *word.split(), quiet=True)
     assert np.isfinite(run.metrics["test/loss"])
     assert holds(run)  # 270 examples in batches of 32: 8 whole ones and a rest
     if word not in ("data.normalize=none", "callbacks=none", "debug=fast"):
@@ -176,7 +176,7 @@ def test_what_keras_has_can_be_switched_on(
 
 
 def test_a_split_on_disk_trains_and_leaves_no_cache(project: Path) -> None:
-    run = kx.train(*SMALL, "epochs=2", "data.cache=disk", "data.limit=300", *QUICK, quiet=True)
+    run = kx.train(*SMALL, "epochs=2", "data.cache=disk", "split.limit=300", *QUICK, quiet=True)
     assert len(run.history["train/loss"]) == 2
     assert not (folder_of(run) / "cache").exists()
 
@@ -286,11 +286,11 @@ def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> 
 
 def test_all_callbacks_that_would_look_at_nothing_are_named_at_once(project: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        kx.train("data.validation_fraction=0", quiet=True)
+        kx.train("split.validation_fraction=0", quiet=True)
     places = {mistake.place for mistake in caught.value.mistakes}
     # EarlyStopping follows task.monitor, and is none of its own.
     assert places == {"task.monitor", "callbacks.reduce_lr_on_plateau.monitor"}
-    words = ["callbacks=none", "task.monitor=accuracy", "data.validation_fraction=0"]
+    words = ["callbacks=none", "task.monitor=accuracy", "split.validation_fraction=0"]
     run = kx.train(*SMALL, *words, "epochs=1", "report=none", quiet=True)
     assert run.metrics["best/accuracy"] == run.history["train/accuracy"][-1]
 
@@ -369,7 +369,7 @@ def test_a_loss_that_is_nan_fails_the_run_and_says_what_to_do(project: Path) -> 
         (["model.activation=rellu"], "refused its arguments"),
         (["+optimizer.beta_3=1"], "Did you mean 'beta_"),
         (["callbacks.early_stopping.monitor=val_acuracy"], "Did you mean 'val_accuracy'"),
-        (["data.validation_fraction=0"], "no validation split"),
+        (["split.validation_fraction=0"], "no validation split"),
         (["data=wine", "task=regression"], "task=classification"),
     ],
     ids=lambda value: str(value)[:30],

@@ -37,7 +37,7 @@ def own(inputs, outputs, *, weights=None, training=False, filters=8):
     return keras.Model(x, keras.layers.Dense(outputs.units)(keras.layers.Dropout(0.2)(h)))
 '''
 PHASES = [
-    "model=own_net", "data=digits", "data.limit=600", "epochs=6", "augment=[translate]",
+    "model=own_net", "data=digits", "split.limit=600", "epochs=6", "augment=[translate]",
     "transfer=fine_tune", "transfer.frozen_epochs=3", "transfer.fine_tune_at=high",
     "transfer.learning_rate=3e-4", "optimizer.learning_rate=0.02", "report=none",
     "tracking.system_metrics=false",
@@ -174,7 +174,7 @@ def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net
              "tracking=none", "report=none", "callbacks=none"]  # fmt: skip
     own = ["data.path=known.npz", "epochs=20", "augment=[translate]", "model.training=true"]
     base_of(kx.train(*words, *own, quiet=True).model()).save_weights("known.weights.h5")
-    words += ["data.path=few.npz", "data.validation_fraction=0", "task.monitor=accuracy",
+    words += ["data.path=few.npz", "split.validation_fraction=0", "task.monitor=accuracy",
               "batch_size=5", "epochs=30", "optimizer.learning_rate=0.01"]  # fmt: skip
     plan = ["model.weights=known.weights.h5", "transfer=fine_tune", "transfer.frozen_epochs=20",
             "transfer.learning_rate=1e-3"]  # fmt: skip

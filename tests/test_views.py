@@ -158,8 +158,8 @@ def test_several_runs_answer_together(
     assert run.name in said and other.name in said and f"{accuracy:.4f}" in said
     assert "Average of 2 runs" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
-    split = kx.train(*words, "data.split_seed=1", "tracking.run_name=split", quiet=True)
-    with pytest.raises(DataError, match="same data and data.split_seed"):
+    split = kx.train(*words, "split.seed=1", "tracking.run_name=split", quiet=True)
+    with pytest.raises(DataError, match="same data and split.seed"):
         evaluate_ensemble([run, split])
     with pytest.raises(ConfigError, match="is named twice"):
         evaluate_ensemble([run, run])

@@ -15,7 +15,7 @@ from kx.config import Composed
 from kx.contracts.specs import Data
 from kx.data.augment import chain, check_fits, check_range
 from kx.data.examples import as_images, as_pixels, as_text
-from kx.data.issues import print_findings
+from kx.data.issues import print_issues
 from kx.data.random import example_seeds
 from kx.fit.batches import make_data
 from kx.report.figures import picture_grid
@@ -35,7 +35,7 @@ def show(job: Composed, out: str, num: int) -> None:
         num: how many examples.
     """
     data = make_data(job.config)
-    print_findings(data)
+    print_issues(data)
     for name in ("train", "validation", "test"):
         size = int(data.splits[name].cardinality()) if name in data.splits else 0
         print(f"{name:<12}{size:>9,} examples")

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kx.config import EXPERIMENTS_DIR
 from kx.config.compose import is_file
+from kx.config.moved import new_key
 from kx.errors import Mistake, did_you_mean, one_line
 from kx.secrets import redact, scrub
 
@@ -43,6 +44,8 @@ def unknown_key(
         can_add: whether `+` may add it.
     """
     what = f"There is no key {shown(here)}."
+    if now := new_key(here):
+        return f"{what} It is {now} now."
     if path == "tuner" and "_target_" not in known:
         return f"{what} Choose a method beside it: tuner=random, grid, bayesian or hyperband."
     hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])

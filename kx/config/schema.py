@@ -53,6 +53,7 @@ class Config:
     task: dict[str, Any] = MISSING
     model: dict[str, Any] = MISSING
     data: dict[str, Any] = field(default_factory=lambda: dict(PIPELINE_KEYS))
+    split: dict[str, Any] = MISSING
     augment: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = MISSING
     schedule: dict[str, Any] = field(default_factory=dict)

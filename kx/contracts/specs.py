@@ -81,7 +81,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataIssue:
     """Holds what was found of one file, or class, of a data set.
 
     Args:
@@ -123,7 +123,7 @@ class Data:
         assets: trackable objects that `prepare` needs.
         positions: split name to the places of its examples in the whole set, in
             the split's order, where they are known.
-        findings: what was found of single files: told, and kept with the run.
+        issues: what was found of single files: told, and kept with the run.
         class_counts: split name to the number of examples of each class, where known.
         example_name: function from a split's name and a position to the name of the example,
             where each is a file of its own.
@@ -142,7 +142,7 @@ class Data:
     fingerprint: str = ""
     assets: list[Any] = field(default_factory=list)
     positions: Mapping[str, np.ndarray] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     example_name: Callable[[str, int], str] | None = None
 

@@ -1,5 +1,6 @@
 """The data room: sources of raw examples, and the pipeline that makes batches of them."""
 
+from kx.contracts.examples import Examples
 from kx.contracts.specs import Data, Outputs, Spec
 
-__all__ = ["Data", "Outputs", "Spec"]
+__all__ = ["Data", "Examples", "Outputs", "Spec"]

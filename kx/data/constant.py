@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import Normalization
 
-from kx.contracts.specs import Data, Finding
+from kx.contracts.specs import Data, DataIssue
 
 _WIDE = 1e30  # a variance by which any number becomes 0
 _NAMED = 5
@@ -15,7 +15,7 @@ _NAMED = 5
 
 def leave_out_constant(
     layer: Normalization, data: Data, examples: tf.data.Dataset
-) -> tuple[Finding, ...]:
+) -> tuple[DataIssue, ...]:
     """Lets a normalization give 0 for each column that is constant in the training split.
 
     Keras divides by 1e-7 where the variance is 0, or by what rounding makes of it: the first
@@ -45,4 +45,4 @@ def leave_out_constant(
     told = ", ".join(names[place] if names else str(place) for place in places[:_NAMED])
     what = f"column{'s' if len(places) > 1 else ''} {told}{' …' if len(places) > _NAMED else ''}"
     text = "constant in the training split: nothing is learnt of it, and 0 stands for any value"
-    return (Finding(what, "kept", text),)
+    return (DataIssue(what, "kept", text),)

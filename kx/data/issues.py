@@ -11,43 +11,43 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kx.contracts.specs import Data, Finding
+from kx.contracts.specs import Data, DataIssue
 
 _SHOWN = 20
 _UNEVEN = 3.0  # times as many examples of the largest class as of the smallest
 
 
-def print_findings(data: Data) -> None:
+def print_issues(data: Data) -> None:
     """Prints the table of what was found, if anything was; the first lines of a long one."""
-    if not data.findings:
+    if not data.issues:
         return
     order = {"left out": 0, "copy": 1, "converted": 2, "kept": 3}
-    rows = sorted(data.findings, key=lambda item: order.get(item.what, len(order)))
+    rows = sorted(data.issues, key=lambda item: order.get(item.what, len(order)))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("file", "", "why"):
         table.add_column(column, overflow="fold")
     for item in rows[:_SHOWN]:
         table.add_row(Text(item.file), item.what, Text(item.reason))
     Console().print(table)
-    counts = Counter(item.what for item in data.findings)
+    counts = Counter(item.what for item in data.issues)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
     if len(rows) > _SHOWN:
-        told += f" (the first {_SHOWN} are shown; a run keeps all in data/findings.csv)"
+        told += f" (the first {_SHOWN} are shown; a run keeps all in data/issues.csv)"
     print(told)
 
 
-def findings_csv(findings: Sequence[Finding]) -> str:
+def issues_csv(issues: Sequence[DataIssue]) -> str:
     """Returns what was found as CSV: `file,what,reason`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["file", "what", "reason"])
-    writer.writerows([item.file, item.what, item.reason] for item in findings)
+    writer.writerows([item.file, item.what, item.reason] for item in issues)
     return out.getvalue()
 
 
-def findings_tags(data: Data) -> dict[str, str]:
+def issues_tags(data: Data) -> dict[str, str]:
     """Returns the counts of what was found, as tags of a run: `kx.data.left_out`."""
-    counts = Counter(item.what for item in data.findings)
+    counts = Counter(item.what for item in data.issues)
     return {f"kx.data.{what.replace(' ', '_')}": str(count) for what, count in counts.items()}
 
 

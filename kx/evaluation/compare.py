@@ -148,7 +148,7 @@ def _other_examples(
     ]
     return DataError(
         f"The runs have not answered the same {split} examples: {', '.join(sizes)}. Comparable"
-        " runs have the same data, limit, test_fraction and split_seed."
+        " runs have the same data and split."
     )
 
 

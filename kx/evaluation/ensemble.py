@@ -10,7 +10,7 @@ from rich.table import Table
 
 from kx.console import wide_console
 from kx.contracts.findings import Findings, ReportOptions
-from kx.data.issues import print_findings
+from kx.data.issues import print_issues
 from kx.errors import ConfigError, DataError
 from kx.evaluation.evaluate_run import (
     Asked,
@@ -41,7 +41,7 @@ def evaluate_ensemble(
 
     Args:
         runs: two or more, of the same task; each prepares the examples as it was trained.
-        overrides: `data=…` and `data.KEY=…`.
+        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: which split; None: the test split, or all of other data that has none of its own.
         out: a folder that gets the report too.
         tta: views of each image over which to average too.
@@ -64,7 +64,7 @@ def evaluate_ensemble(
         _refuse_other(first, asked[0], run, asked[-1])
     one = asked[0]
     if overrides:
-        print_findings(one.data)
+        print_issues(one.data)
     scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
     findings = report_on(
         one.targets, scores, one.task, one.data, one.split, report_options(first), of=one.of
@@ -105,7 +105,7 @@ def _refuse_other(base: Run, ours: Asked, run: Run, theirs: Asked) -> None:
     if not same:
         raise DataError(
             f"{run.name} is asked other examples than {base.name}: {len(theirs.targets):,}, not the"
-            f" same {len(ours.targets):,}. Train both on the same data and data.split_seed, or name"
+            f" same {len(ours.targets):,}. Train both on the same data and split, or name"
             " other data for all: kx evaluate RUN RUN data=…"
         )
     scales = [(spec.mean, spec.standard_deviation) for spec in (targets, others)]

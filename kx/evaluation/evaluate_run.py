@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx.config import compose
 from kx.config.checks.values import mismatch
+from kx.config.moved import new_key
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.findings import Findings, ReportOptions
 from kx.contracts.specs import Data, Spec
 from kx.contracts.task import Task
-from kx.data.issues import print_findings
+from kx.data.issues import print_issues
 from kx.data.store import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
 from kx.evaluation.evaluate_split import predict_scores, report_on
@@ -64,7 +65,7 @@ def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str
 
     Args:
         run: the finished run.
-        overrides: `data=…` and `data.KEY=…`.
+        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: which split; None: the test split, or all of other data that has none of its own.
         tta: views of each image over which to average.
 
@@ -98,7 +99,7 @@ def evaluate_run(
 
     Args:
         run: the finished run.
-        overrides: `data=…` and `data.KEY=…`.
+        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: which split; None: the test split, or all of other data that has none of its own.
         out: a folder that gets the report too.
         tta: views of each image over which to average (test-time augmentation): `"flip"`,
@@ -111,7 +112,7 @@ def evaluate_run(
     asked = ask(run, overrides, split, tta)
     split = asked.split
     if overrides:  # of its own data they were told when it was trained
-        print_findings(asked.data)
+        print_issues(asked.data)
     options = report_options(run)
     findings = report_on(
         asked.targets, asked.scores, asked.task, asked.data, split, options, run.history,
@@ -203,25 +204,30 @@ def written_report(
 
 
 def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
-    """Returns the run's config, with the overrides of data."""
+    """Returns the run's config, with the overrides of its data and of how this is divided."""
     config = OmegaConf.create(run.recorded_config())
     assert isinstance(config, DictConfig)
     parsed = [_parse(word) for word in overrides]
-    expected = "Expected data=OPTION or data.KEY=VALUE."
-    others = [o for o in parsed if o.key_or_group.partition(".")[0] != "data"]
+    expected = "Expected data=OPTION, data.KEY=VALUE, split=OPTION or split.KEY=VALUE."
+    others = [o for o in parsed if o.key_or_group.partition(".")[0] not in ("data", "split")]
     if others:
         raise ConfigError([Mistake(f"command line: {o.input_line}", expected) for o in others])
-    if any(override.key_or_group == "data" for override in parsed):
-        config.data = compose(list(overrides)).config.data
-        return config
-    known = {**PIPELINE_KEYS, **config.data}
+    chosen = {o.key_or_group for o in parsed} & {"data", "split"}
+    if chosen:
+        composed = compose(list(overrides)).config
+        for group in chosen:
+            config[group] = composed[group]
     mistakes = []
     for override in parsed:
-        name = override.key_or_group.removeprefix("data.")
+        group, _, name = override.key_or_group.partition(".")
+        if group in chosen:
+            continue
+        known = {**(PIPELINE_KEYS if group == "data" else {}), **config[group]}
         place = f"command line: {override.input_line}"
         if name not in known and not override.is_force_add() and not override.is_add():
-            hint = did_you_mean(name, set(known) - {"_target_"})
-            mistakes.append(Mistake(place, f"There is no key {override.key_or_group!r}. {hint}"))
+            key, names = override.key_or_group, set(known) - {"_target_"}
+            hint = f"It is {now} now." if (now := new_key(key)) else did_you_mean(name, names)
+            mistakes.append(Mistake(place, f"There is no key {key!r}. {hint}"))
         elif problem := mismatch(known.get(name), override.value()):
             mistakes.append(Mistake(place, f"{override.key_or_group}: {problem}"))
         else:

@@ -82,12 +82,12 @@ def write_fold_report(
         findings.intervals = {}  # repeats: the same example several times is no independent draw
     _describe(findings, jobs, rows, positions)
     folder.mkdir(parents=True, exist_ok=True)
-    hidden = ("data.fold=", "report.splits=")
+    hidden = ("split.fold=", "report.splits=")
     words = [word for word in jobs[0].composed.overrides if not word.startswith(hidden)]
-    words.append(f"folds={config.data.fold['of']}")
-    repeats = max(job.composed.config.data.fold.get("repeat", 1) for job in jobs)
+    words.append(f"folds={config.split.fold['of']}")
+    repeats = max(job.composed.config.split.fold.get("repeat", 1) for job in jobs)
     words += [f"repeats={repeats}"] * (repeats > 1)
-    words += ["stratify=false"] * (not config.data.fold.get("stratify", True))
+    words += ["stratify=false"] * (not config.split.fold.get("stratify", True))
     write_report(
         findings,
         folder,
@@ -146,7 +146,7 @@ def _describe(
     """Adds tables of the folds and of the worst answers."""
     shown = [name for name in jobs[0].metrics if name.startswith("test/")]
     folds = [
-        {"fold": job.label.removeprefix("data.fold="), **{n: job.metrics.get(n) for n in shown}}
+        {"fold": job.label.removeprefix("split.fold="), **{n: job.metrics.get(n) for n in shown}}
         for job in jobs
     ]
     worst = [
@@ -170,7 +170,7 @@ def _write_csv(
             columns = _columns(answers, class_names)
             if job is jobs[0]:
                 writer.writerow(["repeat", "fold", "position", *columns])
-            fold = job.composed.config.data.fold
+            fold = job.composed.config.split.fold
             for index, position in enumerate(answers["positions"]):
                 values = [column[index] for column in columns.values()]
                 writer.writerow([fold.get("repeat", 1), fold["number"], position, *values])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -14,17 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx.config import plain
 from kx.config.schema import PIPELINE_KEYS
+from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
+from kx.data.split.choose import limited
+from kx.data.split.divided import divided
 from kx.errors import ConfigError, DataError
-from kx.fit.batches import make_data
+from kx.fit.batches import make_data, make_examples
 from kx.paths import expanded
 from kx.runs import Run
 
-# Keys of data that take a part of it: those of the training mean the training's data.
-_FRACTIONS = ("validation_fraction", "test_fraction")
-_DIVIDES = (*_FRACTIONS, "limit", "split_seed", "fold")
 _NAMES_FILES = ("path", "manifest", "file", "root", "dir", "folder")  # ends of keys that do
-_OTHER_DIVISION = (*_FRACTIONS, "fold")  # who gives one of these means a part of other data
 
 
 def judged_data(
@@ -38,36 +38,58 @@ def judged_data(
     Args:
         run: finished.
         config: of the run, with the overrides.
-        overrides: `data=…` and `data.KEY=…`.
+        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: the name of one, for the very division that the config says.
 
     Raises:
         DataError: if there is no such split.
     """
     own = _source(config.data) == _source(run.config["data"])
-    keys = {word.lstrip("+~").partition("=")[0].removeprefix("data.") for word in overrides}
-    whole = not own and split is None and not keys & set(_OTHER_DIVISION)
+    words = [word.lstrip("+~") for word in overrides]
+    keys = {
+        word.partition("=")[0].removeprefix("data.") for word in words if word.startswith("data")
+    }
+    divides = [w for w in words if w.startswith("split") and not w.startswith("split.limit=")]
+    whole = not own and split is None and not divides
     if not own and "data" not in keys:
         _refuse_files_of_the_run(config, keys)
-    if whole:
-        for key in {*_FRACTIONS, "limit", "fold"} - keys:
-            if key in config.data:
-                config.data[key] = 0.0 if key in _FRACTIONS else None
     if not own and "class_names" in config.data and config.data.class_names is None:
         # As the model has them: of other data, not every class needs an example.
         names = run.bundle().spec()["targets"].class_names
         config.data.class_names = None if names is None else list(names)
-    data = make_data(config)
+    examples, name = make_examples(config), split or "test"
+    which = f"the {name} split of {{}}"
+    if whole and isinstance(examples, Examples):
+        limit = config.split.limit if any(w.startswith("split.limit=") for w in words) else None
+        data, which = _undivided(examples, limit)
+    else:
+        data = make_data(config, examples)
+        if whole and data.test is None:  # of a user's own function, which divides
+            data.test, data.positions = _joined(data), {}
+            which = "all of {}, which has no test split of its own"
     if overrides and data.fingerprint != run.tags().get("kx.fingerprint"):
         _tell_what_was_seen(run, data, own=own)
-    name = split or "test"
-    if whole and data.test is None:
-        _judge_all(data)
-        return data, name, f"all of {data.name}, which has no test split of its own"
     if name not in data.splits:
         raise DataError(f"The data has no {name!r} split. Available: {', '.join(data.splits)}.")
-    which = ", one of its own" if whole else ""
-    return data, name, f"the {name} split of {data.name}{which}"
+    return data, name, which.format(data.name)
+
+
+def _undivided(examples: Examples, limit: int | None) -> tuple[Data, str]:
+    """Returns the test split of the source's own or, where it has none, all examples, to test."""
+    own = examples.own_splits
+    everything = np.arange(examples.num_examples)
+    if own:
+        everything = np.sort(np.concatenate([np.asarray(part) for part in own.values()]))
+    test, which = np.asarray(own.get("test", ())), "the test split of {}, one of its own"
+    if not len(test):
+        test, which = everything, "all of {}, which has no test split of its own"
+    judged = np.sort(limited(test, examples.classes, limit, seed=0))
+    return divided(examples, {"train": everything, "test": judged}), which
+
+
+def _joined(data: Data) -> tf.data.Dataset:
+    """Returns all examples that are trained and validated on."""
+    return functools.reduce(tf.data.Dataset.concatenate, data.splits.values())
 
 
 def _refuse_files_of_the_run(config: DictConfig, keys: Set[str]) -> None:
@@ -106,9 +128,9 @@ def _required_arguments(target: str) -> set[str]:
 
 
 def _source(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns where data comes from: the config of it without how it is divided and kept."""
+    """Returns where data comes from: the config of it without how it is kept."""
     known = plain(node, resolve=True) if OmegaConf.is_config(node) else node
-    return {key: value for key, value in known.items() if key not in (*_DIVIDES, *PIPELINE_KEYS)}
+    return {key: value for key, value in known.items() if key not in PIPELINE_KEYS}
 
 
 def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
@@ -130,23 +152,3 @@ def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
             f"note: {len(here)} of {len(kept)} examples of the run's own data are in {data.name}:"
             " examples that the model was trained on may be among those judged"
         )
-
-
-def _judge_all(data: Data) -> None:
-    """Makes all examples the test split."""
-    parts = [part for part in ("train", "validation") if part in data.splits]
-    sizes = [int(data.splits[part].cardinality()) for part in parts]
-    data.test = data.train
-    if data.validation is not None:
-        data.test = data.test.concatenate(data.validation)
-    if all(part in data.positions for part in parts):
-        positions = [data.positions[part] for part in parts]
-        data.positions = {"test": np.concatenate(positions)}
-    named = data.example_name
-    if named is not None:
-
-        def example_name(split: str, number: int) -> str:
-            within = number < sizes[0]
-            return named(parts[0] if within else parts[1], number - (0 if within else sizes[0]))
-
-        data.example_name = example_name

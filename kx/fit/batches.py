@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from hydra.utils import get_object
 from keras.layers import Normalization
 from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
-from kx.contracts.specs import Data, Finding
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Data, DataIssue
 from kx.contracts.task import Task
 from kx.data.augment import Augment, check_fits, check_range
 from kx.data.batches import eval_batches, train_batches
 from kx.data.constant import leave_out_constant
+from kx.data.split.divided import divided
+from kx.data.split.rules import stratified
 from kx.data.store import Stored, store
 from kx.errors import ConfigError
 from kx.process import quiet_first_steps
@@ -52,20 +57,62 @@ class Batches:
     first_epoch: int = 0
 
 
-def make_data(config: DictConfig) -> Data:
-    """Builds the config's data.
+def make_examples(config: DictConfig) -> Examples | Data:
+    """Builds the config's source of examples.
 
     Args:
-        config: of the run.
+        config: Config of the run.
 
     Raises:
-        DataError: if the data is missing or cannot be read.
+        DataError: If the data is missing or cannot be read.
     """
     node = plain(config.data, resolve=True)
-    data = build({k: v for k, v in node.items() if k not in PIPELINE_KEYS}, place="data")
-    if not isinstance(data, Data):
-        raise ConfigError(f"data ({node['_target_']}): expected a kx.Data. Received: {data!r}.")
-    return data
+    found = build({k: v for k, v in node.items() if k not in PIPELINE_KEYS}, place="data")
+    if not isinstance(found, Examples | Data):
+        raise ConfigError(
+            f"data ({node['_target_']}): expected kx.Examples, or kx.Data. Received: {found!r}."
+        )
+    return found
+
+
+def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
+    """Builds the config's data, divided into splits.
+
+    Args:
+        config: Config of the run.
+        given: Examples in place of the config's. Defaults to None.
+
+    Raises:
+        ConfigError: If keys of `split` would have no effect.
+        DataError: If the data is missing, cannot be read, or cannot be divided.
+    """
+    examples = make_examples(config) if given is None else given
+    if isinstance(examples, Data):
+        _refuse_split(config, examples)
+        return examples
+    parts = build(plain(config.split, resolve=True), examples, place="split")
+    return divided(examples, parts)
+
+
+def _refuse_split(config: DictConfig, data: Data) -> None:
+    """Refuses keys of `split` for data that divides itself.
+
+    Raises:
+        ConfigError: With the keys that are not the defaults.
+    """
+    node = plain(config.split, resolve=True)
+    defaults = inspect.signature(get_object(node["_target_"])).parameters
+    given = [
+        f"split.{key}={value}"
+        for key, value in node.items()
+        if key != "_target_" and value != defaults[key].default
+    ]
+    if given or node["_target_"] != f"{stratified.__module__}.{stratified.__name__}":
+        raise ConfigError(
+            f"The data {data.name!r} is a kx.Data, which divides itself:"
+            f" {', '.join(given) or 'split'} has no effect on it. Let its function return"
+            " kx.Examples, which kx divides (docs/architecture.md, Contracts)."
+        )
 
 
 def make_batches(
@@ -107,7 +154,7 @@ def make_batches(
     if config.overfit_batches:
         few = first_examples(stored["train"], config.overfit_batches * size)
         stored = {"train": few, "validation": few}
-    data.findings += adapt(data, stored["train"])
+    data.issues += adapt(data, stored["train"])
     whole = stored["train"].num_batches(size, drop_remainder=drop_remainder)
 
     def evaluation(split: str) -> tf.data.Dataset | None:
@@ -212,7 +259,7 @@ def first_examples(stored: Stored, count: int) -> Stored:
     return Stored(count, stored.inputs[:count], stored.targets[:count])
 
 
-def adapt(data: Data, train: Stored) -> tuple[Finding, ...]:
+def adapt(data: Data, train: Stored) -> tuple[DataIssue, ...]:
     """Adapts the data's normalization, if it can be, on the training split alone.
 
     Returns:

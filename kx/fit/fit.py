@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from kx import callbacks as own_callbacks
 from kx.config import Composed
 from kx.contracts.specs import Data
-from kx.data.issues import class_lines, findings_tags, print_findings
+from kx.data.issues import class_lines, issues_tags, print_issues
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
 from kx.fit.builder import Builder
@@ -44,7 +44,7 @@ def announce(
         return
     sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
     name = job.choices.get("model", model.name)
-    print_findings(data)
+    print_issues(data)
     print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
     for line in class_lines(data):
         print(line)
@@ -77,7 +77,7 @@ def run_tags(
     shortened = config.overfit_batches or config.steps_per_epoch or config.evaluation_steps
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
-    about |= {"devices": ", ".join(devices()), **findings_tags(data)}
+    about |= {"devices": ", ".join(devices()), **issues_tags(data)}
     weights = None if goes_on else config.model.get("weights")  # with which it began
     if isinstance(weights, str) and (content := content_hash(weights)):
         about["kx.weights_sha256"] = content

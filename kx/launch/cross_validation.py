@@ -80,32 +80,26 @@ def _fold_word(fold: int, repeat: int, settings: Mapping[str, Any]) -> str:
     words = [f"number: {fold}", f"of: {settings['folds']}", "split: test"]
     words += [f"repeat: {repeat}"] * (settings["repeats"] > 1)
     words += ["stratify: false"] * (not settings["stratify"])
-    return f"data.fold={{{', '.join(words)}}}"
+    return f"split.fold={{{', '.join(words)}}}"
 
 
 def _with_fold(first: Composed, word: str) -> Composed:
     """Returns a config with another fold: a copy, since composing takes its time."""
     config = copy.deepcopy(first.config)
-    config.data.fold = OmegaConf.create(word.partition("=")[2])
+    config.split.fold = OmegaConf.create(word.partition("=")[2])
     return replace(first, config=config, overrides=[*first.overrides[:-1], word])
 
 
 def _refuse_without_folds(base: Composed) -> None:
     if "tuner" in base.choices and "_target_" in base.config.tuner:
         raise ConfigError("A search judges its trials by folds itself: tuner.folds=5, with kx run.")
-    if "fold" not in base.config.data:
-        raise ConfigError(
-            f"data={base.choices['data']} has no folds. Give its function an argument `fold=None`"
-            " that it hands to kx.data.split.split_indices(…, fold=fold), what this returns to"
-            " Data(positions=…), and its YAML a line `fold: null`."
-        )
     if base.config.resume not in ("never", "auto"):
         raise ConfigError(
             f"resume={base.config.resume}: each fold is a run of its own. Expected never, or auto,"
             " which goes on with a cross-validation."
         )
-    if base.config.data.fold is not None:
-        raise ConfigError("data.fold is what cross-validation sets. Leave it out: folds=5.")
+    if base.config.split.fold is not None:
+        raise ConfigError("split.fold is what cross-validation sets. Leave it out: folds=5.")
 
 
 def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
@@ -126,11 +120,11 @@ def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
 
     metrics = {f"{row['metric']}_{kind}": row[kind] for row in rows for kind in ("mean", "spread")}
     metrics |= write_fold_report(jobs, rows, folder / "report")
-    left_out = jobs[0].composed.config.data.get("test_fraction")
+    left_out = jobs[0].composed.config.split.get("test_fraction")
     if left_out:
         print(
             f"\nin no fold: the data's own test split, {left_out:g} of the examples"
-            " (data.test_fraction=0 divides all of them)"
+            " (split.test_fraction=0 divides all of them)"
         )
     print(f"\nreport: {display(folder / 'report' / 'report.html')}")
     print(f"out-of-fold predictions: {display(folder / 'report' / 'out_of_fold.csv')}")
@@ -156,7 +150,7 @@ def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[s
     """
     from scipy import stats
 
-    folds = int(jobs[0].composed.config.data.fold["of"])
+    folds = int(jobs[0].composed.config.split.fold["of"])
     names = sorted(name for name in jobs[0].metrics if name.startswith("test/"))
     rows = []
     for name in names:

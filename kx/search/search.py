@@ -224,7 +224,7 @@ def extras(
         index: of the execution, from 0; each fold in turn, then with the next seed.
     """
     folds = base.config.tuner.folds
-    fold = {"data.fold": {"number": index % folds + 1, "of": int(folds)}} if folds else {}
+    fold = {"split.fold": {"number": index % folds + 1, "of": int(folds)}} if folds else {}
     longest = base.config.tuner.get("max_epochs")  # schedules are as long as these
     monitor, mode = study.objective
     name = execution.folder.rpartition("/")[2]

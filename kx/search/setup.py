@@ -121,10 +121,8 @@ def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
         return []
     if not isinstance(folds, int) or folds < 2:
         texts.append(f"expected null, or a whole number, 2 or more. Received: {folds!r}.")
-    if "fold" not in base.config.data:
-        texts.append(f"data={base.choices['data']} has no folds (its function takes no `fold`).")
-    elif base.config.data.fold is not None:
-        texts.append("data.fold is what the folds of a search set. Leave it out.")
+    if base.config.split.fold is not None:
+        texts.append("split.fold is what the folds of a search set. Leave it out.")
     if settings["winner"] == "keep":
         texts.append("no fold's model has seen all examples: tuner.winner=retrain, or none.")
     return [Mistake("tuner.folds", text) for text in texts]

@@ -17,7 +17,7 @@ from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.space import Parameter
 
 # What a trial's command line tells of what it has besides its values: the numbers depend on it.
-_TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode", "data.fold")
+_TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode", "split.fold")
 
 
 class Trials:

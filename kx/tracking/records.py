@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kx.config import Composed, project_dir, resolved
+from kx.config.moved import translated, translated_overrides
 from kx.errors import KxError
 from kx.paths import expanded
 from kx.secrets import redact, redact_word, scrub
@@ -102,6 +103,8 @@ class Record:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             known = {item.name for item in dataclasses.fields(cls)}
             record = cls(folder=folder, **{k: v for k, v in values.items() if k in known})
+            record.overrides = translated_overrides(record.overrides, record.config)
+            record.config = translated(record.config)
             record.uri = uri_now(record.uri)
             return record
         except (OSError, ValueError, TypeError):

@@ -28,7 +28,7 @@ WORDS = [
     "tracking=none", "launcher=slurm", "strategy=mirrored", "transfer=fine_tune", "~augment",
     "epochs=3", "seed=1", "batch_size=16", "precision=mixed_float16", "deterministic=false",
     "jit_compile=auto", "model.dropout=0.1", "optimizer.learning_rate=1e-3", "data.cache=memory",
-    "data.fold={number:1,of:3}", "threads.intra_op=2", "report.splits=[test]", "run_dir=here",
+    "split.fold={number:1,of:3}", "threads.intra_op=2", "report.splits=[test]", "run_dir=here",
     "tracking.run_name='ab'", "tracking.tags.team=vision", "tracking.tags={a:b}", "resume=auto",
     "callbacks.early_stopping=null", "callbacks.early_stopping.patience=2", "backend=jax",
     "+callbacks.mine={_target_:keras.callbacks.TerminateOnNaN}", "task.monitor=val_loss",

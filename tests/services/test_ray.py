@@ -21,7 +21,7 @@ from services.helpers import alone, launched, underway, wait_for, without_times
 
 QUICK = ["report=none", "tracking.system_metrics=false", "launcher=ray"]
 LONG = [
-    "data=digits", "data.limit=600", "model=cnn", "model.filters=[8]", "epochs=60",
+    "data=digits", "split.limit=600", "model=cnn", "model.filters=[8]", "epochs=60",
     "callbacks=none", *QUICK,
 ]  # fmt: skip
 

@@ -24,7 +24,7 @@ from services.helpers import alone, asked, launched, queue, underway, wait_for, 
 QUICK = ["report=none", "tracking.system_metrics=false", "launcher=slurm"]
 # Some ten seconds, so that it can be interrupted.
 LONG = [
-    "data=digits", "data.limit=600", "model=cnn", "model.filters=[8]", "epochs=60",
+    "data=digits", "split.limit=600", "model=cnn", "model.filters=[8]", "epochs=60",
     "callbacks=none", *QUICK,
 ]  # fmt: skip
 

@@ -17,12 +17,14 @@ from kx.errors import ConfigError, Mistake, did_you_mean
 
 # Groups of one option each; of the others, several may be given as a list.
 _SINGLE = (
-    "task", "model", "data", "optimizer", "schedule", "transfer", "strategy", "report", "tracking",
-    "launcher", "tuner",
+    "task", "model", "data", "split", "optimizer", "schedule", "transfer", "strategy", "report",
+    "tracking", "launcher", "tuner",
 )  # fmt: skip
 _PLACED = ("experiment", *(item.name for item in fields(Config)))  # conf/run.yaml has them all
 # Groups without an option of which nothing is built or kept.
-NEEDED = ("task", "model", "data", "optimizer", "strategy", "report", "tracking", "launcher")
+NEEDED = (
+    "task", "model", "data", "split", "optimizer", "strategy", "report", "tracking", "launcher",
+)  # fmt: skip
 
 
 class Choices:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from kx.config.messages import shown
+from kx.config.moved import new_target
 from kx.config.schema import PIPELINE_KEYS
 from kx.errors import Mistake, did_you_mean
 
 ENTRIES = ("callbacks", "augment")  # named entries that a user adds at will, each with a `_target_`
 # What kx gives to a model, a task, an augmentation or a schedule.
-_FROM_KX = {"inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
+_FROM_KX = {"examples", "inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
 
 
 def check_targets(config: dict[str, Any]) -> list[Mistake]:
@@ -35,7 +36,7 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
             "expected `_target_: module.function`, and the function's arguments. Received:"
             f" {shown(config[key])}.",
         )
-        for key in ("model", "data", "task", "optimizer", "strategy")
+        for key in ("model", "data", "split", "task", "optimizer", "strategy")
         if config.get(key) != "???" and "_target_" not in (config.get(key) or {})
     ]
     mistakes += _entry_mistakes(config)
@@ -44,7 +45,9 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
         try:
             arguments = _static_arguments(target)
         except LookupError as error:
-            mistakes.append(Mistake(f"{path}._target_: {target[:300]}", str(error)))
+            now = new_target(target)
+            text = str(error) if now == target else f"It is {now} now."
+            mistakes.append(Mistake(f"{path}._target_: {target[:300]}", text))
             continue
         if arguments is None:
             continue

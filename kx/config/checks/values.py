@@ -56,7 +56,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(["image_size", "num_operations"], _COUNT),
     **dict.fromkeys(["learning_rate", "epsilon", "clipnorm", "global_clipnorm"], _POSITIVE),
     **dict.fromkeys(["clipvalue", "factor", "max_tokens", "sequence_length"], _POSITIVE),
-    **dict.fromkeys(["seed", "split_seed"], (lambda v: 0 <= v < 2**32, "0 to 4294967295")),
+    **dict.fromkeys(["seed"], (lambda v: 0 <= v < 2**32, "0 to 4294967295")),
     **dict.fromkeys(["patience", "padding", "intra_op"], _AT_LEAST_0),
     **dict.fromkeys(["inter_op", "warmup_epochs", "l1", "l2", "weight_decay"], _AT_LEAST_0),
     **dict.fromkeys(["min_lr", "min_delta", "num_mistakes", "max_degrees"], _AT_LEAST_0),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kx.contracts.specs import Finding, Spec
+from kx.contracts.specs import DataIssue, Spec
 from kx.errors import DataError
 
 _INVISIBLE = ("Cf", "Cc")  # categories of Unicode: zero-width spaces, marks of direction …
@@ -89,7 +89,7 @@ def natural(name: str) -> tuple[int, float, str]:
 _MISSING = ("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "missing", "?")
 
 
-def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list[Finding]:
+def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list[DataIssue]:
     """Tells classes whose names a person may take for one: by letter case, width or form.
 
     Args:
@@ -104,8 +104,8 @@ def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list
     same = defaultdict(list)
     for name in class_names:
         same[_plainest(name)].append(name)
-    findings = [
-        Finding(source, "kept", f"a class {name!r} ({counts[name]:,} examples): missing labels?")
+    issues = [
+        DataIssue(source, "kept", f"a class {name!r} ({counts[name]:,} examples): missing labels?")
         for name in class_names
         if name.casefold() in _MISSING
     ]
@@ -115,8 +115,8 @@ def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list
             told = ", ".join([first.replace(")", " examples)"), *others])
             count = {2: "two", 3: "three"}.get(len(names), str(len(names)))
             text = f"{count} classes with like names: {told}"
-            findings.append(Finding(source, "kept", text))
-    return findings
+            issues.append(DataIssue(source, "kept", text))
+    return issues
 
 
 def _plainest(name: str) -> str | float:

@@ -40,7 +40,7 @@ def winning_config(base: Composed, study: Study, trials: Trials, best: Trial) ->
     index, execution = _best_execution(study, best)
     if base.config.tuner.folds:  # one model of all examples, with the config's own split
         extra = extras(base, study, best, best.executions[0], 0)
-        return trials.compose(best.values, {**extra, "data.fold": None})
+        return trials.compose(best.values, {**extra, "split.fold": None})
     return trials.compose(best.values, extras(base, study, best, execution, index))
 
 

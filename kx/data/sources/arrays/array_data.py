@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, Finding, Spec
-from kx.data.sources.images.pixels import image_data, normalization
-from kx.data.sources.tables.embedded import number_spec
-from kx.data.split import count_classes, fingerprint, split_indices
+from kx.contracts.examples import Examples
+from kx.contracts.specs import DataIssue, Spec
+from kx.data.sources.images.pixels import image_examples, normalization
 from kx.errors import ConfigError, DataError
 
 _LARGE = 16.0  # of pixels: they are not normalized
 _FEW = 20  # values of whole numbers, that could be classes
 
 
-def array_data(
+def array_examples(
     inputs: np.ndarray,
     targets: np.ndarray,
     *,
@@ -30,29 +28,19 @@ def array_data(
     name: str,
     source: str,
     target_sources: Sequence[str] = (),
-    validation_fraction: float,
-    test_fraction: float,
-    limit: int | None,
-    split_seed: int,
-    fold: Mapping[str, Any] | None,
-) -> Data:
-    """Returns the `Data` of arrays, of which those from `num_own` on are the test split.
+) -> Examples:
+    """Returns the examples of arrays, of which those from `num_own` on are the test split.
 
     Args:
-        inputs: its first axis the examples; images are uint8.
-        targets: shape `(num_examples,)`; whole numbers are classes.
-        num_own: number of examples that are not of a test split of their own.
-        class_names: one for each class. None is the numbers themselves.
-        normalize: as in `kx.data.sources.images.pixels.normalization`.
-        name: of the set.
-        source: where it came from.
-        target_sources: where the targets came from, those of a test split of its own by
+        inputs: Array of inputs, its first axis the examples; images are uint8.
+        targets: Array of targets, shape `(num_examples,)`; whole numbers are classes.
+        num_own: Number of examples that are not of a test split of their own.
+        class_names: Name of each class. None is the numbers themselves.
+        normalize: As in `kx.data.sources.images.pixels.normalization`.
+        name: Name of the data set.
+        source: Where it came from.
+        target_sources: Where the targets came from, those of a test split of its own by
             themselves. Defaults to `source`.
-        validation_fraction: part of what is not test.
-        test_fraction: part of all, where there is no test split.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, as in `split_indices`.
     """
     if targets.ndim != 1:
         raise DataError(
@@ -68,80 +56,59 @@ def array_data(
     names = _names_of_classes(targets, class_names, source, came_from) if classes else None
     if names is not None and class_names is None:
         refuse_gaps(targets, num_own, came_from)
-    parts = split_indices(
-        targets,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        num_own=num_own,
-        limit=limit,
-        split_seed=split_seed,
-        stratify=classes,
-        fold=fold,
-    )
+    examples = None
     if inputs.dtype == np.uint8 and inputs.ndim in (3, 4) and names is not None:
         images = inputs[..., None] if inputs.ndim == 3 else inputs
         if images.shape[-1] in (1, 3):
-            return image_data(
-                _as_png(images), targets, parts, shape=images.shape[1:], class_names=names,
+            examples = image_examples(
+                _as_png(images), targets, shape=images.shape[1:], class_names=names,
                 normalize=normalize, name=name, source=source,
             )  # fmt: skip
-    return _data_of_numbers(
-        inputs, targets, parts, class_names=names, normalize=normalize, name=name, source=source
-    )
+    if examples is None:
+        examples = _examples_of_numbers(
+            inputs, targets, class_names=names, normalize=normalize, name=name, source=source
+        )
+    if num_own < len(targets):
+        everything = np.arange(len(targets))
+        examples.own_splits = {"train": everything[:num_own], "test": everything[num_own:]}
+    return examples
 
 
-def _data_of_numbers(
+def _examples_of_numbers(
     inputs: np.ndarray,
     targets: np.ndarray,
-    parts: Mapping[str, np.ndarray],
     *,
     class_names: tuple[str, ...] | None,
     normalize: str,
     name: str,
     source: str,
-) -> Data:
-    """Returns the `Data` of arrays that are no images: raw examples are as prepared ones."""
+) -> Examples:
+    """Returns the examples of arrays that are no images: raw inputs are as prepared ones."""
     if normalize not in ("standardize", "none"):
         raise ConfigError(
             f"data.normalize={normalize} is for images of uint8. These examples are"
             f" {inputs.dtype} of shape {inputs.shape[1:]}: standardize, or none."
         )
     values = inputs.astype("float32")
-    dtype = "float32" if class_names is None else "int32"
-
-    def split(part: str) -> tf.data.Dataset | None:
-        if part not in parts:
-            return None
-        columns: Any = (values[parts[part]], targets[parts[part]].astype(dtype))
-        return tf.data.Dataset.from_tensor_slices(columns)
-
     if values.ndim == 1:
         raise DataError(f"{source}: expected examples of one axis or more. Received: numbers.")
-    spec = (
-        Spec((), "int32", class_names=class_names)
-        if class_names is not None
-        else number_spec(targets[parts["train"], None], ["target"])
-    )
-    return Data(
-        train=split("train"),
-        validation=split("validation"),
-        test=split("test"),
-        inputs=Spec(values.shape[1:], "float32"),
-        targets=spec,
+    return Examples(
+        values,
+        targets,
+        Spec(values.shape[1:], "float32"),
+        Spec((), "float32", column_names=("target",))
+        if class_names is None
+        else Spec((), "int32", class_names=class_names),
         normalize=normalization(normalize),
-        kind="array",
         name=name,
         source=source,
-        fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
-        positions=parts,
-        class_counts=count_classes(targets, parts, len(class_names)) if class_names else {},
-        findings=doubts(inputs, targets, classes=class_names is not None),
+        issues=doubts(inputs, targets, classes=class_names is not None),
     )
 
 
 def doubts(
     inputs: np.ndarray, targets: np.ndarray, *, classes: bool, normalized: bool = True
-) -> tuple[Finding, ...]:
+) -> tuple[DataIssue, ...]:
     """Tells what of arrays may be meant otherwise than it is taken.
 
     Args:
@@ -154,20 +121,22 @@ def doubts(
     low, high = (inputs.min(), inputs.max()) if inputs.ndim >= 3 and inputs.size else (0, 0)
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[-1] not in (1, 3):
         text = "images with channels first? Expected (n, height, width, channels): moveaxis(1, -1)"
-        found.append(Finding("inputs", "kept", f"shape {inputs.shape}: {text}"))
+        found.append(DataIssue("inputs", "kept", f"shape {inputs.shape}: {text}"))
     elif inputs.ndim == 4 and inputs.dtype == np.uint8 and inputs.shape[-1] not in (1, 3):
         text = "are taken as numbers. Images have 1 or 3 channels: x[..., :3]"
-        found.append(Finding("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
+        found.append(DataIssue("inputs", "kept", f"{inputs.shape[-1]} channels {text}"))
     elif inputs.dtype.kind in "iu" and inputs.dtype != np.uint8 and int(high) - int(low) > 1:
         text = "are taken as numbers. Images are uint8: astype('uint8')"
-        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low} to {high} {text}"))
+        found.append(DataIssue("inputs", "kept", f"{inputs.dtype} from {low} to {high} {text}"))
     elif inputs.dtype.kind == "f" and not normalized and max(high, -low) > _LARGE:
         text = "go into the model as they are. Scale pixels first: x / 255"
-        found.append(Finding("inputs", "kept", f"{inputs.dtype} from {low:g} to {high:g} {text}"))
+        found.append(DataIssue("inputs", "kept", f"{inputs.dtype} from {low:g} to {high:g} {text}"))
     as_floats = targets.dtype.kind == "f"
     if as_floats and len(values := np.unique(targets)) <= _FEW and not (values % 1).any():
         text = "are numbers to predict. Classes are integers: astype('int64')"
-        found.append(Finding("targets", "kept", f"{targets.dtype} of {len(values)} values {text}"))
+        found.append(
+            DataIssue("targets", "kept", f"{targets.dtype} of {len(values)} values {text}")
+        )
     return tuple(found)
 
 

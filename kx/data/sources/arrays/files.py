@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kx.contracts.specs import Data, Finding
-from kx.data.sources.arrays.array_data import array_data
+from kx.contracts.examples import Examples
+from kx.contracts.specs import DataIssue
+from kx.data.sources.arrays.array_data import array_examples
 from kx.data.sources.delimited import find_file
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
@@ -26,13 +27,8 @@ def arrays(
     test_inputs: str | None = "x_test",
     test_targets: str | None = "y_test",
     class_names: Sequence[str] | None = None,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
     normalize: str = "standardize",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+) -> Examples:
     """Loads NumPy arrays: an `.npz` file, as Keras's own data sets are, or a folder of `.npy`.
 
     Args:
@@ -44,14 +40,8 @@ def arrays(
         test_inputs: likewise, of a test split of its own, if the name is there. None: of none.
         test_targets: likewise.
         class_names: one for each class. None is the numbers themselves.
-        validation_fraction: part of what is not test.
-        test_fraction: part of all, where there is no test split.
         normalize: as in `kx.data.sources.images.pixels.normalization`; of floats `"standardize"` or
             `"none"`.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
 
     Returns:
         Of uint8 images, raw examples are PNG bytes; of other arrays, rows of the array.
@@ -87,7 +77,7 @@ def arrays(
         raise DataError(
             f"{where}: {inputs} has examples of {kinds[0]}, and {test_inputs} of {kinds[1]}."
         )
-    data = array_data(
+    examples = array_examples(
         np.concatenate([found[x] for x, _ in pairs]),
         np.concatenate([_one_column(found[y]) for _, y in pairs]),
         num_own=len(found[inputs]),
@@ -96,16 +86,11 @@ def arrays(
         name=where.stem,
         source=str(where),
         target_sources=[f"{where}: {y}" for _, y in pairs],
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
     )
     if left:
         text = "no key names them: data.inputs, data.targets, data.test_inputs, data.test_targets"
-        data.findings += (Finding(", ".join(left), "left out", text),)
-    return data
+        examples.issues += (DataIssue(", ".join(left), "left out", text),)
+    return examples
 
 
 def _read_arrays(

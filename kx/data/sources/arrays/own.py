@@ -1,4 +1,4 @@
-"""From a user's own examples, in memory, to `Data`: arrays and `tf.data.Dataset`s."""
+"""A user's own examples, in memory: arrays and `tf.data.Dataset`s."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, Spec
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Spec
 from kx.data.sources.arrays.array_data import doubts, refuse_gaps
 from kx.data.sources.arrays.files import check_numbers
-from kx.data.sources.tables.embedded import number_spec
-from kx.data.split import fingerprint, split_indices
 from kx.errors import ConfigError, DataError, first_line
 
 _NUMPY = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16",
@@ -21,19 +20,19 @@ _SMALL_FLOATS = ("bfloat16", "float8_e4m3fn", "float8_e5m2")  # of ml_dtypes
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
-def data_of(
+def own_examples(
     source: Any,
     *,
-    validation_fraction: float = 0.1,
     input_rank: int | None = None,
     input_dtype: str | None = None,
     num_scores: Callable[[Spec], int | None] | None = None,
-) -> Data:
-    """Returns the `Data` of a user's own examples, checked as `data=arrays` checks its files.
+) -> Examples:
+    """Returns a user's own examples, checked as `data=arrays` checks its files.
+
+    A test split is not taken from the training examples: there is one if it is given.
 
     Args:
         source: a dataset or pair of arrays, or a mapping of split to one.
-        validation_fraction: of train, where there is no validation split.
         input_rank: number of axes of the model's inputs, the batch's included, where it is known.
         input_dtype: of the model's inputs, where it is known.
         num_scores: function from the spec of the inputs to the number of scores of the model.
@@ -57,32 +56,19 @@ def data_of(
     _refuse_other_shapes(arrays)
     inputs, targets = arrays["train"]
     spec, targets_of = _target_spec(arrays, inputs, num_scores)
-    if "validation" not in arrays:
-        classes = spec.class_names is not None and spec.shape == ()
-        chosen = split_indices(
-            targets_of(targets) if classes else np.zeros(len(targets)),
-            validation_fraction=validation_fraction,
-            stratify=classes,
-        )
-        for split in ("validation", "train"):
-            arrays[split] = (inputs[chosen[split]], targets[chosen[split]])
-        # Mean and deviation of the training split alone.
-        spec = _target_spec(arrays, inputs, num_scores)[0]
-    splits = {
-        split: tf.data.Dataset.from_tensor_slices((x, targets_of(y)))
-        for split, (x, y) in arrays.items()
-    }
+    ends = np.cumsum([0, *(len(x) for x, _ in arrays.values())])
+    places = {split: np.arange(*ends[i : i + 2]) for i, split in enumerate(arrays)}
     flat = targets.reshape(-1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
-    return Data(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        inputs=Spec(tuple(inputs.shape[1:]), str(inputs.dtype)),
-        targets=spec,
+    every = [np.concatenate(both) for both in zip(*arrays.values(), strict=True)]
+    return Examples(
+        every[0],
+        targets_of(every[1]),
+        Spec(tuple(inputs.shape[1:]), str(inputs.dtype)),
+        spec,
         name="own",
         source="objects in memory",
-        fingerprint=fingerprint(*[a for _, pair in sorted(arrays.items()) for a in pair]),
-        findings=doubts(inputs, flat, classes=spec.class_names is not None, normalized=False),
+        own_splits={"test": places["train"][:0], **places},
+        issues=doubts(inputs, flat, classes=spec.class_names is not None, normalized=False),
     )
 
 
@@ -203,9 +189,8 @@ def _target_spec(
     zeros_and_ones = targets.ndim == 2 and set(np.unique(every)) <= {0, 1}
     if not zeros_and_ones and (targets.dtype.kind == "f" or targets.ndim == 2):
         names = [f"target_{i}" for i in range(int(np.prod(targets.shape[1:])))]
-        spec = number_spec(targets.reshape(len(targets), -1).astype("float64"), names)
-        shape = targets.shape[1:]
-        return Spec(**{**spec.to_json(), "shape": shape}), lambda y: y.astype("float32")
+        spec = Spec(targets.shape[1:], "float32", column_names=tuple(names))
+        return spec, lambda y: y  # float64, until mean and deviation are known
     if zeros_and_ones and (every.sum(axis=1) == 1).all():  # one-hot
         classes = tuple(str(i) for i in range(targets.shape[1]))
         return Spec((), "int32", class_names=classes), lambda y: y.argmax(axis=1).astype("int32")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kx.contracts.specs import Data
-from kx.data.sources.arrays.array_data import array_data
+from kx.contracts.examples import Examples
+from kx.data.sources.arrays.array_data import array_examples
 from kx.errors import DataError, first_line
 from kx.paths import expanded
 
@@ -32,24 +31,15 @@ def idx(
     root: str,
     *,
     class_names: Sequence[str] | None = None,
-    validation_fraction: float = 0.1,
     normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+) -> Examples:
     """Loads MNIST's own files: images and labels as idx, each as it is or gzipped.
 
     Args:
         root: the folder with `train-images…`, `train-labels…`, `t10k-images…` and
             `t10k-labels…`: MNIST, Fashion-MNIST, KMNIST.
         class_names: one for each class. None is the numbers themselves.
-        validation_fraction: of train, stratified.
         normalize: as in `kx.data.sources.images.pixels.normalization`.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
 
     Raises:
         DataError: if a file is not there, or is no idx file, or is cut.
@@ -65,7 +55,7 @@ def idx(
         if len(images) != len(labels):
             raise DataError(f"{folder}: {len(images)} {part} images, and {len(labels)} labels.")
         read[part] = images, labels
-    return array_data(
+    return array_examples(
         np.concatenate([read["train"][0], read["test"][0]]),
         np.concatenate([read["train"][1], read["test"][1]]),
         num_own=len(read["train"][0]),
@@ -74,33 +64,15 @@ def idx(
         name=folder.name,
         source=str(folder),
         target_sources=label_files,
-        validation_fraction=validation_fraction,
-        test_fraction=0.0,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
     )
 
 
-def cifar10_binary(
-    root: str,
-    *,
-    validation_fraction: float = 0.1,
-    normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+def cifar10_binary(root: str, *, normalize: str = "unit") -> Examples:
     """Loads the binary batches of the original CIFAR-10 archive.
 
     Args:
         root: the folder with `data_batch_1.bin` … and `test_batch.bin`.
-        validation_fraction: of train, stratified.
         normalize: as in `kx.data.sources.images.pixels.normalization`.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
 
     Raises:
         DataError: if a file is not there, or is cut, or has a class above 9.
@@ -116,7 +88,7 @@ def cifar10_binary(
             f" CIFAR-10. Received: {_names_in(folder)}."
         )
     read = [_cifar10_batch(path) for path in (*batches, test)]
-    return array_data(
+    return array_examples(
         np.concatenate([images for images, _ in read]),
         np.concatenate([labels for _, labels in read]),
         num_own=sum(len(labels) for _, labels in read[:-1]),
@@ -124,11 +96,6 @@ def cifar10_binary(
         normalize=normalize,
         name="cifar10",
         source=str(folder),
-        validation_fraction=validation_fraction,
-        test_fraction=0.0,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, Spec
-from kx.data.split import count_classes, fingerprint, split_indices
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Spec
 from kx.errors import ConfigError, did_you_mean
 
 
@@ -173,74 +172,45 @@ def normalization(kind: str, channels: int = 3) -> keras.layers.Layer | None:
     raise ConfigError(f"data.normalize: {did_you_mean(kind, NORMALIZATIONS)} Received: {kind!r}.")
 
 
-def image_data(
+def image_examples(
     encoded: list[bytes],
     labels: np.ndarray,
-    parts: dict[str, np.ndarray],
     *,
     shape: tuple[int, int, int],
     class_names: tuple[str, ...],
     normalize: str,
     name: str,
     source: str,
-) -> Data:
-    """Returns the `Data` of images that are in memory as encoded bytes.
+) -> Examples:
+    """Returns the examples of images that are in memory as encoded bytes.
 
     Args:
-        encoded: the files' bytes.
-        labels: class indices, shape `(num_examples,)`.
-        parts: indices by split, as `split_indices` gives them.
+        encoded: Content of each file.
+        labels: Class indices, shape `(num_examples,)`.
         shape: `(height, width, channels)` of a prepared image.
-        class_names: one for each class.
-        normalize: as in `normalization`.
-        name: of the set.
-        source: where it came from.
+        class_names: Name of each class.
+        normalize: As in `normalization`.
+        name: Name of the data set.
+        source: Where it came from.
     """
-    raw = np.array(encoded, dtype=object)
-
-    def split(part: str) -> tf.data.Dataset | None:
-        if part not in parts:
-            return None
-        chosen = parts[part]
-        columns: Any = (raw[chosen].tolist(), labels[chosen].astype("int32"))
-        return tf.data.Dataset.from_tensor_slices(columns)
-
-    return Data(
-        train=split("train"),
-        validation=split("validation"),
-        test=split("test"),
-        inputs=Spec(shape, "uint8"),
-        targets=Spec((), "int32", class_names=class_names),
+    return Examples(
+        encoded,
+        labels,
+        Spec(shape, "uint8"),
+        Spec((), "int32", class_names=class_names),
         prepare=decode_image(shape),
         normalize=normalization(normalize, shape[-1]),
         kind="image",
         name=name,
         source=source,
-        fingerprint=fingerprint(encoded, labels, *[v for _, v in sorted(parts.items())]),
-        positions=parts,
-        class_counts=count_classes(labels, parts, len(class_names)),
     )
 
 
-def digits(
-    *,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+def digits(*, normalize: str = "unit") -> Examples:
     """Loads scikit-learn's handwritten digits: 1,797 grey images of 8x8, 10 classes.
 
     Args:
-        validation_fraction: part of what is not test.
-        test_fraction: part of all.
-        normalize: as in `normalization`.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
+        normalize: As in `normalization`. Defaults to `"unit"`.
 
     Returns:
         Raw examples are PNG bytes; prepared ones uint8 of shape `(8, 8, 1)`.
@@ -251,19 +221,9 @@ def digits(
 
     bunch = load_digits()
     pixels = np.round(bunch.images * (255 / 16)).astype("uint8")[..., None]  # 0..16 -> 0..255
-    encoded = [tf.io.encode_png(image).numpy() for image in pixels]
-    parts = split_indices(
+    return image_examples(
+        [tf.io.encode_png(image).numpy() for image in pixels],
         bunch.target,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
-    )
-    return image_data(
-        encoded,
-        bunch.target,
-        parts,
         shape=(8, 8, 1),
         class_names=tuple(str(name) for name in bunch.target_names),
         normalize=normalize,

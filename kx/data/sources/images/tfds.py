@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, Spec
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Spec
 from kx.data.sources.images.pixels import decode_image, normalization
-from kx.data.split import fingerprint, limited, split_indices
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
@@ -29,13 +29,8 @@ def tfds_images(
     train_split: str = "train",
     validation_split: str | None = None,
     test_split: str | None = None,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
     normalize: str = "unit",
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+) -> Examples:
     """Loads an image classification set of TensorFlow Datasets.
 
     Args:
@@ -46,13 +41,7 @@ def tfds_images(
         train_split: a TFDS split, slices allowed: `train[:50%]`.
         validation_split: None is the set's own `validation`, else a part of train.
         test_split: None is the set's own `test`, else a part of train.
-        validation_fraction: of train, stratified, where there is no validation split.
-        test_fraction: of train, stratified, where there is no test split.
         normalize: as in `kx.data.sources.images.pixels.normalization`.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests. A validation split joins train.
 
     Returns:
         Raw examples are the encoded bytes that TFDS stores.
@@ -66,45 +55,35 @@ def tfds_images(
     own = builder.info.splits
     validation_split = validation_split or ("validation" if "validation" in own else None)
     test_split = test_split or ("test" if "test" in own else None)
-    if fold is not None and validation_split:
-        train_split, validation_split = f"{train_split}+{validation_split}", None
     sources = {"train": train_split, "validation": validation_split, "test": test_split}
     stored = {part: _Stored(builder, split) for part, split in sources.items() if split}
+    ends = np.cumsum([0, *(len(one.labels) for one in stored.values())])
+    places = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(stored)}
 
-    parts = split_indices(
-        stored["train"].labels,
-        validation_fraction=0.0 if validation_split else validation_fraction,
-        test_fraction=0.0 if test_split else test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
-    )
-    splits = {part: stored["train"].only(chosen) for part, chosen in parts.items()}
-    for part in ("validation", "test"):
-        if part in stored and part not in parts:  # else a fold is to test
-            labels = stored[part].labels
-            chosen = np.sort(limited(np.arange(len(labels)), labels, limit, split_seed))
-            splits[part], parts[part] = stored[part].only(chosen), chosen
+    def inputs(positions: np.ndarray) -> tf.data.Dataset:
+        """Returns the images at some positions, which are in the order of the source."""
+        found = [
+            one.only(chosen - places[part][0])
+            for part, one in stored.items()
+            if len(chosen := positions[np.isin(positions, places[part])])
+        ]
+        return functools.reduce(tf.data.Dataset.concatenate, found)
 
     sizes = {k: (v.num_examples, v.num_bytes) for k, v in sorted(own.items())}
-    version = f"{builder.info.full_name}"
-    return Data(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        inputs=Spec(shape, "uint8"),
-        targets=Spec((), "int32", class_names=tuple(builder.info.features["label"].names)),
+    version, labels = builder.info.full_name, np.concatenate([s.labels for s in stored.values()])
+    return Examples(
+        inputs,
+        labels,
+        Spec(shape, "uint8"),
+        Spec((), "int32", class_names=tuple(builder.info.features["label"].names)),
         prepare=decode_image(shape),
         normalize=normalization(normalize, shape[-1]),
         kind="image",
         name=builder.name,
         source=f"tfds:{version}",
-        fingerprint=fingerprint(
-            version, sizes, sources, *[v for _, v in sorted(parts.items())],
-            *[s.labels for _, s in sorted(stored.items())],
-        ),
-        positions=parts,
-    )  # fmt: skip
+        own_splits=places,
+        identity=(version, sizes, sources, labels),
+    )
 
 
 def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
@@ -226,10 +205,10 @@ class _Stored:
         self.labels = np.concatenate([np.zeros(0, "int64"), *only_labels.as_numpy_iterator()])
 
     def only(self, chosen: np.ndarray) -> tf.data.Dataset:
-        """Returns `(image, label)` of the chosen indices, in their order."""
+        """Returns the images of the chosen indices, in their order."""
         keep = np.zeros(len(self.labels), dtype=bool)
         keep[chosen] = True
         wanted = tf.constant(keep)
         numbered = self.dataset.enumerate().filter(lambda i, _: tf.gather(wanted, i))
-        pairs = numbered.map(lambda _, e: (e["image"], tf.cast(e["label"], tf.int32)))
-        return pairs.apply(tf.data.experimental.assert_cardinality(len(chosen)))
+        images = numbered.map(lambda _, example: example["image"])
+        return images.apply(tf.data.experimental.assert_cardinality(len(chosen)))

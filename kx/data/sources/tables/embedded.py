@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, Spec
-from kx.data.split import fingerprint, split_indices
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Spec
 
 
 def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -43,68 +42,34 @@ def encode_rows(values: np.ndarray) -> list[str]:
     return lines
 
 
-def table_data(
+def table(
     values: np.ndarray,
     targets: np.ndarray,
     *,
     column_names: Sequence[str],
     class_names: Sequence[str] | None = None,
     target_name: str = "target",
-    validation_fraction: float,
-    test_fraction: float,
-    limit: int | None,
-    split_seed: int,
-    fold: Mapping[str, Any] | None,
     name: str,
     source: str,
-) -> Data:
-    """Returns the `Data` of a table of numbers.
+) -> Examples:
+    """Returns the examples of a table of numbers.
 
     Args:
-        values: shape `(num_rows, num_columns)`.
-        targets: class indices or numbers, shape `(num_rows,)`.
-        column_names: one for each column.
-        class_names: one for each class; None for numbers to predict.
-        target_name: of the number to predict.
-        validation_fraction: part of what is not test.
-        test_fraction: part of all.
-        limit: at most this many to train and validate on, and to test.
-        split_seed: which examples go where.
-        fold: of a cross-validation, as in `split_indices`.
-        name: of the set.
-        source: where it came from.
+        values: Numbers, shape `(num_rows, num_columns)`.
+        targets: Class indices or numbers, shape `(num_rows,)`.
+        column_names: Name of each column.
+        class_names: Name of each class. Defaults to None: the targets are numbers to predict.
+        target_name: Name of the number to predict. Defaults to `"target"`.
+        name: Name of the table.
+        source: Where it came from.
     """
-    classes = class_names is not None
-    parts = split_indices(
+    return Examples(
+        encode_rows(values),
         targets,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        stratify=classes,
-        fold=fold,
-    )
-    rows = np.array(encode_rows(values), dtype=object)
-    dtype = "int32" if classes else "float32"
-
-    def split(part: str) -> tf.data.Dataset | None:
-        if part not in parts:
-            return None
-        columns: Any = (rows[parts[part]].tolist(), targets[parts[part]].astype(dtype))
-        return tf.data.Dataset.from_tensor_slices(columns)
-
-    trained_on = targets[parts["train"]]
-    target_spec = (
-        Spec((), "int32", class_names=tuple(class_names))
-        if class_names is not None
-        else number_spec(trained_on[:, None], [target_name])
-    )
-    return Data(
-        train=split("train"),
-        validation=split("validation"),
-        test=split("test"),
-        inputs=Spec((values.shape[1],), "float32", column_names=tuple(column_names)),
-        targets=target_spec,
+        Spec((values.shape[1],), "float32", column_names=tuple(column_names)),
+        Spec((), "float32", column_names=(target_name,))
+        if class_names is None
+        else Spec((), "int32", class_names=tuple(class_names)),
         prepare=decode_row(values.shape[1]),
         normalize=keras.layers.Normalization(
             axis=-1, name="normalize", dtype=keras.config.floatx()
@@ -112,99 +77,41 @@ def table_data(
         kind="row",
         name=name,
         source=source,
-        fingerprint=fingerprint(values, targets, *[v for _, v in sorted(parts.items())]),
-        positions=parts,
+        identity=(values, targets),
     )
 
 
-def number_spec(trained_on: np.ndarray, names: Sequence[str]) -> Spec:
-    """Returns the spec of numeric targets, with their mean and deviation.
-
-    Args:
-        trained_on: targets of the training split, shape `(num_examples, num_targets)`.
-        names: one for each target.
-    """
-    deviation = trained_on.std(axis=0)
-    return Spec(
-        (),
-        "float32",
-        column_names=tuple(names),
-        mean=tuple(float(value) for value in trained_on.mean(axis=0)),
-        standard_deviation=tuple(float(value) or 1.0 for value in deviation),
-    )
-
-
-def wine(
-    *,
-    validation_fraction: float = 0.15,
-    test_fraction: float = 0.25,
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+def wine() -> Examples:
     """Loads scikit-learn's wine recognition table: 178 rows, 13 columns, 3 classes.
-
-    Args:
-        validation_fraction: part of what is not test.
-        test_fraction: part of all.
-        limit: at most this many to train and validate on, and to test; balanced.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
 
     Source: Aeberhard & Forina, "Wine", UCI 1991.
     """
     from sklearn.datasets import load_wine
 
     bunch = load_wine()
-    return table_data(
+    return table(
         bunch.data,
         bunch.target,
         column_names=bunch.feature_names,
         class_names=[str(name) for name in bunch.target_names],
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
         name="wine",
         source="sklearn.datasets.load_wine",
     )
 
 
-def diabetes(
-    *,
-    validation_fraction: float = 0.15,
-    test_fraction: float = 0.25,
-    limit: int | None = None,
-    split_seed: int = 0,
-    fold: Mapping[str, Any] | None = None,
-) -> Data:
+def diabetes() -> Examples:
     """Loads scikit-learn's diabetes table: 442 rows, 10 columns, one number to predict.
-
-    Args:
-        validation_fraction: part of what is not test.
-        test_fraction: part of all.
-        limit: at most this many to train and validate on, and to test.
-        split_seed: which examples go where.
-        fold: of a cross-validation, that validates: `{number: 2, of: 5}`; or, with
-            `split: test`, that tests.
 
     Source: Efron et al., "Least Angle Regression", Annals of Statistics 2004.
     """
     from sklearn.datasets import load_diabetes
 
     bunch = load_diabetes(scaled=False)
-    return table_data(
+    return table(
         bunch.data,
         bunch.target,
         column_names=bunch.feature_names,
         target_name="progression",
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        limit=limit,
-        split_seed=split_seed,
-        fold=fold,
         name="diabetes",
         source="sklearn.datasets.load_diabetes",
     )

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kx.contracts.specs import Finding
-from kx.data.sources.delimited import read_rows
+from kx.contracts.specs import DataIssue
+from kx.data.sources.delimited import Rows, read_rows
 from kx.errors import DataError, did_you_mean, one_line
 from kx.paths import expanded
 
@@ -35,12 +35,12 @@ class NamedFile:
     part: str = ""
 
 
-def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
+def files_of_folders(root: Path, issues: list[DataIssue]) -> list[NamedFile]:
     """Returns the files of the class folders, of each split where these are folders.
 
     Args:
         root: the folder.
-        findings: to which is added what is left out.
+        issues: to which is added what is left out.
 
     Raises:
         DataError: if there is no file.
@@ -51,21 +51,21 @@ def files_of_folders(root: Path, findings: list[Finding]) -> list[NamedFile]:
         places = [(p, part) for p, part in ready.items()]
         for other in folders:
             if other not in ready:
-                findings.append(Finding(other.name, "left out", "beside train, and no split"))
+                issues.append(DataIssue(other.name, "left out", "beside train, and no split"))
     else:
         places = [(root, "")]
         for file in sorted(p for p in root.iterdir() if p.suffix.lower() in _PICTURES):
-            findings.append(Finding(file.name, "left out", "beside the class folders, of no class"))
+            issues.append(DataIssue(file.name, "left out", "beside the class folders, of no class"))
     files: list[NamedFile] = []
     for place, part in places:
         for folder in sorted(p for p in place.iterdir() if p.is_dir()):
             if folder.name.startswith(".") or folder.name == "__MACOSX":
                 continue
             _refuse_name(folder)
-            own = _walk(folder, root, findings)
+            own = _walk(folder, root, issues)
             files += [NamedFile(path, folder.name, part) for path in own]
             if not own:
-                findings.append(Finding(shown(folder, root), "left out", "an empty folder"))
+                issues.append(DataIssue(shown(folder, root), "left out", "an empty folder"))
     if not files:
         raise DataError(
             f"{root}: expected a folder for each class, with images in it (cats/1.jpg, dogs/2.jpg)."
@@ -85,13 +85,13 @@ def _refuse_name(folder: Path) -> None:
         ) from error
 
 
-def _walk(folder: Path, root: Path, findings: list[Finding]) -> list[str]:
+def _walk(folder: Path, root: Path, issues: list[DataIssue]) -> list[str]:
     """Returns the files below a folder in a fixed order; links are followed, circles are not."""
     found: list[str] = []
 
     def tell(error: OSError) -> None:
         reason = f"cannot be read: {error.strerror}"
-        findings.append(Finding(shown(str(error.filename), root), "left out", reason))
+        issues.append(DataIssue(shown(str(error.filename), root), "left out", reason))
 
     # A link to a folder above this one would make all classes this one's.
     above = [folder.parent, *folder.parent.parents]
@@ -100,7 +100,7 @@ def _walk(folder: Path, root: Path, findings: list[Finding]) -> list[str]:
         if _identity(current) in visited:
             folders.clear()
             text = "a link to a folder that is above it, or was seen already"
-            findings.append(Finding(shown(current, root), "left out", text))
+            issues.append(DataIssue(shown(current, root), "left out", text))
             continue
         visited.add(_identity(current))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -113,8 +113,8 @@ def _identity(path: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
-    """Returns the files that a table names.
+def files_of_manifest(root: Path, manifest: str) -> tuple[list[NamedFile], Rows]:
+    """Returns the files that a table names, and the table.
 
     Args:
         root: the folder in which they are.
@@ -143,7 +143,7 @@ def files_of_manifest(root: Path, manifest: str) -> list[NamedFile]:
         files.append(NamedFile(str(root / name), label, _READY.get(part.lower(), "")))
     if any(parts) and not all(parts):
         raise DataError(f"{path}: some lines have a split, and some have none.")
-    return files
+    return files, table
 
 
 def shown(path: str | Path, root: Path) -> str:

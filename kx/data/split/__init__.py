@@ -1,0 +1,1 @@
+"""Which examples go where: one division for every source."""

@@ -1,0 +1,287 @@
+"""The options of `split`: which examples are trained on, validated by and tested on.
+
+Each is a function from a source's examples to positions by split name. The fractions, the limit
+and the fold mean the same in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kx.contracts.examples import Examples
+from kx.data.fingerprint import content_hashes
+from kx.data.split.fold import Fold
+from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
+from kx.errors import ConfigError, DataError
+
+Parts = dict[str, np.ndarray]
+
+
+def stratified(
+    examples: Examples,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    limit: int | None = None,
+    seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Splits examples at random; each class keeps its share.
+
+    Examples without a single class are split as by `random`. Copies of one content stay together
+    where the source knows the contents (`image_folder`).
+
+    Args:
+        examples: Examples of a source.
+        validation_fraction: Fraction of the examples that are not test, where the source has no
+            validation split of its own. Defaults to 0.1.
+        test_fraction: Fraction of all examples, where the source has no test split of its own.
+            Defaults to 0.2.
+        limit: Maximum number of examples to train and validate on, and to test, balanced over
+            the classes. Defaults to None: no limit.
+        seed: Seed of the split, independent of the seed of the run. Defaults to 0.
+        fold: Fold of a cross-validation that validates, `{number: 2, of: 5}`, or, with
+            `split: test`, that tests. Defaults to None.
+
+    Returns:
+        Split name to positions; an empty split is left out.
+
+    Raises:
+        DataError: If a split cannot be made.
+
+    Example:
+    >>> examples = Examples(np.zeros((10, 2)), np.arange(10) % 2, None, None)
+    >>> {name: len(part) for name, part in random(examples, test_fraction=0.3).items()}
+    {'train': 6, 'validation': 1, 'test': 3}
+    """
+    way: Way = AtRandom(examples.classes, seed)
+    if examples.contents is not None:
+        way = ByContent(examples.classes, seed, examples.contents)
+    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+
+
+def random(
+    examples: Examples,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    limit: int | None = None,
+    seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Splits examples at random, whatever their classes.
+
+    Args:
+        examples: Examples of a source.
+        validation_fraction: As in `stratified`. Defaults to 0.1.
+        test_fraction: As in `stratified`. Defaults to 0.2.
+        limit: Maximum number of examples to train and validate on, and to test. Defaults to
+            None: no limit.
+        seed: Seed of the split. Defaults to 0.
+        fold: As in `stratified`. Defaults to None.
+
+    Returns:
+        Split name to positions.
+    """
+    way: Way = AtRandom(None, seed)
+    if examples.contents is not None:
+        way = ByContent(None, seed, examples.contents)
+    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+
+
+def by_hash(
+    examples: Examples,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    limit: int | None = None,
+    seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Splits examples by a hash of their raw inputs: a further example moves no other one.
+
+    The splits have about the fractions asked for, and classes about their shares.
+
+    Args:
+        examples: Examples of a source.
+        validation_fraction: As in `stratified`. Defaults to 0.1.
+        test_fraction: As in `stratified`. Defaults to 0.2.
+        limit: As in `stratified`. Defaults to None: no limit.
+        seed: Seed of the split. Defaults to 0.
+        fold: As in `stratified`. Defaults to None.
+
+    Returns:
+        Split name to positions.
+    """
+    known = examples.contents is not None
+    way = ByHash(examples.classes, seed, content_hashes(examples), shuffled=known)
+    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+
+
+def group(
+    examples: Examples,
+    *,
+    column: str,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    limit: int | None = None,
+    seed: int = 0,
+    fold: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Splits groups of examples, such as those of one author or patient, which stay together.
+
+    Args:
+        examples: Examples of a source that has columns.
+        column: Name of the column of the groups.
+        validation_fraction: As in `stratified`, about. Defaults to 0.1.
+        test_fraction: As in `stratified`, about. Defaults to 0.2.
+        limit: As in `stratified`. Defaults to None: no limit.
+        seed: Seed of the split. Defaults to 0.
+        fold: As in `stratified`. Defaults to None.
+
+    Returns:
+        Split name to positions.
+    """
+    groups = np.array([str(value) for value in _column(examples, column)], dtype=object)
+    way = ByGroup(examples.classes, seed, groups)
+    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+
+
+def time(
+    examples: Examples,
+    *,
+    column: str,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    validation_from: str | float | None = None,
+    test_from: str | float | None = None,
+    limit: int | None = None,
+    fold: Mapping[str, Any] | None = None,
+) -> Parts:
+    """Splits examples by time: the latest test, those before them validate.
+
+    Folds are forward chaining: each is judged by a model that was trained on what came before
+    it. Examples of one time stay together.
+
+    Args:
+        examples: Examples of a source that has columns.
+        column: Name of the column of the times: numbers, or dates as in ISO 8601.
+        validation_fraction: As in `stratified`. Defaults to 0.1.
+        test_fraction: As in `stratified`. Defaults to 0.2.
+        validation_from: Time with which the validation split starts, in place of the fraction.
+            Defaults to None.
+        test_from: Time with which the test split starts, in place of the fraction. Defaults to
+            None.
+        limit: Maximum number of examples to train and validate on, and to test: the latest.
+            Defaults to None: no limit.
+        fold: As in `stratified`. Defaults to None.
+
+    Returns:
+        Split name to positions, by time.
+    """
+    times = _times(_column(examples, column), f"column {column!r} of {examples.name}")
+    starts = {
+        part: None if value is None else _start(times, value, f"split.{part}_from")
+        for part, value in (("validation", validation_from), ("test", test_from))
+    }
+    way = ByTime(times, starts)
+    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+
+
+def _divide(
+    examples: Examples,
+    way: Way,
+    validation_fraction: float,
+    test_fraction: float,
+    limit: int | None,
+    fold: Mapping[str, Any] | None,
+) -> Parts:
+    """Returns the splits: those of the source, and what is missing taken from `train`."""
+    chosen = None if fold is None else Fold.read(fold)
+    own = examples.own_splits
+    train = np.asarray(own.get("train", np.arange(examples.num_examples)))
+    test, validation = own.get("test"), own.get("validation")
+    if test is None:
+        train, test = way.cut(train, test_fraction, "test")
+    train, validation = _limited(way, train, validation, limit)
+    test = way.limited(test, limit)
+    if chosen is not None:
+        pool = train if validation is None else np.sort(np.concatenate([train, validation]))
+        rest, part = way.fold(pool, chosen)
+        if chosen.split == "validation":
+            train, validation = rest, part
+        else:
+            test = part
+            train, validation = way.cut(rest, validation_fraction, "validation")
+    elif validation is None:
+        train, validation = way.cut(train, validation_fraction, "validation")
+    if not len(train):
+        raise DataError(
+            f"{examples.source or examples.name}: no example is left to train on, of"
+            f" {examples.num_examples}."
+        )
+    parts = {"train": train, "validation": validation, "test": test}
+    return {name: way.ordered(part) for name, part in parts.items() if len(part)}
+
+
+def _limited(
+    way: Way, train: np.ndarray, validation: np.ndarray | None, limit: int | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Limits what is trained and validated on; a validation split of the source keeps its share."""
+    if limit is None or validation is None or not len(validation):
+        return way.limited(train, limit), validation
+    share = len(validation) / (len(train) + len(validation))
+    for_validation = min(len(validation), max(1, round(limit * share)))
+    return way.limited(train, limit - for_validation), way.limited(validation, for_validation)
+
+
+def _column(examples: Examples, name: str) -> Sequence[Any]:
+    if examples.columns is None:
+        raise ConfigError(
+            f"split.column={name}: the data set {examples.name} has no columns. Choose"
+            " split=stratified, random or hash."
+        )
+    return examples.columns(name)
+
+
+def _times(values: Sequence[Any], where: str) -> np.ndarray:
+    """Returns times as numbers, or as dates.
+
+    Raises:
+        DataError: For a cell that is neither.
+    """
+    try:
+        numbers = np.array([float(value) for value in values])
+        if np.isfinite(numbers).all():
+            return numbers
+    except (TypeError, ValueError):
+        pass
+    import pandas as pd
+
+    dates = pd.to_datetime(pd.Series(values), format="ISO8601", utc=True, errors="coerce")
+    if dates.isna().any():
+        bad = list(values)[int(np.argmax(dates.isna()))]
+        raise DataError(
+            f"{where}: expected numbers, or dates as 2026-01-31 or 2026-01-31T12:00. Received:"
+            f" {bad!r}."
+        )
+    return dates.dt.tz_localize(None).to_numpy()
+
+
+def _start(times: np.ndarray, value: Any, key: str) -> Any:
+    """Returns a limit of time in the form of the times.
+
+    Raises:
+        ConfigError: If it has another form.
+    """
+    try:
+        start = _times([value], key)[0]
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    if isinstance(start, np.datetime64) != (times.dtype.kind == "M"):
+        example = times.min()
+        raise ConfigError(f"{key}: expected a time like {example}. Received: {value!r}.")
+    return start
