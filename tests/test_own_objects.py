@@ -272,9 +272,7 @@ def test_raw_examples_may_differ_in_length(project: Path) -> None:
     assert answers[0]["probabilities"] == answers[2]["probabilities"]
 
 
-@pytest.mark.parametrize(
-    "word", ["data.normalize=none", "data=wine", "+data.x=1"]
-)
+@pytest.mark.parametrize("word", ["data.normalize=none", "data=wine", "+data.x=1"])
 def test_keys_of_a_data_option_are_refused_beside_own_examples(project: Path, word: str) -> None:
     with pytest.raises(ConfigError, match="is for a data option"):
         kx.train("model=linear", word, data=(ROWS, CLASSES), **QUICK)

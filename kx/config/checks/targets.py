@@ -42,12 +42,13 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
     mistakes += _entry_mistakes(config)
     for path, node in _nodes(config):
         target = str(node["_target_"])
+        if (now := new_target(target)) != target:
+            mistakes.append(Mistake(f"{path}._target_", f"There is no {target}. It is {now} now."))
+            continue
         try:
             arguments = _static_arguments(target)
         except LookupError as error:
-            now = new_target(target)
-            text = str(error) if now == target else f"It is {now} now."
-            mistakes.append(Mistake(f"{path}._target_: {target[:300]}", text))
+            mistakes.append(Mistake(f"{path}._target_: {target[:300]}", str(error)))
             continue
         if arguments is None:
             continue
