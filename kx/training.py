@@ -107,8 +107,7 @@ def train(
             session = Session(tracker, folder, state, [listener], stop_after, quiet)
             history = fit(builder, model, watching, session)
             model = builder.to_single_process(model)
-            test = builder.batches.test if evaluate else None
-            metrics, bundle = final_metrics(model, test, history, watching), None
+            metrics, bundle = final_metrics(history, watching), None
             if evaluate:
                 bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
                 metrics |= write_reports(job, model, builder, history, tracker, folder)

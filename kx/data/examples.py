@@ -9,33 +9,39 @@ import numpy as np
 import tensorflow as tf
 
 from kx.contracts.specs import Data
-from kx.data.store import NUM_PARALLEL_CALLS
+from kx.data.store import NUM_PARALLEL_CALLS, Stored
 
 
-def shown_examples(data: Data, split: str, indices: np.ndarray) -> dict[int, tuple[Any, Any]]:
-    """Returns some examples of a split, raw and prepared, by their positions.
-
-    Where each is a file of its own, it may have gone or changed since it was prepared: what
-    cannot be read is left out.
+def raw_examples(data: Data, split: str, indices: np.ndarray) -> list[Any]:
+    """Returns the raw inputs of some examples of a split.
 
     Args:
-        data: the data.
-        split: its name.
-        indices: their positions.
+        data: Data with the split.
+        split: Name of the split.
+        indices: Positions within the split.
     """
     wanted = tf.constant(np.asarray(indices), tf.int64)
     inputs_only = data.splits[split].map(
         lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
     )
-    # Of a file with many examples, all after a damaged one would have wrong numbers.
-    by_file = data.example_name is not None
-    numbered = inputs_only.enumerate()
-    numbered = numbered.ignore_errors() if by_file else numbered
-    chosen = numbered.filter(lambda i, _: tf.reduce_any(wanted == i))
-    prepared = chosen.map(lambda i, raw: (i, raw, data.prepare(raw)))
-    prepared = prepared.ignore_errors() if by_file else prepared
-    found = {int(i): (raw, ready) for i, raw, ready in prepared.as_numpy_iterator()}
-    return {int(i): found[int(i)] for i in indices if int(i) in found}
+    chosen = inputs_only.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
+    found = {int(i): raw for i, raw in chosen.as_numpy_iterator()}
+    return [found[int(i)] for i in indices]
+
+
+def prepared_examples(stored: Stored, indices: np.ndarray) -> list[np.ndarray]:
+    """Returns the prepared inputs of some examples of a split, as they are stored.
+
+    Args:
+        stored: Prepared split.
+        indices: Positions within the split.
+    """
+    if stored.dataset is None:
+        return list(np.asarray(tf.gather(stored.inputs, np.asarray(indices))))
+    wanted = tf.constant(np.asarray(indices), tf.int64)
+    chosen = stored.dataset.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
+    found = {int(i): inputs for i, (inputs, _) in chosen.as_numpy_iterator()}
+    return [found[int(i)] for i in indices]
 
 
 def is_images(data: Data) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -12,18 +13,17 @@ from kx.console import wide_console
 from kx.contracts.findings import Findings, ReportOptions
 from kx.data.issues import print_issues
 from kx.errors import ConfigError, DataError
+from kx.evaluation.answers import Answers, report_on
 from kx.evaluation.evaluate_run import (
-    Asked,
     ask,
     data_words,
     evaluation_path,
-    report_options,
     show_metrics,
     views_suffix,
     views_words,
     written_report,
 )
-from kx.evaluation.evaluate_split import report_on
+from kx.evaluation.write_reports import report_options
 from kx.runs import Run
 
 
@@ -66,9 +66,7 @@ def evaluate_ensemble(
     if overrides:
         print_issues(one.data)
     scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
-    findings = report_on(
-        one.targets, scores, one.task, one.data, one.split, report_options(first), of=one.of
-    )
+    findings = report_on(replace(one, scores=scores), report_options(first.recorded_config()))
     names = ", ".join(run.name for run in runs)
     written = written_report(
         findings, first, evaluation_path(f"{one.split}-ensemble{views_suffix(tta)}"),
@@ -84,7 +82,7 @@ def evaluate_ensemble(
     return findings
 
 
-def _refuse_other(base: Run, ours: Asked, run: Run, theirs: Asked) -> None:
+def _refuse_other(base: Run, ours: Answers, run: Run, theirs: Answers) -> None:
     """Refuses runs whose scores cannot be averaged.
 
     Raises:

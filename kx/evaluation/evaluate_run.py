@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,14 @@ from kx.config import compose
 from kx.config.checks.values import mismatch
 from kx.config.moved import new_key
 from kx.config.schema import PIPELINE_KEYS
-from kx.contracts.findings import Findings, ReportOptions
+from kx.contracts.findings import Findings
 from kx.contracts.specs import Data, Spec
-from kx.contracts.task import Task
 from kx.data.issues import print_issues
 from kx.data.store import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
-from kx.evaluation.evaluate_split import predict_scores, report_on
+from kx.evaluation.answers import Answers, answers_of, report_on
 from kx.evaluation.other_data import judged_data
-from kx.evaluation.write_reports import score_prefix
+from kx.evaluation.write_reports import report_options, score_prefix
 from kx.export.views import with_views
 from kx.report.page import write_report
 from kx.runs import Run
@@ -37,30 +35,7 @@ from kx.secrets import redact, redact_word
 from kx.tracking.mlflow.client import open_client
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Holds what a run's model answered of a split.
-
-    Args:
-        data: prepared as the run's own.
-        positions: of the examples in the whole set.
-        targets: as they are stored.
-        scores: of each example.
-        task: says what they mean.
-        split: its name.
-        of: which examples these are, in words.
-    """
-
-    data: Data
-    positions: np.ndarray
-    targets: np.ndarray
-    scores: np.ndarray
-    task: Task
-    split: str
-    of: str
-
-
-def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Asked:
+def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Answers:
     """Asks a finished run's model of a split of its own data, or of other.
 
     Args:
@@ -79,9 +54,8 @@ def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str
     task, model = run.task(), run.model()
     if tta:
         model = with_views(model, task, tta)
-    targets, scores = predict_scores(model, store(data, split), config.batch_size)
-    positions = data.positions.get(split, np.arange(len(targets)))
-    return Asked(data, positions, targets, scores, task, split, of)
+    stored, batch_size = store(data, split), config.batch_size
+    return answers_of(model, task, data, stored, split, batch_size=batch_size, judged=of)
 
 
 def evaluate_run(
@@ -109,18 +83,14 @@ def evaluate_run(
         ConfigError: if an override names another key.
         DataError: if the data has no such split, or other classes.
     """
-    asked = ask(run, overrides, split, tta)
-    split = asked.split
+    answers = ask(run, overrides, split, tta)
+    split = answers.split
     if overrides:  # of its own data they were told when it was trained
-        print_issues(asked.data)
-    options = report_options(run)
-    findings = report_on(
-        asked.targets, asked.scores, asked.task, asked.data, split, options, run.history,
-        of=asked.of,
-    )  # fmt: skip
+        print_issues(answers.data)
+    findings = report_on(answers, report_options(run.recorded_config()), run.history)
     as_trained_on = not overrides and not tta
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
-    how = [asked.data.name, f"({data_words(overrides)})", *views_words(tta)]
+    how = [answers.data.name, f"({data_words(overrides)})", *views_words(tta)]
     written = written_report(
         findings, run, path, title=f"{run.name}: {split}", subtitle=" ".join(how), out=out
     )
@@ -128,15 +98,6 @@ def evaluate_run(
         _log_metrics(run, findings, split)
     show_metrics(findings, written)
     return findings
-
-
-def report_options(run: Run) -> ReportOptions:
-    """Returns how much the report of a run shows."""
-    report = run.recorded_config()["report"]
-    return ReportOptions(
-        report["num_bootstrap_samples"], report["confidence_level"], report["num_mistakes"],
-        run.config["seed"],
-    )  # fmt: skip
 
 
 def views_suffix(tta: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from kx.config import Composed, build
 from kx.contracts.findings import Findings
 from kx.contracts.task import Task
 from kx.errors import RunNotFoundError
-from kx.evaluation.write_reports import options_of
+from kx.evaluation.write_reports import report_options
 from kx.fit.batches import make_data
 from kx.report.page import PREDICTIONS, write_report
 from kx.runs import load_run
@@ -75,7 +75,7 @@ def write_fold_report(
     found = [fold_predictions(job) for job in jobs]
     scores = [_comparable(task, answers) for answers in found]
     truth = np.concatenate([answers["targets"] for answers in found])
-    findings = task.report(truth, np.concatenate(scores), options_of(config))
+    findings = task.report(truth, np.concatenate(scores), report_options(config))
     positions = np.concatenate([answers["positions"] for answers in found])
     findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
     if len(np.unique(positions)) < len(positions):

@@ -11,7 +11,7 @@ import yaml
 
 from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
-from kx.evaluation.evaluate_split import evaluate
+from kx.evaluation.answers import answers_of, evaluate, report_on
 from kx.fit.builder import Builder
 from kx.report.page import write_report
 from kx.secrets import redact
@@ -20,15 +20,14 @@ from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 
 
-def options_of(config: Any) -> ReportOptions:
-    """Returns the report's options of a config."""
-    node = config.report
-    return ReportOptions(
-        num_bootstrap_samples=node.num_bootstrap_samples,
-        confidence_level=node.confidence_level,
-        num_mistakes=node.num_mistakes,
-        seed=config.seed,
-    )
+def report_options(config: Mapping[str, Any]) -> ReportOptions:
+    """Returns how much a report shows.
+
+    Args:
+        config: Config of a run.
+    """
+    node = {key: value for key, value in config["report"].items() if key != "splits"}
+    return ReportOptions(**node, seed=config["seed"])
 
 
 def score_prefix(split: str) -> str:
@@ -44,21 +43,36 @@ def write_reports(
     tracker: Tracker,
     folder: RunFolder,
 ) -> dict[str, float]:
-    """Evaluates the config's splits, and logs a report of each.
+    """Evaluates the test split and the splits of the report, and logs a report of each of these.
+
+    Args:
+        job: Composed config.
+        model: Trained model.
+        builder: Builder of the model.
+        history: Metrics of the training.
+        tracker: Tracker of the run.
+        folder: Folder of the run.
 
     Returns:
         The metrics found, as `test/f1_macro`.
     """
     found: dict[str, float] = {}
     task, data, batches = builder.task, builder.data, builder.batches
+    if batches.test is not None and "test" not in job.config.report.splits:
+        scores = model.evaluate(batches.test, verbose=0, return_dict=True)
+        found |= {f"test/{name}": float(value) for name, value in scores.items()}
     for split in job.config.report.splits:
         if split not in batches.stored:
             print(f"no report of {split}: the data has no such split")
             continue
-        findings = evaluate(
-            model, task, data, batches.stored[split], split, options_of(job.config),
-            batch_size=batches.batch_size, history=history, max_batches=batches.evaluation_steps,
+        answers = answers_of(
+            model, task, data, batches.stored[split], split,
+            batch_size=batches.batch_size, max_batches=batches.evaluation_steps,
         )  # fmt: skip
+        if split == "test":
+            scores = evaluate(answers, model, batches.batch_size)
+            found |= {f"test/{name}": value for name, value in scores.items()}
+        findings = report_on(answers, report_options(job.config), history)
         where = folder.path / "report" / split
         write_report(
             findings,

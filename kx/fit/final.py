@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 
 def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
@@ -39,18 +38,14 @@ def restored_by(callbacks: Sequence[keras.callbacks.Callback]) -> Any:
 
 
 def final_metrics(
-    model: keras.Model,
-    test: tf.data.Dataset | None,
     history: Mapping[str, Sequence[float]],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, float]:
-    """Returns the last values, those of the epoch whose weights are kept, and of the test split.
+    """Returns the last values, and those of the epoch whose weights are kept.
 
     Args:
-        model: with its final weights.
-        test: batches of the test split, if it is to be evaluated.
-        history: of the training.
-        callbacks: of the training.
+        history: Metrics of the training.
+        callbacks: Callbacks of the training.
     """
     final = {name: values[-1] for name, values in history.items()}
     kept = kept_epoch(callbacks, num_epochs(history))
@@ -60,7 +55,4 @@ def final_metrics(
             final[f"best/val_{name.removeprefix('val/')}"] = values[kept - 1]
         elif name.startswith("train/"):
             final[f"best/{name.removeprefix('train/')}"] = values[kept - 1]
-    if test is not None:
-        scores = model.evaluate(test, verbose=0, return_dict=True)
-        final |= {f"test/{name}": float(value) for name, value in scores.items()}
     return final

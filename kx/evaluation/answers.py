@@ -1,0 +1,178 @@
+"""One pass of a model over a split: metrics, report and worst examples come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kx.contracts.findings import Findings, ReportOptions
+from kx.contracts.specs import Data
+from kx.contracts.task import Task
+from kx.data.batches import eval_batches
+from kx.data.examples import as_pixels, as_text, is_images, prepared_examples, raw_examples
+from kx.data.store import Stored
+from kx.report import figures
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Holds what a model answered to the examples of a split.
+
+    Args:
+        task: Task of the model.
+        data: Data of the examples.
+        stored: Prepared examples.
+        split: Name of the split.
+        targets: Target of each example, as it is stored.
+        scores: Scores of each example.
+        judged: Description of the examples, such as `"the test split of digits"`.
+    """
+
+    task: Task
+    data: Data
+    stored: Stored
+    split: str
+    targets: np.ndarray
+    scores: np.ndarray
+    judged: str
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The position of each example in the whole set."""
+        known = self.data.positions.get(self.split)
+        return (np.arange(len(self.targets)) if known is None else known)[: len(self.targets)]
+
+
+def answers_of(
+    model: keras.Model,
+    task: Task,
+    data: Data,
+    stored: Stored,
+    split: str,
+    *,
+    batch_size: int,
+    max_batches: int | None = None,
+    judged: str | None = None,
+) -> Answers:
+    """Runs a model over a split once.
+
+    Args:
+        model: Model that gives scores.
+        task: Task of the model.
+        data: Data of the examples.
+        stored: Prepared examples of the split.
+        split: Name of the split.
+        batch_size: Number of examples at a time.
+        max_batches: Number of batches at most. Defaults to None: all.
+        judged: Description of the examples. Defaults to the name of the split and the data.
+    """
+    batches = eval_batches(stored, batch_size=batch_size, encode=_as_they_are)
+    if max_batches is not None:
+        batches = batches.take(max_batches)
+    scores = np.asarray(model.predict(batches.map(lambda inputs, _: inputs), verbose=0))
+    targets = np.concatenate([part for _, part in batches.as_numpy_iterator()])
+    judged = judged or f"the {split} split of {data.name}"
+    if len(targets) < stored.num_examples:
+        judged = (
+            f"the first of {stored.num_examples:,} of {judged} (evaluation_steps={max_batches})"
+        )
+    return Answers(task, data, stored, split, targets, scores, judged)
+
+
+def _as_they_are(targets: Any) -> Any:
+    return targets
+
+
+def evaluate(answers: Answers, model: keras.Model, batch_size: int) -> dict[str, float]:
+    """Returns loss and metrics of a model's answers, as `keras.Model.evaluate` has them.
+
+    Args:
+        answers: Answers of the model.
+        model: The compiled model. One whose loss needs more than scores and targets, such as the
+            weights that are regularized, passes over the split again.
+        batch_size: Number of examples at a time.
+    """
+    stored = Stored(len(answers.targets), answers.scores, answers.targets)
+    judge = _judge(answers, model)
+    if judge is None:
+        from kx.fit.batches import first_examples
+
+        judge, stored = model, first_examples(answers.stored, len(answers.targets))
+    batches = eval_batches(stored, batch_size=batch_size, encode=answers.task.encode)
+    found = judge.evaluate(batches, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in found.items()}
+
+
+_STEPS = ("test_step", "compute_loss", "compute_metrics", "make_test_function")
+
+
+def _judge(answers: Answers, model: keras.Model) -> keras.Model | None:
+    """Returns a model from scores to scores, compiled likewise, or None where that is another."""
+    own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _STEPS)
+    if own or model.losses:
+        return None
+    scores = keras.Input(answers.scores.shape[1:], dtype=answers.scores.dtype.name)
+    judge = keras.Model(scores, keras.layers.Identity(dtype=answers.scores.dtype.name)(scores))
+    judge.compile(
+        loss=answers.task.loss,
+        metrics=answers.task.metrics(),
+        run_eagerly=model.run_eagerly,
+        jit_compile=model.jit_compile,
+        steps_per_execution=model.steps_per_execution,
+    )
+    return judge
+
+
+def report_on(
+    answers: Answers,
+    options: ReportOptions,
+    history: Mapping[str, Sequence[float]] | None = None,
+) -> Findings:
+    """Reports on the answers to a split.
+
+    Args:
+        answers: Answers of a model.
+        options: How much to show.
+        history: Metrics of the training, drawn as curves. Defaults to None: no curves.
+    """
+    findings = answers.task.report(answers.targets, answers.scores, options)
+    findings.judged = f"{len(answers.targets):,} examples: {answers.judged}"
+    findings.predictions = predictions(answers) | {"positions": answers.positions}
+    curves = figures.training_curves(history or {})
+    if curves is not None:
+        findings.figures["training"] = curves
+    if len(findings.worst):
+        _show_worst(findings, answers)
+    return findings
+
+
+def predictions(answers: Answers) -> dict[str, np.ndarray]:
+    """Returns what a model predicted, by name, one row for each example.
+
+    Args:
+        answers: Answers of the model.
+    """
+    decoded = answers.task.decode(answers.scores)
+    found = {name: np.asarray(value) for name, value in decoded.items()}
+    for name, values in found.items():
+        if values.dtype == object:
+            found[name] = np.array([as_text(value) for value in values])
+    return {"targets": answers.targets, "scores": answers.scores, **found}
+
+
+def _show_worst(findings: Findings, answers: Answers) -> None:
+    """Adds the worst answers: a grid of images, or a table of other examples."""
+    if is_images(answers.data):
+        pictures = as_pixels(prepared_examples(answers.stored, findings.worst))
+        title = "The worst mistakes"
+        findings.figures["worst"] = figures.picture_grid(pictures, findings.captions, title)
+        return
+    raw = raw_examples(answers.data, answers.split, findings.worst)
+    findings.tables["The worst answers"] = [
+        {"example": as_text(example)[:300], "what": caption}
+        for example, caption in zip(raw, findings.captions, strict=True)
+    ]
