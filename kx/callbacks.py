@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from kx.config.metric_modes import public_name
+
 
 class Record(keras.callbacks.Callback):
     """Records every epoch under the names that users see: `train/loss`, `val/accuracy`.
@@ -58,7 +60,7 @@ class Record(keras.callbacks.Callback):
         }
 
 
-class Tell(keras.callbacks.Callback):
+class NotifyListeners(keras.callbacks.Callback):
     """Tells of every epoch once it is recorded, and kept.
 
     Args:
@@ -96,18 +98,6 @@ class Tell(keras.callbacks.Callback):
 
 # What differs from run to run on the same machine: never compared, never judged.
 TIMINGS = ("epoch_seconds", "examples_per_second")
-
-
-def public_name(name: str) -> str:
-    """Returns the name under which users see what Keras calls `loss` or `val_loss`.
-
-    Example:
-    >>> public_name("val_loss"), public_name("loss")
-    ('val/loss', 'train/loss')
-    """
-    if name == "learning_rate":
-        return name
-    return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
 class SwapAverage(keras.callbacks.SwapEMAWeights):

@@ -55,7 +55,7 @@ class MultiWorker(Strategy):
     def __init__(self) -> None:
         super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
 
-    def agree(self, epoch: int) -> None:
+    def check_same_epoch(self, epoch: int) -> None:
         """Refuses to train where the processes are not at the same epoch.
 
         Args:
@@ -89,7 +89,9 @@ class MultiWorker(Strategy):
         for name in ("train_step", "test_step"):
             setattr(model, name, _with_axis(getattr(model, name)))
 
-    def alone(self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]) -> keras.Model:
+    def to_single_process(
+        self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]
+    ) -> keras.Model:
         """Returns a plain copy of the trained model: what follows is one process's own."""
         weights = model.get_weights()  # in all processes: some of them are means over these
         plain = compiled(Strategy(tf.distribute.get_strategy()))

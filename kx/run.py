@@ -206,11 +206,11 @@ def run_one(job: Composed) -> int:
         choose_backend(job.config.backend)
         import_quietly()
         from kx.run_summary import show_end
-        from kx.strategy import follows
+        from kx.strategy import is_follower
         from kx.training import train
 
         run = train(job)
-        if not follows(job.config):
+        if not is_follower(job.config):
             show_end(run)
     return 0
 

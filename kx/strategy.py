@@ -117,7 +117,7 @@ class Strategy:
         """Returns the context in which models are built and compiled."""
         return self._inner.scope()
 
-    def agree(self, epoch: int) -> None:
+    def check_same_epoch(self, epoch: int) -> None:
         """Refuses to begin where other processes are at another epoch."""
 
     def check(self, model: keras.Model) -> None:
@@ -126,7 +126,9 @@ class Strategy:
     def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:
         """Makes a compiled model ready for `fit`."""
 
-    def alone(self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]) -> keras.Model:
+    def to_single_process(
+        self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]
+    ) -> keras.Model:
         """Returns the trained model as one process has it, for what follows the training.
 
         Args:
@@ -168,7 +170,7 @@ def strategy(config: DictConfig) -> Strategy:
     return found
 
 
-def follows(config: DictConfig) -> bool:
+def is_follower(config: DictConfig) -> bool:
     """Says whether another process keeps what comes of this one's training.
 
     Args:

@@ -25,7 +25,7 @@ from kx.fit.fit import Session, announce, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
 from kx.fit.own import refuse_absent_metrics
 from kx.runs import Run, load_run
-from kx.strategy import Strategy, follows, prepare_process, strategy, thread_counts
+from kx.strategy import Strategy, is_follower, prepare_process, strategy, thread_counts
 from kx.tracking.open import open_run
 from kx.tracking.run_folder import RunFolder, open_followers_folder, open_run_folder
 from kx.tracking.state import load_last
@@ -80,7 +80,7 @@ def train(
         TrainingError: if the loss becomes NaN.
     """
     config = job.config
-    leads = not follows(config)
+    leads = not is_follower(config)
     if not leads:  # the same training, of which another process keeps what comes of it
         config.tracking.enabled, quiet, evaluate = False, True, False
     with open_run_folder(job) if leads else open_followers_folder(job) as folder:
@@ -129,7 +129,7 @@ def _builder(
 ) -> Builder:
     """Returns the builder of a run's model, its task and batches made."""
     task = build(config.task, data.targets, place="task")
-    devices.agree(first_epoch)
+    devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
     batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
     return Builder(config, data, task, batches, make_phases(config), devices, core)

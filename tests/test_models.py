@@ -12,7 +12,7 @@ from kx.config import CONF_DIR, build, compose
 from kx.data import Outputs, Spec
 from kx.data.sources.images.pixels import normalization
 from kx.errors import ConfigError
-from kx.models.images.applications import NORMALIZATIONS, application
+from kx.models.images.applications import EXPECTED_NORMALIZATIONS, application
 from kx.models.images.convolutional import cnn, mnist_cnn
 from kx.models.images.residual import resnet
 from kx.models.images.vision_transformer import vit
@@ -53,7 +53,7 @@ def test_each_family_is_built_and_answers_the_same_from_a_file(
 ) -> None:
     words = {
         "architecture": architecture,
-        "input_normalization": NORMALIZATIONS[architecture],
+        "input_normalization": EXPECTED_NORMALIZATIONS[architecture],
     }
     inputs, outputs = Spec((96, 96, 3), "float32"), Outputs(3, ("a", "b", "c"))
     model = application(inputs, outputs, **words)
@@ -138,7 +138,7 @@ def test_vit_sees_where_a_patch_is_and_that_it_is_whole() -> None:
 @pytest.mark.parametrize("name", ["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"])
 def test_data_is_normalized_as_the_architecture_expects(project: Path, name: str) -> None:
     config = compose([f"model={name}", "data=digits"]).config
-    wanted = NORMALIZATIONS[config.model.architecture]
+    wanted = EXPECTED_NORMALIZATIONS[config.model.architecture]
     assert config.model.input_normalization == wanted == config.data.normalize
     assert compose(["model=cnn", "data=digits"]).config.data.normalize == "unit"
 

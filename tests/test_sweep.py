@@ -26,7 +26,7 @@ from kx.errors import KxError
 from kx.launch.engines import child
 from kx.launch.engines.local import Local, cores_for, gpu_for
 from kx.launch.jobs import Job
-from kx.launch.pool import Listed
+from kx.launch.pool import JobList
 from kx.launch.table import ranked, seconds_left
 from kx.run import main
 from kx.search.study import find_study
@@ -358,7 +358,7 @@ def test_a_machine_that_shares_no_folder_refuses_a_store_in_a_file(
     there.mkdir()
     monkeypatch.chdir(there)
     job = compose(["data=wine", f"run_dir={project}/runs/a"])
-    order = child.Order(
+    order = child.JobSpec(
         plain(job.config), job.overrides, job.choices, {}, project / "a.log", project / "a.folder",
         project, marker=project / "not there",
     )  # fmt: skip
@@ -483,6 +483,6 @@ def test_jobs_that_all_fail_alike_begin_no_other(
     jobs = [job(number, "WAITING") for number in range(1, 9)]
     for one, state, error in zip(jobs, states, errors, strict=False):
         one.state, one.error = state, error
-    listed = Listed(jobs)
+    listed = JobList(jobs)
     assert (listed.next() is not None) == begins
     assert listed.same_error == ("" if begins else "no such file")

@@ -38,3 +38,15 @@ def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
     if name.endswith(_SMALLER_IS_BETTER):
         return "min"
     return "max" if name.endswith(_LARGER_IS_BETTER) else UNKNOWN_MODE
+
+
+def public_name(name: str) -> str:
+    """Returns the name under which users see what Keras calls `loss` or `val_loss`.
+
+    Example:
+    >>> public_name("val_loss"), public_name("loss")
+    ('val/loss', 'train/loss')
+    """
+    if name == "learning_rate":
+        return name
+    return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"

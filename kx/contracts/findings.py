@@ -46,6 +46,7 @@ class Findings:
         statistics: function from indices of examples (with repetition) to
             metrics: those that the bootstrap looks at.
         correct: whether each answer is right, where it is that or not.
+        correct_metric: name of the metric that is the share of `correct`.
         predictions: what was predicted, by name, one row for each example.
         judged: how many examples were judged, of which: `"40 examples: all of other"`.
     """
@@ -58,6 +59,7 @@ class Findings:
     captions: list[str] = field(default_factory=list)
     statistics: Statistics | None = None
     correct: np.ndarray | None = None
+    correct_metric: str | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     judged: str = ""
 

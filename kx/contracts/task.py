@@ -89,7 +89,7 @@ def average_probabilities(scores: Any) -> Any:
     )
 
 
-def average_chances(scores: Any) -> Any:
+def average_sigmoid(scores: Any) -> Any:
     """Returns the log-odds whose sigmoid is the mean of several log-odds' sigmoid.
 
     Args:

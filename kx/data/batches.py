@@ -57,11 +57,8 @@ def train_batches(
     Raises:
         ConfigError: if an epoch would have no batch.
     """
-    if not stored.num_batches(batch_size, drop_remainder=drop_remainder):
-        raise ConfigError(
-            f"batch_size={batch_size} is larger than the training split of"
-            f" {stored.num_examples} examples. Choose {stored.num_examples} or less."
-        )
+    if drop_remainder:
+        refuse_large_batch(batch_size, stored)
     epoch_of = _epoch_in_memory if stored.dataset is None else _epoch_from_file
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -84,6 +81,23 @@ def train_batches(
 
     batches = stream.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
     return batches.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+
+def refuse_large_batch(batch_size: int, stored: Stored) -> None:
+    """Refuses a batch that is larger than the split, of which no batch would be left.
+
+    Args:
+        batch_size: Number of examples in a batch.
+        stored: Prepared training split.
+
+    Raises:
+        ConfigError: With the largest size that is possible.
+    """
+    if batch_size > stored.num_examples:
+        raise ConfigError(
+            f"batch_size={batch_size} is larger than the training split of {stored.num_examples}"
+            f" examples. Choose {stored.num_examples} or less."
+        )
 
 
 def _epoch_in_memory(

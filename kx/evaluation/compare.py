@@ -19,7 +19,6 @@ from kx.runs import Run
 
 _NUM_DRAWS = 2000  # of the bootstrap
 _SAME_DATA = ("_target_", "name", "path", "test_path")  # of runs that can be compared
-_RIGHT_OR_WRONG = ("accuracy", "subset_accuracy")
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _differences(
             continue
         low, high = (float(value) for value in np.nanpercentile(values, [tail, 100 - tail]))
         p_value, test = _sign_p(np.array(values)), "bootstrap"
-        if metric in _RIGHT_OR_WRONG and base.correct is not None and other.correct is not None:
+        if metric == base.correct_metric and base.correct is not None and other.correct is not None:
             p_value, test = mcnemar(base.correct, other.correct), "McNemar"
         values_of = ours[metric], theirs[metric]
         found.append(Difference(name, metric, *values_of, low, high, p_value, test))

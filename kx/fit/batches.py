@@ -20,7 +20,7 @@ from kx.contracts.examples import Examples
 from kx.contracts.specs import Data, DataIssue
 from kx.contracts.task import Task
 from kx.data.augment import Augment, check_fits, check_range
-from kx.data.batches import eval_batches, train_batches
+from kx.data.batches import eval_batches, refuse_large_batch, train_batches
 from kx.data.constant import leave_out_constant
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
@@ -149,7 +149,7 @@ def make_batches(
     size = config.batch_size
     drop_remainder = _drops_remainder(config)
     if drop_remainder:
-        _refuse_large_batch(size, stored["train"].num_examples)
+        refuse_large_batch(size, stored["train"])
     weigh = _weigher(task, stored["train"])
     if config.overfit_batches:
         few = first_examples(stored["train"], config.overfit_batches * size)
@@ -231,14 +231,6 @@ def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
     if task.outputs.units == 1:  # one score, and one number for the second of two classes
         return lambda targets: of_classes[0] + (of_classes[1] - of_classes[0]) * targets[:, 0]
     return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
-
-
-def _refuse_large_batch(batch_size: int, num_examples: int) -> None:
-    if batch_size > num_examples:
-        raise ConfigError(
-            f"batch_size={batch_size} is larger than the training split of {num_examples}"
-            f" examples. Choose {num_examples} or less."
-        )
 
 
 def _some_inputs(train: Stored) -> tf.Tensor:

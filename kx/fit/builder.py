@@ -112,4 +112,4 @@ class Builder:
             self.begin_phase(rebuilt, self.phases[-1], 0, strategy)
             return rebuilt
 
-        return self.strategy.alone(model, compiled)
+        return self.strategy.to_single_process(model, compiled)

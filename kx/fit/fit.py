@@ -149,7 +149,7 @@ class _Fit:
         )  # fmt: skip
         missing = _missing(session.tracker, batches.first_epoch)
         followers = [session.tracker.metrics, *session.listeners]
-        self._tell = own_callbacks.Tell(self._record, followers, missing)
+        self._tell = own_callbacks.NotifyListeners(self._record, followers, missing)
         self._display = [] if session.quiet else [Display(config.epochs)]
         averages = [
             own_callbacks.KeepAverage(callback)

@@ -95,7 +95,7 @@ def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], state: Stat
             setattr(callback, name, value)
 
 
-def forgive(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+def reset_patience(callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Lets a training that was stopped early, and now has more epochs, be patient anew."""
     for callback in callbacks:
         if hasattr(callback, "stopped_epoch"):
@@ -233,7 +233,7 @@ class KeepState(keras.callbacks.Callback):
         if self._state is not None:
             restore_callbacks(self._callbacks, self._state)
             if self._state.stopped and self._epochs > self._state.epochs:
-                forgive(self._callbacks)
+                reset_patience(self._callbacks)
             self._state = None  # its weights are a second copy
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import Composed
+from kx.config.metric_modes import public_name
 from kx.secrets import redact_word
 from kx.tracking.records import finished_record
 
@@ -126,13 +127,6 @@ class Job:
         """Notes how it ended."""
         self.state, self.error, self._ended = state, error, time.monotonic()
         self.metrics = dict(metrics or {})
-
-
-def public_name(monitor: str) -> str:
-    """Returns a Keras metric's name as users see it: `val/accuracy`."""
-    if monitor.startswith("val_"):
-        return f"val/{monitor.removeprefix('val_')}"
-    return f"train/{monitor}"
 
 
 def jobs_of(composed: Sequence[Composed], logs: Path) -> list[Job]:

@@ -16,7 +16,7 @@ from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import Engine, make_engine
 from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, UNDERWAY, Job
-from kx.launch.pool import order_of
+from kx.launch.pool import spec_of
 from kx.process import quiet_log_level
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import mark
@@ -137,7 +137,7 @@ class _Team:
         orders = {}
         for index, member in enumerate(self._members):
             member.begin(queued=self._engine.queues)
-            order = order_of(member)
+            order = spec_of(member)
             task = {"type": "worker", "index": index}
             cluster = json.dumps({"cluster": {"worker": places}, "task": task})
             # All go on with the run that the first one began.

@@ -10,7 +10,7 @@ from typing import Protocol
 from kx.config import plain
 from kx.errors import KxError
 from kx.launch.engines import Engine, Handle
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 from kx.launch.jobs import FAILED, KILLED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
 from kx.launch.table import Progress
 from kx.signals import Stop
@@ -37,7 +37,7 @@ class Source(Protocol):
         ...
 
 
-class Listed:
+class JobList:
     """Gives the jobs of a list, in order; those that wait.
 
     Args:
@@ -121,7 +121,7 @@ class Pool:
         for job in chosen.values():
             self._progress.began(job)
         try:
-            orders = {slot: order_of(job) for slot, job in chosen.items()}
+            orders = {slot: spec_of(job) for slot, job in chosen.items()}
             handles = self._engine.start(orders, self._workers)
         except KxError as error:
             handles = dict.fromkeys(chosen, error)
@@ -212,7 +212,7 @@ class Pool:
             self._listen(source)
 
 
-def order_of(job: Job) -> Order:
+def spec_of(job: Job) -> JobSpec:
     """Returns what a job's process is told.
 
     Args:
@@ -221,7 +221,7 @@ def order_of(job: Job) -> Order:
     begun = job.log.with_suffix(".folder")
     if not job.retries:
         begun.unlink(missing_ok=True)  # of an earlier sweep of the same jobs
-    return Order(
+    return JobSpec(
         config={**plain(job.composed.config), "backend": str(job.composed.config.backend)},
         overrides=job.composed.overrides,
         choices=job.composed.choices,

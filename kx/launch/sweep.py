@@ -15,7 +15,7 @@ from kx.errors import ConfigError, KxError
 from kx.launch.engines import capacity, make_engine
 from kx.launch.jobs import DONE, KILLED, WAITING, Job, jobs_of
 from kx.launch.multi_process import refuse_teams
-from kx.launch.pool import Listed, Pool
+from kx.launch.pool import JobList, Pool
 from kx.launch.table import Progress, as_csv, show_results
 from kx.process import hidden_stderr, quiet_log_level
 from kx.signals import Stop, noting_stop
@@ -63,7 +63,7 @@ def run_sweep(
             job.tags = group.tags if group else {}
         stop = opened.enter_context(noting_stop())
         pool = Pool(engine, workers, Progress(jobs, workers))
-        listed = Listed(jobs)
+        listed = JobList(jobs)
         pool.run(listed, stop)
     for job in jobs:
         if job.state == WAITING:

@@ -57,6 +57,7 @@ def class_findings(
         intervals=bootstrap(statistics, len(targets), options, shares=True),
         statistics=statistics,
         correct=answers == targets,
+        correct_metric="accuracy",
         tables={
             "Classes": [_class_row(name, details[name]) for name in class_names],
             "Most confused": _most_confused(matrix, class_names),

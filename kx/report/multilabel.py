@@ -38,6 +38,7 @@ def label_findings(
         intervals=bootstrap(statistics, len(truth), options, shares=True),
         statistics=statistics,
         correct=(truth == answers).all(axis=1),
+        correct_metric="subset_accuracy",
         tables={"Labels": _rows(truth, answers, class_names)},
         figures={
             "roc": figures.roc(truth, probabilities, class_names[:20]),

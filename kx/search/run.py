@@ -19,7 +19,7 @@ from kx.errors import ConfigError, KxError, first_line
 from kx.launch.engines import Engine, make_engine
 from kx.launch.jobs import DONE
 from kx.launch.multi_process import refuse_teams
-from kx.launch.pool import Listed, Pool
+from kx.launch.pool import JobList, Pool
 from kx.process import hidden_stderr, quiet_log_level
 from kx.search.results.table import SearchProgress, as_csv, show_study
 from kx.search.setup import checked, earlier_study, forget, has_more, study_name
@@ -154,7 +154,7 @@ def _search(
             winner = finish_winner(base, settings, study, trials, best, group)
             if winner.state not in DONE:
                 last = SearchProgress([winner], 1, study, None)
-                Pool(engine, 1, last, max_retries=pool.max_retries).run(Listed([winner]), stop)
+                Pool(engine, 1, last, max_retries=pool.max_retries).run(JobList([winner]), stop)
             search.jobs.append(winner)
             study.finished = winner.state in DONE
         study.winner = best.number if study.finished and best else None

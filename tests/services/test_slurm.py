@@ -153,7 +153,7 @@ def test_a_launcher_that_is_silent_for_long_counts_as_gone(
 ) -> None:
     monkeypatch.setattr(relay, "_SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(relay, "_BEAT_SECONDS", 0.1)
-    beat = relay.Beat(tmp_path / "beat")
+    beat = relay.Heartbeat(tmp_path / "beat")
     channel = relay.Folder(tmp_path, beat.path)
     assert channel.awaits_beat()
     for _ in range(15):
@@ -165,7 +165,7 @@ def test_a_launcher_that_is_silent_for_long_counts_as_gone(
 
 
 def test_half_a_line_waits_for_its_other_half(tmp_path: Path) -> None:
-    lines = relay.Lines(tmp_path / "events")
+    lines = relay.JsonLines(tmp_path / "events")
     assert lines.read() == []
     lines.write(["epoch", {"loss": float("nan")}])
     [[kind, values]] = lines.read()

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from kx.callbacks import TIMINGS
 from kx.config import project_dir
 from kx.errors import ReproductionError
+from kx.fit.final import num_epochs
 from kx.paths import expanded
 from kx.runs import Run, load_run
 from kx.secrets import REDACTED
@@ -182,11 +183,6 @@ def first_differences(
         if different:
             return different
     return []
-
-
-def num_epochs(history: Mapping[str, Sequence[float]]) -> int:
-    """Returns the number of epochs in a history."""
-    return max((len(values) for values in history.values()), default=0)
 
 
 def _same(a: float | None, b: float | None) -> bool:

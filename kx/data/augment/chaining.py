@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 import tensorflow as tf
+from hydra.utils import get_object
 
 from kx.config import build
 from kx.contracts.specs import Spec
 from kx.data.random import example_seeds, fold_in, uniform
 from kx.errors import ConfigError
 
-# Augmentations that add to pixels or fill them.
-_OF_255 = ("color", "light", "autocontrast", "erase", "randaugment", "trivial")
 _CHOICE = 7919  # the stream of which images are changed at all
 
 Batch = tuple[Any, Any]
@@ -78,6 +77,16 @@ def moves_pixels(function: Callable[..., Batch]) -> Callable[..., Batch]:
         function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
     """
     function.moves_pixels = True  # type: ignore[attr-defined]
+    return function
+
+
+def counts_to_255(function: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Marks an augmentation that adds to pixels or fills them, on a scale from 0 to 255.
+
+    Args:
+        function: Augmentation.
+    """
+    function.counts_to_255 = True  # type: ignore[attr-defined]
     return function
 
 
@@ -165,11 +174,10 @@ def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
     Raises:
         ConfigError: with the entries that count so.
     """
-    functions = {n: str(v["_target_"]).rpartition(".") for n, v in entries.items() if v}
     names = [
         name
-        for name, (module, _, function) in functions.items()
-        if module.startswith("kx.data.augment") and function in _OF_255
+        for name, node in entries.items()
+        if node and getattr(get_object(str(node["_target_"])), "counts_to_255", False)
     ]
     if not names or not images.dtype.is_floating or images.shape.rank != 4:
         return

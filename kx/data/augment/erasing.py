@@ -7,12 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, require_ordered, some
+from kx.data.augment.chaining import Batch, counts_to_255, fused, require_ordered, some
 from kx.data.random import fold_in, uniform
 
 _NOISE = 1  # the stream of an erased rectangle's
 
 
+@counts_to_255
 @fused
 def erase(
     inputs: Any,

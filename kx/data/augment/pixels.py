@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like, require_ordered, some
+from kx.data.augment.chaining import Batch, counts_to_255, fused, like, require_ordered, some
 from kx.data.random import uniform
 from kx.errors import ConfigError
 
@@ -21,6 +21,7 @@ _LIGHT_DIRECTIONS = (
 )
 
 
+@counts_to_255
 @fused
 def color(
     inputs: Any,
@@ -125,6 +126,7 @@ def blend(first: Any, second: Any, factor: Any) -> Any:
     return first + (second - first) * factor
 
 
+@counts_to_255
 @fused
 def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: float = 0.1) -> Batch:
     """Adds a colour to each image, along the principal components of ImageNet's colours.
@@ -159,6 +161,7 @@ def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
     return radius * tf.cos(2.0 * math.pi * draws[:, count:])
 
 
+@counts_to_255
 @fused
 def autocontrast(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 1.0) -> Batch:
     """Stretches each channel to the whole range, as `keras.layers.AutoContrast`.

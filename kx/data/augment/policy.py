@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fuse, like, moves_pixels, require_ordered
+from kx.data.augment.chaining import Batch, counts_to_255, fuse, like, moves_pixels, require_ordered
 from kx.data.augment.geometry import affine
 from kx.data.augment.pixels import blend, gray
 from kx.data.random import fold_in, uniform
@@ -55,6 +55,7 @@ _RANDAUGMENT = Ranges(
 _TRIVIAL = Ranges(degrees=135.0, shear=0.99, shift=1.0, max_shift_pixels=32, factor=0.99, bits=6)
 
 
+@counts_to_255
 @moves_pixels
 def randaugment(
     inputs: Any,
@@ -92,6 +93,7 @@ def randaugment(
     return inputs, targets
 
 
+@counts_to_255
 @moves_pixels
 def trivial(inputs: Any, targets: Any, seeds: tf.Tensor, *, fill_value: float = 0.0) -> Batch:
     """Changes each image in one way and of one magnitude, both chosen at random.

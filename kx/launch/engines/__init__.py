@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kx.config import build
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 
 Message = tuple[str, dict[str, Any]]
 
@@ -61,7 +61,7 @@ class Engine(Protocol):
         """
         ...
 
-    def start(self, orders: Mapping[int, Order], workers: int) -> Mapping[int, Any]:
+    def start(self, orders: Mapping[int, JobSpec], workers: int) -> Mapping[int, Any]:
         """Starts jobs, and returns a `Handle` for each slot, or the error that one ended in.
 
         Args:

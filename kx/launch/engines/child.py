@@ -34,7 +34,7 @@ _STORE_SECONDS = 600.0  # for which a tracking server may be away when a job beg
 
 
 @dataclass
-class Order:
+class JobSpec:
     """Holds what a job's process is told.
 
     Args:
@@ -76,7 +76,7 @@ class Order:
         return self.marker is None or self.marker.is_file()
 
 
-def main(order: Order, events: Connection, alive: Connection) -> None:
+def main(order: JobSpec, events: Connection, alive: Connection) -> None:
     """Trains a job, and says how it goes.
 
     Args:
@@ -119,7 +119,7 @@ def main(order: Order, events: Connection, alive: Connection) -> None:
     os._exit(code)  # TensorFlow's own end can take seconds, and nothing is left to do
 
 
-def _prepare(order: Order) -> None:
+def _prepare(order: JobSpec) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in the terminal is the launcher's, which stops its jobs
     os.environ.update(order.environment)
@@ -157,7 +157,7 @@ class _Scrubbed(io.TextIOWrapper):
         return len(text)
 
 
-def _train(order: Order, say: Any) -> Mapping[str, float]:
+def _train(order: JobSpec, say: Any) -> Mapping[str, float]:
     """Trains the job, and returns its final metrics."""
     add_project_to_path()
     job = Composed(OmegaConf.create(order.config), order.overrides, order.choices)
@@ -183,7 +183,7 @@ def _train(order: Order, say: Any) -> Mapping[str, float]:
     return run.metrics
 
 
-def _refuse_lost_store(order: Order, job: Composed) -> None:
+def _refuse_lost_store(order: JobSpec, job: Composed) -> None:
     """Refuses to track into a file of a machine where nobody would find it; awaits a server."""
     from kx.tracking.store import await_server, store_uri
 

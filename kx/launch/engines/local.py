@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 from kx.launch.engines.processes import JobProcess, start_server
 
 _LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
@@ -46,7 +46,7 @@ class Local:
         start_server(backend)
 
     def start(
-        self, orders: Mapping[int, Order], workers: int
+        self, orders: Mapping[int, JobSpec], workers: int
     ) -> dict[int, JobProcess | OSError | EOFError]:
         """Starts jobs."""
         return {slot: _start(order, slot, workers) for slot, order in orders.items()}
@@ -78,7 +78,7 @@ class Local:
         """Does nothing: the fork server ends with this process."""
 
 
-def _start(order: Order, slot: int, workers: int) -> JobProcess | OSError | EOFError:
+def _start(order: JobSpec, slot: int, workers: int) -> JobProcess | OSError | EOFError:
     environment = {**order.environment, **gpu_for(slot, workers)}
     try:
         return JobProcess(replace(order, cores=cores_for(slot, workers), environment=environment))

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from kx.launch.engines.child import Order, main
+from kx.launch.engines.child import JobSpec, main
 
 _GRACE_SECONDS = 15.0
 
@@ -71,7 +71,7 @@ class JobProcess:
         order: the job.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: JobSpec) -> None:
         backend = str(order.config["backend"])
         start_server(backend)
         method = context(backend)

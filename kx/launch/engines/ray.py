@@ -15,10 +15,10 @@ import kx
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
 from kx.launch.engines import Message
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 from kx.launch.engines.local import GROW
 from kx.launch.engines.ray_job import RayJob
-from kx.launch.engines.ray_worker import Mailbox, free_place, run_order
+from kx.launch.engines.ray_worker import Mailbox, free_place, run_job_spec
 
 _LISTEN_SECONDS = 0.5
 _KNOCK_SECONDS = 10.0
@@ -109,7 +109,7 @@ class Ray:
         self._task = ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, resources=self.resources or {}, max_retries=0,
             max_calls=0, **needs,
-        )(run_order)  # fmt: skip
+        )(run_job_spec)  # fmt: skip
         self._started = 0
         self._marker = project_dir() / "runs" / f".ray-{secrets.token_hex(8)}"
         self._marker.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ class Ray:
         package = str(Path(kx.__file__).resolve().parent)
         return {"working_dir": str(project_dir()), "excludes": _STAYS, "py_modules": [package]}
 
-    def start(self, orders: Mapping[int, Order], workers: int) -> dict[int, RayJob]:
+    def start(self, orders: Mapping[int, JobSpec], workers: int) -> dict[int, RayJob]:
         """Starts jobs."""
         found = {}
         for slot, order in orders.items():

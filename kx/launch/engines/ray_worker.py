@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 from kx.launch.engines.remote_job import Relay
 
 _COMMAND_SECONDS = 0.5  # between questions of a job that waits for no answer
@@ -111,7 +111,7 @@ def free_place() -> str:
         return f"{host}:{listener.getsockname()[1]}"
 
 
-def run_order(order: Order, key: str, mailbox: Any) -> None:
+def run_job_spec(order: JobSpec, key: str, mailbox: Any) -> None:
     """Runs a job on a node, to its end: a task of Ray's.
 
     Args:

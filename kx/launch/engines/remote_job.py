@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from kx.launch.engines.child import Order
+from kx.launch.engines.child import JobSpec
 from kx.launch.engines.processes import JobProcess
 
 STOP = "stop"
@@ -50,7 +50,7 @@ class Relay:
         lost: whether somebody else has stopped it.
     """
 
-    def __init__(self, order: Order, channel: Channel, *, has_turns: bool = False) -> None:
+    def __init__(self, order: JobSpec, channel: Channel, *, has_turns: bool = False) -> None:
         self._channel, self._has_turns = channel, has_turns
         self.lost = False
         self._process = JobProcess(order)
@@ -115,7 +115,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, beat: Path) -> None:
-        self._events, self._commands = Lines(path / EVENTS), Lines(path / COMMANDS)
+        self._events, self._commands = JsonLines(path / EVENTS), JsonLines(path / COMMANDS)
         self._beat = beat
         self._heard, self._heard_at = "", time.monotonic()
 
@@ -148,7 +148,7 @@ class Folder:
         return time.monotonic() - self._heard_at > _SILENCE_SECONDS
 
 
-class Lines:
+class JsonLines:
     """Holds a file of JSON lines: one side appends, the other reads what is new.
 
     Args:
@@ -179,7 +179,7 @@ class Lines:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-class Beat:
+class Heartbeat:
     """Tells jobs that their launcher is there, from a thread: the launcher may be busy.
 
     Args:

@@ -16,8 +16,8 @@ from typing import Any
 from kx.config import project_dir
 from kx.errors import KxError, MissingExtraError, first_line
 from kx.launch.engines import Message
-from kx.launch.engines.child import Order
-from kx.launch.engines.remote_job import COMMANDS, EVENTS, STOP, Beat, Folder, Lines, Relay
+from kx.launch.engines.child import JobSpec
+from kx.launch.engines.remote_job import COMMANDS, EVENTS, STOP, Folder, Heartbeat, JsonLines, Relay
 
 _LOOK_SECONDS = 0.5
 _ASK_SECONDS = 10.0  # between questions to Slurm, which many users ask
@@ -84,12 +84,12 @@ class Slurm:
         shared = project_dir() / "runs"
         shared.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=shared))
-        self._beat = Beat(self._folder / "beat")
+        self._beat = Heartbeat(self._folder / "beat")
         # A job that is gone without a result is gone: no file system keeps that back for long.
         submitit.Job._results_timeout_s = 1
         self._asked = time.monotonic()
 
-    def start(self, orders: Mapping[int, Order], workers: int) -> dict[int, SlurmJob]:
+    def start(self, orders: Mapping[int, JobSpec], workers: int) -> dict[int, SlurmJob]:
         """Starts jobs, as one array."""
         executor = self._executor(workers)
         folders = {slot: Path(tempfile.mkdtemp(prefix="job-", dir=self._folder)) for slot in orders}
@@ -101,7 +101,7 @@ class Slurm:
             for slot, order in orders.items()
         ]  # fmt: skip
         try:
-            jobs = executor.map_array(TakeTurn(), turns)
+            jobs = executor.map_array(SlurmTask(), turns)
         except Exception as error:  # what sbatch says, in submitit's words
             raise KxError(f"Slurm refuses the job: {first_line(error, 500)}") from error
         return {slot: SlurmJob(job, folders[slot]) for slot, job in zip(orders, jobs, strict=True)}
@@ -163,7 +163,7 @@ class SlurmJob:
     def __init__(self, job: Any, folder: Path) -> None:
         self.ended = False
         self._job = job
-        self._events, self._commands = Lines(folder / EVENTS), Lines(folder / COMMANDS)
+        self._events, self._commands = JsonLines(folder / EVENTS), JsonLines(folder / COMMANDS)
         self._running = False
         self._ending = ""
         self._stop_by: float | None = None
@@ -231,14 +231,14 @@ class Turn:
         limit_seconds: after which a job that must leave has reached the limit.
     """
 
-    order: Order
+    order: JobSpec
     beat: Path
     folder: Path
     turns_left: int
     limit_seconds: float
 
 
-class TakeTurn:
+class SlurmTask:
     """Runs a job on a node; Slurm gives it another turn if its time is up."""
 
     def __init__(self) -> None:
@@ -287,7 +287,7 @@ class TakeTurn:
             self._relay.interrupt()
             if turn.turns_left:
                 self._channel.say("queued", {})
-        return DelayedSubmission(TakeTurn(), turn) if turn.turns_left else None
+        return DelayedSubmission(SlurmTask(), turn) if turn.turns_left else None
 
 
 def _requeue() -> None:

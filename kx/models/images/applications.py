@@ -17,7 +17,7 @@ from kx.models.layers import require_image, scores
 
 # Of each architecture, the normalization of the pixels that its ImageNet weights were trained
 # with; "none" where it normalizes by itself, and "caffe" where it takes blue, green, red.
-NORMALIZATIONS = {
+EXPECTED_NORMALIZATIONS = {
     **dict.fromkeys(["MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge"], "symmetric"),
     **dict.fromkeys(["InceptionV3", "InceptionResNetV2", "Xception"], "symmetric"),
     **dict.fromkeys(["ResNet50V2", "ResNet101V2", "ResNet152V2"], "symmetric"),
@@ -74,14 +74,14 @@ def application(
         ConfigError: if there is no such architecture, or the images or weights do not fit it.
     """
     require_image(inputs, "an architecture of keras.applications")
-    if architecture not in NORMALIZATIONS:
+    if architecture not in EXPECTED_NORMALIZATIONS:
         raise ConfigError(
             f"model.architecture: there is no {architecture!r} in keras.applications."
-            f" {did_you_mean(architecture, NORMALIZATIONS)}"
+            f" {did_you_mean(architecture, EXPECTED_NORMALIZATIONS)}"
         )
     if ours := sorted(_OURS.intersection(arguments or {})):
         raise ConfigError(f"model.arguments.{ours[0]} is set by what is around the net. Remove it.")
-    expected = NORMALIZATIONS[architecture]
+    expected = EXPECTED_NORMALIZATIONS[architecture]
     if input_normalization != expected:
         raise ConfigError(
             f"model.input_normalization: {architecture} expects {expected!r}. Received:"

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kx.contracts.specs import Outputs, Spec
 from kx.contracts.task import (
     Task,
-    average_chances,
+    average_sigmoid,
     check_class_weights,
     check_loss,
     one_class_each,
@@ -81,7 +81,7 @@ def binary(
         report=partial(_report, names, threshold),
         monitor=monitor,
         monitor_mode=monitor_mode,
-        average=average_chances,
+        average=average_sigmoid,
         class_weights=check_class_weights(class_weights, names),
     )
 

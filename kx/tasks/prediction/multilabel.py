@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import Task, average_chances, check_loss
+from kx.contracts.task import Task, average_sigmoid, check_loss
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, F1OnScores
 
@@ -70,7 +70,7 @@ def multilabel(
         report=partial(_report, names, threshold),
         monitor=monitor,
         monitor_mode=monitor_mode,
-        average=average_chances,
+        average=average_sigmoid,
     )
 
 

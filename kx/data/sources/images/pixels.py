@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kx.config.checks.values import NORMALIZATIONS
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Spec
 from kx.errors import ConfigError, did_you_mean
@@ -132,7 +133,6 @@ _STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255)[::-1], (1 / 255,) * 3),
 }
-NORMALIZATIONS = ("unit", "symmetric", "standardize", *_STATISTICS, "none")
 
 
 def normalization(kind: str, channels: int = 3) -> keras.layers.Layer | None:
