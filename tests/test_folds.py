@@ -330,7 +330,7 @@ def test_a_trial_is_judged_by_the_mean_of_its_folds(
         scores = [run.metrics["best/val_accuracy"] for run in runs]
         assert trial.score == pytest.approx(np.mean(scores))
     winner = kx.load_run("mine-winner")
-    assert winner.config["data"]["fold"] is None, "the winner has the config's own split"
+    assert winner.config["split"]["fold"] is None, "the winner has the config's own split"
     assert "fold" not in (project / "experiments" / "mine_best.yaml").read_text(encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import math
@@ -25,6 +26,25 @@ from kx.tracking.store import store_uri
 
 LOST = "LOST"  # RUNNING in the store, and its process is gone: resume=auto goes on
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+
+
+def runs(args: argparse.Namespace) -> int:
+    """Lists runs, or deletes some.
+
+    Args:
+        args: Arguments of `kx runs`.
+    """
+    if args.names and args.names[0] != "delete":
+        raise ConfigError(
+            f"kx runs lists runs, and `kx runs delete RUN …` deletes some. Received:"
+            f" {' '.join(args.names)}. To choose among them: --filter, --status, --experiment."
+        )
+    if args.names:
+        return delete(args.names[1:], args.uri, args.experiment, ask=not args.yes)
+    return show(
+        args.uri, args.experiment, text_filter=args.filter, status=args.status, limit=args.limit,
+        as_json=args.json,
+    )  # fmt: skip
 
 
 def show(

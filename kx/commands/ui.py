@@ -13,7 +13,7 @@ from kx.secrets import redact
 from kx.tracking.store import artifact_location, store_uri
 
 
-def open_ui(uri: str | None, *, host: str, port: int) -> int:
+def open_ui(uri: str | None, host: str, port: int) -> int:
     """Starts MLflow's UI, and waits until it is stopped.
 
     Args:
