@@ -179,7 +179,7 @@ def test_evaluating_another_split_leaves_the_curves_alone(
     ("words", "said"),
     [
         (["--split", "tset"], "no 'tset' split"),
-        (["data.validation_fractio=0.2"], "Did you mean 'validation_fraction'"),
+        (["split.validation_fractio=0.2"], "Did you mean 'validation_fraction'"),
         (["epochs=3"], "Expected data="),
         (["data=wine"], "trained on image data"),
     ],
