@@ -13,9 +13,10 @@ import tensorflow as tf
 from kx.cluster import cluster_of_environment
 from kx.errors import ConfigError, KxError
 from kx.strategy import Strategy
+from kx.types import Count
 
 
-def multi_worker(*, port: int | None = None, processes: int | None = None) -> MultiWorker:
+def multi_worker(*, port: int | None = None, processes: Count | None = None) -> MultiWorker:
     """Returns a strategy that trains one model on several machines, or processes.
 
     Each process runs the same command. Which ones there are is read from

@@ -13,15 +13,16 @@ from keras.distribution import DeviceMesh, LayoutMap, ModelParallel, TensorLayou
 
 from kx.errors import ConfigError, did_you_mean
 from kx.strategy import Strategy
+from kx.types import Count
 
 _BATCH, _MODEL = "batch", "model"
 
 
 def model_parallel(
     *,
-    model_devices: int = 2,
+    model_devices: Count = 2,
     layout: Mapping[str, Sequence[str | None]] | None = None,
-    logical_devices: int | None = None,
+    logical_devices: Count | None = None,
 ) -> Parallel:
     """Returns a strategy that shares out the batch, and each large weight, among devices.
 

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 
 import keras
 
+from kx.types import NonNegative, OpenFraction, Positive, Probability
+
 
 def cosine(
     learning_rate: float,
     steps_per_epoch: int,
     epochs: int,
     *,
-    warmup_epochs: float = 0.0,
-    final_fraction: float = 0.0,
+    warmup_epochs: NonNegative = 0.0,
+    final_fraction: Probability = 0.0,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Falls along half a cosine, after a linear warm-up.
 
@@ -41,7 +43,7 @@ def cosine(
 
 
 def warmup(
-    learning_rate: float, steps_per_epoch: int, epochs: int, *, warmup_epochs: float = 1.0
+    learning_rate: float, steps_per_epoch: int, epochs: int, *, warmup_epochs: NonNegative = 1.0
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Rises from 0 in a straight line, then stays.
 
@@ -67,8 +69,8 @@ def step(
     steps_per_epoch: int,
     epochs: int,
     *,
-    boundaries_fraction: Sequence[float] = (0.5, 0.75),
-    factor: float = 0.1,
+    boundaries_fraction: Sequence[OpenFraction] = (0.5, 0.75),
+    factor: Positive = 0.1,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     """Multiplies the learning rate by a factor at some points.
 

@@ -15,6 +15,7 @@ from tensorflow.python.framework.config import disable_op_determinism
 from kx.cluster import cluster_of_environment
 from kx.config import build
 from kx.errors import ConfigError
+from kx.types import Count
 
 _MULTI_WORKER = "kx.multi_worker.multi_worker"
 
@@ -182,7 +183,7 @@ def is_follower(config: DictConfig) -> bool:
     return cluster is not None and cluster["task"]["index"] > 0
 
 
-def mirrored(logical_devices: int | None = None) -> tf.distribute.Strategy:
+def mirrored(logical_devices: Count | None = None) -> tf.distribute.Strategy:
     """Returns a strategy that trains on all GPUs of this machine at once.
 
     Each has a copy of the model and takes its share of every batch; `batch_size`

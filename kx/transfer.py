@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import keras
 
 from kx.errors import ConfigError, did_you_mean
+from kx.types import Positive
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def fine_tune(
     *,
     frozen_epochs: int = 5,
     fine_tune_at: int | str | None = None,
-    learning_rate: float = 1e-5,
+    learning_rate: Positive = 1e-5,
     base: str = "base",
 ) -> list[Phase]:
     """Trains what is above a base first, then the base too, or its upper layers.

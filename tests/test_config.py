@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kx.config import CONF_DIR, compose, compose_all, project_dir, resolved
-from kx.config.checks.targets import _static_arguments
+from kx.config.signatures import signature_of
 from kx.errors import ConfigError
 from kx.run import main
 
@@ -261,6 +261,6 @@ def test_only_what_pip_has_not_installed_is_read_for_its_names(
             (folder / "__init__.py").touch()
         monkeypatch.syspath_prepend(tmp_path / place)
     (tmp_path / "target" / "target_package-1.0.dist-info").mkdir()
-    assert _static_arguments("target_package.inner.function") is None
+    assert signature_of("target_package.inner.function") is None
     with pytest.raises(LookupError, match="There is no 'function'"):
-        _static_arguments("own_package.inner.function")
+        signature_of("own_package.inner.function")

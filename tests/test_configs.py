@@ -17,12 +17,14 @@ FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml
 OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts of others
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
             "image_folder": ["data.root=x"], "idx": ["data.root=x"],
-            "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"]}  # fmt: skip
+            "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
+            "group": ["split.column=x"], "time": ["split.column=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.
 OTHER_DEFAULTS = ("warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet")
 # Runtime arguments, which kx gives.
 RUNTIME = {
-    "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch", "epochs", "name",
+    "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",
+    "epochs", "name",
 }  # fmt: skip
 
 

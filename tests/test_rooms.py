@@ -34,7 +34,7 @@ ORDER = [
     ["strategy", "callbacks", "schedules", "transfer"],
     ["cluster", "config"],
     ["contracts"],
-    ["signals", "process", "paths", "console"],
+    ["signals", "process", "paths", "console", "types"],
     ["errors"],
     ["secrets"],
 ]

@@ -263,7 +263,7 @@ class Checker:
                 self._check_delta(place, value, known[key], root, here, adds=adds)
             elif isinstance(known[key], dict) and value is None and path in ENTRIES:
                 continue
-            elif not is_choice(str(key)) and (problem := mismatch(known[key], value)):
+            elif not is_choice(here, str(key), known) and (problem := mismatch(known[key], value)):
                 if isinstance(value, str) and not path and self.options.is_group(str(key)):
                     problem += f" To choose an option: defaults: [override /{key}: {value}]"
                 self._add(where, f"{here}: {problem}")

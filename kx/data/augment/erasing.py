@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kx.data.augment.chaining import Batch, counts_to_255, fused, require_ordered, some
 from kx.data.random import fold_in, uniform
+from kx.types import AtLeastOne, Probability, Share
 
 _NOISE = 1  # the stream of an erased rectangle's
 
@@ -20,10 +21,10 @@ def erase(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    probability: float = 0.5,
-    min_area_fraction: float = 0.02,
-    max_area_fraction: float = 0.33,
-    max_aspect_ratio: float = 3.3,
+    probability: Probability = 0.5,
+    min_area_fraction: Share = 0.02,
+    max_area_fraction: Share = 0.33,
+    max_aspect_ratio: AtLeastOne = 3.3,
     fill_value: float | None = None,
 ) -> Batch:
     """Fills a rectangle of some images with noise.

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from kx.data.augment.chaining import Batch, fused, like, moves_pixels, require_ordered
 from kx.data.random import uniform
+from kx.types import AtLeastOne, Degrees, Fraction, NonNegative, NonNegativeInt, Probability, Share
 
 
 @moves_pixels
 @fused
-def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.5) -> Batch:
+def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.5) -> Batch:
     """Mirrors images left and right.
 
     Args:
@@ -29,7 +30,12 @@ def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.
 @moves_pixels
 @fused
 def crop_flip(
-    inputs: Any, targets: Any, seeds: tf.Tensor, *, padding: int = 4, probability: float = 0.5
+    inputs: Any,
+    targets: Any,
+    seeds: tf.Tensor,
+    *,
+    padding: NonNegativeInt = 4,
+    probability: Probability = 0.5,
 ) -> Batch:
     """Pads with zeros, crops back to the size at a random place, and mirrors.
 
@@ -63,8 +69,8 @@ def translate(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    height_fraction: float = 0.1,
-    width_fraction: float = 0.1,
+    height_fraction: Fraction = 0.1,
+    width_fraction: Fraction = 0.1,
     fill_value: int = 0,
 ) -> Batch:
     """Shifts images by whole pixels.
@@ -106,7 +112,7 @@ def rotate(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    max_degrees: float = 15.0,
+    max_degrees: Degrees = 15.0,
     fill_value: float = 0.0,
 ) -> Batch:
     """Turns images about their centre, with bilinear interpolation.
@@ -131,7 +137,7 @@ def zoom(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    max_fraction: float = 0.1,
+    max_fraction: Fraction = 0.1,
     fill_value: float = 0.0,
 ) -> Batch:
     """Zooms images in or out about their centre, with bilinear interpolation.
@@ -155,8 +161,8 @@ def shear(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    x_fraction: float = 0.2,
-    y_fraction: float = 0.0,
+    x_fraction: NonNegative = 0.2,
+    y_fraction: NonNegative = 0.0,
     fill_value: float = 0.0,
 ) -> Batch:
     """Shears images about their centre, with bilinear interpolation.
@@ -184,8 +190,8 @@ def resized_crop(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    min_area_fraction: float = 0.25,
-    max_aspect_ratio: float = 4 / 3,
+    min_area_fraction: Share = 0.25,
+    max_aspect_ratio: AtLeastOne = 4 / 3,
 ) -> Batch:
     """Takes a part of each image, of random place, size and shape, and resizes it to the whole.
 

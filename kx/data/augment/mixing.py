@@ -11,13 +11,14 @@ from kx.data.augment.chaining import Batch, fused, like, moves_pixels
 from kx.data.augment.erasing import rectangle
 from kx.data.random import uniform
 from kx.errors import ConfigError
+from kx.types import Positive
 
 _QUANTILES = 4097
 
 
 @moves_pixels
 @fused
-def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) -> Batch:
+def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 0.2) -> Batch:
     """Adds another image of the batch to each, and its target, in the same proportion.
 
     The other one is its neighbour: the batch is in a random order already.
@@ -47,7 +48,7 @@ def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 0.2) ->
 
 @moves_pixels
 @fused
-def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: float = 1.0) -> Batch:
+def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 1.0) -> Batch:
     """Puts a rectangle of another image of the batch into each; targets are mixed by area.
 
     Args:

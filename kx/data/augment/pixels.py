@@ -10,6 +10,7 @@ import tensorflow as tf
 from kx.data.augment.chaining import Batch, counts_to_255, fused, like, require_ordered, some
 from kx.data.random import uniform
 from kx.errors import ConfigError
+from kx.types import Count, HueFraction, Positive, Probability
 
 _GRAY = (0.2989, 0.587, 0.114)  # of red, green and blue
 # Of ImageNet's pixels, from 0 to 255: the principal components, scaled by their deviation.
@@ -28,11 +29,11 @@ def color(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    brightness: float = 0.2,
-    contrast: float = 0.2,
-    saturation: float = 0.2,
-    hue: float = 0.05,
-    probability: float = 1.0,
+    brightness: Probability = 0.2,
+    contrast: Probability = 0.2,
+    saturation: Probability = 0.2,
+    hue: HueFraction = 0.05,
+    probability: Probability = 1.0,
 ) -> Batch:
     """Changes brightness, contrast, saturation and hue, in this order.
 
@@ -87,7 +88,9 @@ def turn_hue(images: Any, turn: Any) -> Any:
 
 
 @fused
-def grayscale(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 0.2) -> Batch:
+def grayscale(
+    inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.2
+) -> Batch:
     """Takes the colour from some images, as `keras.layers.RandomGrayscale`.
 
     Args:
@@ -163,7 +166,9 @@ def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
 
 @counts_to_255
 @fused
-def autocontrast(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: float = 1.0) -> Batch:
+def autocontrast(
+    inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 1.0
+) -> Batch:
     """Stretches each channel to the whole range, as `keras.layers.AutoContrast`.
 
     Args:
@@ -187,10 +192,10 @@ def blur(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    kernel_size: int = 3,
-    min_sigma: float = 0.1,
-    max_sigma: float = 1.0,
-    probability: float = 0.5,
+    kernel_size: Count = 3,
+    min_sigma: Positive = 0.1,
+    max_sigma: Positive = 1.0,
+    probability: Probability = 0.5,
 ) -> Batch:
     """Blurs images by a Gaussian of random width; beyond the edge it sees the edge.
 

@@ -19,6 +19,7 @@ from kx.data.augment.chaining import Batch, counts_to_255, fuse, like, moves_pix
 from kx.data.augment.geometry import affine
 from kx.data.augment.pixels import blend, gray
 from kx.data.random import fold_in, uniform
+from kx.types import Count, NonNegative, Positive
 
 OPERATIONS = (
     "identity", "rotate", "shear_x", "shear_y", "translate_x", "translate_y", "brightness",
@@ -62,9 +63,9 @@ def randaugment(
     targets: Any,
     seeds: tf.Tensor,
     *,
-    num_operations: int = 2,
-    magnitude: float = 9.0,
-    max_magnitude: float = 30.0,
+    num_operations: Count = 2,
+    magnitude: NonNegative = 9.0,
+    max_magnitude: Positive = 30.0,
     fill_value: float = 0.0,
 ) -> Batch:
     """Changes each image in some ways, chosen at random, all of one magnitude.

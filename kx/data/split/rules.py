@@ -16,6 +16,7 @@ from kx.data.fingerprint import content_hashes
 from kx.data.split.fold import Fold
 from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
 from kx.errors import ConfigError, DataError
+from kx.types import Count, Fraction, Seed
 
 Parts = dict[str, np.ndarray]
 
@@ -23,10 +24,10 @@ Parts = dict[str, np.ndarray]
 def stratified(
     examples: Examples,
     *,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    limit: int | None = None,
-    seed: int = 0,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
+    limit: Count | None = None,
+    seed: Seed = 0,
     fold: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Splits examples at random; each class keeps its share.
@@ -66,10 +67,10 @@ def stratified(
 def random(
     examples: Examples,
     *,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    limit: int | None = None,
-    seed: int = 0,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
+    limit: Count | None = None,
+    seed: Seed = 0,
     fold: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Splits examples at random, whatever their classes.
@@ -95,10 +96,10 @@ def random(
 def by_hash(
     examples: Examples,
     *,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    limit: int | None = None,
-    seed: int = 0,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
+    limit: Count | None = None,
+    seed: Seed = 0,
     fold: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Splits examples by a hash of their raw inputs: a further example moves no other one.
@@ -125,10 +126,10 @@ def group(
     examples: Examples,
     *,
     column: str,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    limit: int | None = None,
-    seed: int = 0,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
+    limit: Count | None = None,
+    seed: Seed = 0,
     fold: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Splits groups of examples, such as those of one author or patient, which stay together.
@@ -154,11 +155,11 @@ def time(
     examples: Examples,
     *,
     column: str,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.2,
+    validation_fraction: Fraction = 0.1,
+    test_fraction: Fraction = 0.2,
     validation_from: str | float | None = None,
     test_from: str | float | None = None,
-    limit: int | None = None,
+    limit: Count | None = None,
     fold: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Splits examples by time: the latest test, those before them validate.

@@ -13,6 +13,7 @@ from typing import Any
 
 from kx.launch.engines.child import JobSpec
 from kx.launch.engines.processes import JobProcess, start_server
+from kx.types import Count, NonNegativeInt, Positive
 
 _LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
 # Where jobs share a GPU, none may take all of its memory at once: TensorFlow, JAX.
@@ -31,9 +32,9 @@ class Local:
             crashed; it goes on where it was.
     """
 
-    workers: int | None = 1
-    timeout_minutes: float | None = None
-    max_retries: int = 0
+    workers: Count | None = 1
+    timeout_minutes: Positive | None = None
+    max_retries: NonNegativeInt = 0
     queues: bool = field(default=False, init=False)
 
     @property

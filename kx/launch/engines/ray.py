@@ -19,6 +19,7 @@ from kx.launch.engines.child import JobSpec
 from kx.launch.engines.local import GROW
 from kx.launch.engines.ray_job import RayJob
 from kx.launch.engines.ray_worker import Mailbox, free_place, run_job_spec
+from kx.types import Count, NonNegative, NonNegativeInt, Positive
 
 _LISTEN_SECONDS = 0.5
 _KNOCK_SECONDS = 10.0
@@ -50,14 +51,14 @@ class Ray:
             was lost.
     """
 
-    workers: int | None = None
+    workers: Count | None = None
     address: str | None = None
-    cpus: float = 1
-    gpus: float = 0
-    memory_gb: float | None = None
+    cpus: Positive = 1
+    gpus: NonNegative = 0
+    memory_gb: Positive | None = None
     resources: dict[str, float] | None = None
-    timeout_minutes: float | None = None
-    max_retries: int = 2
+    timeout_minutes: Positive | None = None
+    max_retries: NonNegativeInt = 2
     queues: bool = field(default=True, init=False)
 
     @property

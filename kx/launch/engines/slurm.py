@@ -18,6 +18,7 @@ from kx.errors import KxError, MissingExtraError, first_line
 from kx.launch.engines import Message
 from kx.launch.engines.child import JobSpec
 from kx.launch.engines.remote_job import COMMANDS, EVENTS, STOP, Folder, Heartbeat, JsonLines, Relay
+from kx.types import Count, NonNegativeInt, Positive
 
 _LOOK_SECONDS = 0.5
 _ASK_SECONDS = 10.0  # between questions to Slurm, which many users ask
@@ -49,15 +50,15 @@ class Slurm:
         parameters: further parameters of `sbatch`: `{"account": "vision"}`.
     """
 
-    workers: int | None = None
-    timeout_minutes: int = 60
-    max_turns: int = 20
-    max_retries: int = 1
+    workers: Count | None = None
+    timeout_minutes: Count = 60
+    max_turns: Count = 20
+    max_retries: NonNegativeInt = 1
     partition: str | None = None
-    cpus: int = 1
-    gpus: int = 0
-    memory_gb: float | None = None
-    signal_seconds: int = 90
+    cpus: Count = 1
+    gpus: NonNegativeInt = 0
+    memory_gb: Positive | None = None
+    signal_seconds: NonNegativeInt = 90
     setup: list[str] | None = None
     parameters: dict[str, Any] | None = None
     limit_minutes: float | None = field(default=None, init=False)  # Slurm's own, with a next turn

@@ -14,6 +14,7 @@ from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError, did_you_mean, first_line
 from kx.models.images.pretrained import num_channels, on_base
 from kx.models.layers import require_image, scores
+from kx.types import Fraction
 
 # Of each architecture, the normalization of the pixels that its ImageNet weights were trained
 # with; "none" where it normalizes by itself, and "caffe" where it takes blue, green, red.
@@ -43,7 +44,7 @@ def application(
     architecture: str = "MobileNetV2",
     weights: str | None = None,
     trainable: bool = True,
-    dropout: float = 0.2,
+    dropout: Fraction = 0.2,
     batch_norm_momentum: float | None = 0.99,
     input_normalization: str = "symmetric",
     arguments: Mapping[str, Any] | None = None,

@@ -9,21 +9,22 @@ import keras
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import batch_normalized, penalty, require_image, scores
+from kx.types import Count, Fraction, NonNegative
 
 
 def cnn(
     inputs: Spec,
     outputs: Outputs,
     *,
-    filters: Sequence[int] = (32, 64, 128),
-    kernel_size: int = 3,
-    dense_units: int = 512,
-    dropout: float = 0.5,
+    filters: Sequence[Count] = (32, 64, 128),
+    kernel_size: Count = 3,
+    dense_units: Count = 512,
+    dropout: Fraction = 0.5,
     activation: str = "relu",
     batch_normalization: bool = False,
     kernel_initializer: str = "glorot_uniform",
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
 ) -> keras.Model:
     """Builds convolutions with a max-pool each, then a dense layer.
 
@@ -85,15 +86,15 @@ def mnist_cnn(
     inputs: Spec,
     outputs: Outputs,
     *,
-    filters: Sequence[int] = (32, 64),
-    kernel_size: int = 3,
-    convolution_dropout: float = 0.25,
-    dense_units: int = 128,
-    dropout: float = 0.5,
+    filters: Sequence[Count] = (32, 64),
+    kernel_size: Count = 3,
+    convolution_dropout: Fraction = 0.25,
+    dense_units: Count = 128,
+    dropout: Fraction = 0.5,
     activation: str = "relu",
     kernel_initializer: str = "glorot_uniform",
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
 ) -> keras.Model:
     """Builds the two-convolution net of the early Keras MNIST example.
 

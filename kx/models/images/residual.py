@@ -11,22 +11,23 @@ from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.images.pretrained import on_base
 from kx.models.layers import batch_normalized, penalty, require_image, scores
+from kx.types import Count, Fraction, NonNegative
 
 
 def resnet(
     inputs: Spec,
     outputs: Outputs,
     *,
-    depth: int = 20,
-    filters: Sequence[int] = (16, 32, 64),
+    depth: Count = 20,
+    filters: Sequence[Count] = (16, 32, 64),
     activation: str = "relu",
     batch_normalization: bool = True,
-    dropout: float = 0.0,
+    dropout: Fraction = 0.0,
     kernel_initializer: str = "he_normal",
     weights: str | None = None,
     trainable: bool = True,
-    l1: float = 0.0,
-    l2: float = 1e-4,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 1e-4,
 ) -> keras.Model:
     """Builds ResNet-20, -32, -44, -56 … for CIFAR-sized images.
 

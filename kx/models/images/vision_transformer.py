@@ -9,6 +9,7 @@ import keras
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import require_image, scores
+from kx.types import Count, Fraction
 
 
 def vit(
@@ -16,11 +17,11 @@ def vit(
     outputs: Outputs,
     *,
     patch_size: int = 4,
-    units: int = 128,
-    num_layers: int = 6,
+    units: Count = 128,
+    num_layers: Count = 6,
     num_heads: int = 4,
     mlp_units: int = 256,
-    dropout: float = 0.1,
+    dropout: Fraction = 0.1,
     activation: str = "gelu",
 ) -> keras.Model:
     """Builds a small vision transformer, without a class token: the patches' mean is judged.

@@ -10,21 +10,22 @@ from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.images.pretrained import on_base
 from kx.models.layers import batch_normalized, penalty, require_image, scores
+from kx.types import Count, Fraction, NonNegative
 
 
 def wide_resnet(
     inputs: Spec,
     outputs: Outputs,
     *,
-    depth: int = 16,
+    depth: Count = 16,
     width: int = 4,
-    dropout: float = 0.0,
+    dropout: Fraction = 0.0,
     activation: str = "relu",
     kernel_initializer: str = "he_normal",
     weights: str | None = None,
     trainable: bool = True,
-    l1: float = 0.0,
-    l2: float = 2.5e-4,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 2.5e-4,
 ) -> keras.Model:
     """Builds WRN-depth-width for small images: fewer layers than a ResNet, and wider ones.
 

@@ -9,6 +9,7 @@ import keras
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import batch_normalized, penalty, scores
+from kx.types import Count, Fraction, NonNegative
 
 
 def linear(
@@ -16,8 +17,8 @@ def linear(
     outputs: Outputs,
     *,
     kernel_initializer: str = "glorot_uniform",
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
 ) -> keras.Model:
     """Builds logistic or linear regression: one dense layer.
 
@@ -42,14 +43,14 @@ def mlp(
     inputs: Spec,
     outputs: Outputs,
     *,
-    hidden_units: Sequence[int] = (128, 64),
+    hidden_units: Sequence[Count] = (128, 64),
     activation: str = "relu",
-    dropout: float = 0.0,
+    dropout: Fraction = 0.0,
     batch_normalization: bool = False,
     residual: bool = False,
     kernel_initializer: str = "glorot_uniform",
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
 ) -> keras.Model:
     """Builds a multi-layer perceptron.
 

@@ -7,22 +7,23 @@ import keras
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import penalty, scores
+from kx.types import Count, Fraction, NonNegative
 
 
 def lstm(
     inputs: Spec,
     outputs: Outputs,
     *,
-    embedding_units: int = 64,
-    units: int = 64,
-    num_layers: int = 1,
+    embedding_units: Count = 64,
+    units: Count = 64,
+    num_layers: Count = 1,
     bidirectional: bool = True,
-    dropout: float = 0.3,
-    embedding_dropout: float = 0.2,
-    recurrent_dropout: float = 0.0,
+    dropout: Fraction = 0.3,
+    embedding_dropout: Fraction = 0.2,
+    recurrent_dropout: Fraction = 0.0,
     kernel_initializer: str = "glorot_uniform",
-    l1: float = 0.0,
-    l2: float = 0.0,
+    l1: NonNegative = 0.0,
+    l2: NonNegative = 0.0,
 ) -> keras.Model:
     """Builds an embedding and LSTM layers, with padding (token 0) masked.
 

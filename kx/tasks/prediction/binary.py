@@ -19,6 +19,7 @@ from kx.contracts.task import (
 )
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
+from kx.types import Fraction, OpenFraction
 
 
 def binary(
@@ -26,8 +27,8 @@ def binary(
     *,
     monitor: str = "val_accuracy",
     monitor_mode: str = "max",
-    label_smoothing: float = 0.0,
-    threshold: float = 0.5,
+    label_smoothing: Fraction = 0.0,
+    threshold: OpenFraction = 0.5,
     class_weights: Any = None,
     loss: Any = None,
 ) -> Task:

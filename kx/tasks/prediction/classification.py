@@ -16,6 +16,7 @@ from kx.contracts.task import (
     check_loss,
     one_class_each,
 )
+from kx.types import Count, Fraction
 
 
 def classification(
@@ -23,8 +24,8 @@ def classification(
     *,
     monitor: str = "val_accuracy",
     monitor_mode: str = "max",
-    label_smoothing: float = 0.0,
-    top_k: int = 5,
+    label_smoothing: Fraction = 0.0,
+    top_k: Count = 5,
     class_weights: Any = None,
     loss: Any = None,
 ) -> Task:

@@ -13,6 +13,7 @@ from kx.contracts.specs import Outputs, Spec
 from kx.contracts.task import Task, average_sigmoid, check_loss
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, F1OnScores
+from kx.types import Fraction, OpenFraction
 
 
 def multilabel(
@@ -20,8 +21,8 @@ def multilabel(
     *,
     monitor: str = "val_f1",
     monitor_mode: str = "max",
-    label_smoothing: float = 0.0,
-    threshold: float = 0.5,
+    label_smoothing: Fraction = 0.0,
+    threshold: OpenFraction = 0.5,
     loss: Any = None,
 ) -> Task:
     """Makes the task of giving any number of labels.

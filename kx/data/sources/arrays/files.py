@@ -17,6 +17,7 @@ from kx.data.sources.arrays.array_data import array_examples
 from kx.data.sources.delimited import find_file
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
+from kx.types import Normalization
 
 
 def arrays(
@@ -27,7 +28,7 @@ def arrays(
     test_inputs: str | None = "x_test",
     test_targets: str | None = "y_test",
     class_names: Sequence[str] | None = None,
-    normalize: str = "standardize",
+    normalize: Normalization = "standardize",
 ) -> Examples:
     """Loads NumPy arrays: an `.npz` file, as Keras's own data sets are, or a folder of `.npy`.
 

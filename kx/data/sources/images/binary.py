@@ -14,6 +14,7 @@ from kx.contracts.examples import Examples
 from kx.data.sources.arrays.array_data import array_examples
 from kx.errors import DataError, first_line
 from kx.paths import expanded
+from kx.types import Normalization
 
 _CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -31,7 +32,7 @@ def idx(
     root: str,
     *,
     class_names: Sequence[str] | None = None,
-    normalize: str = "unit",
+    normalize: Normalization = "unit",
 ) -> Examples:
     """Loads MNIST's own files: images and labels as idx, each as it is or gzipped.
 
@@ -67,7 +68,7 @@ def idx(
     )
 
 
-def cifar10_binary(root: str, *, normalize: str = "unit") -> Examples:
+def cifar10_binary(root: str, *, normalize: Normalization = "unit") -> Examples:
     """Loads the binary batches of the original CIFAR-10 archive.
 
     Args:

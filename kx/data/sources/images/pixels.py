@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kx.config.checks.values import NORMALIZATIONS
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Spec
 from kx.errors import ConfigError, did_you_mean
+from kx.types import Normalization
 
 
 def decode_image(
@@ -169,7 +170,8 @@ def normalization(kind: str, channels: int = 3) -> keras.layers.Layer | None:
         return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="normalize")
     if kind == "none":
         return None
-    raise ConfigError(f"data.normalize: {did_you_mean(kind, NORMALIZATIONS)} Received: {kind!r}.")
+    hint = did_you_mean(kind, get_args(Normalization))
+    raise ConfigError(f"data.normalize: {hint} Received: {kind!r}.")
 
 
 def image_examples(
@@ -206,7 +208,7 @@ def image_examples(
     )
 
 
-def digits(*, normalize: str = "unit") -> Examples:
+def digits(*, normalize: Normalization = "unit") -> Examples:
     """Loads scikit-learn's handwritten digits: 1,797 grey images of 8x8, 10 classes.
 
     Args:

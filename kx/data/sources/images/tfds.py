@@ -18,6 +18,7 @@ from kx.contracts.specs import Spec
 from kx.data.sources.images.pixels import decode_image, normalization
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
+from kx.types import Count, Normalization
 
 
 def tfds_images(
@@ -25,11 +26,11 @@ def tfds_images(
     *,
     data_dir: str | None = None,
     download: bool = True,
-    image_size: list[int] | None = None,
+    image_size: list[Count] | None = None,
     train_split: str = "train",
     validation_split: str | None = None,
     test_split: str | None = None,
-    normalize: str = "unit",
+    normalize: Normalization = "unit",
 ) -> Examples:
     """Loads an image classification set of TensorFlow Datasets.
 

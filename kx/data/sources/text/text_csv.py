@@ -19,6 +19,7 @@ from kx.data.sources.delimited import Rows, read_rows
 from kx.data.sources.labels import alike, class_targets
 from kx.errors import ConfigError, DataError
 from kx.paths import expanded
+from kx.types import Count
 
 _NO_WORDS = 2  # tokens: padding, and unknown
 
@@ -30,8 +31,8 @@ def text_csv(
     label: str | list[str] = "label",
     label_separator: str | None = None,
     test_path: str | None = None,
-    max_tokens: int = 20000,
-    sequence_length: int = 128,
+    max_tokens: Count = 20000,
+    sequence_length: Count = 128,
     standardize: str | None = "lower_and_strip_punctuation",
     tokenizer: str = "whitespace",
     quotes: bool = True,

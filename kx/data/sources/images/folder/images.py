@@ -27,18 +27,19 @@ from kx.data.sources.labels import alike
 from kx.data.store import NUM_PARALLEL_CALLS, no_autotune
 from kx.errors import ConfigError, DataError
 from kx.paths import expanded
+from kx.types import Count, Normalization, Positive, Share
 
 
 def image_folder(
     root: str,
     *,
     manifest: str | None = None,
-    image_size: Sequence[int] = (224, 224),
+    image_size: Sequence[Count] = (224, 224),
     channels: int = 3,
     resize: str = "crop",
-    crop_fraction: float = 1.0,
-    normalize: str = "unit",
-    max_megapixels: float = 100.0,
+    crop_fraction: Share = 1.0,
+    normalize: Normalization = "unit",
+    max_megapixels: Positive = 100.0,
 ) -> Examples:
     """Loads images from a folder that has a folder for each class, images of any size and kind.
 
