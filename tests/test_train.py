@@ -193,7 +193,8 @@ def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
     words = ["data=wine", "epochs=3", "callbacks=none", *QUICK]
     averaged = kx.train(*words, "optimizer.use_ema=true", "optimizer.ema_momentum=0.9", quiet=True)
     plain = kx.train(*words, quiet=True)
-    assert averaged.history["train/loss"] == plain.history["train/loss"]  # the same training
+    same = pytest.approx(plain.history["train/loss"], rel=1e-5)  # rounded in another order
+    assert averaged.history["train/loss"] == same
     assert averaged.history["val/loss"] != plain.history["val/loss"]  # judged by the average
     assert averaged.history["val/loss"][-1] == pytest.approx(_validation_loss(averaged), rel=1e-4)
 
