@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from rich.console import Console
+
+_MANY = 100
 
 
 def wide_console() -> Console:
@@ -36,3 +41,17 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def with_progress(items: Sequence[Any], text: str) -> Iterable[Any]:
+    """Yields items; of many, with a progress line on standard error.
+
+    Args:
+        items: Items, each of which takes a moment.
+        text: Description of what is done.
+    """
+    if len(items) < _MANY:
+        return items
+    from rich.progress import track
+
+    return track(items, text, console=Console(stderr=True), transient=True)

@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 
 import kx
 from kx.cli import main
-from kx.commands.reproduce.reproduce import first_differences
 from kx.commands.reproduce import reproduce as reproducing
+from kx.commands.reproduce.reproduce import first_differences
 from kx.errors import ExportError, RunNotFoundError
 from kx.tracking.mlflow.run_list import best_run, list_runs
 from kx.tracking.provenance import content_hash

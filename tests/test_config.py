@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kx.config import CONF_DIR, compose, compose_all, project_dir, resolved
+from kx.config import CONF_DIR, Composed, compose, compose_all, project_dir, resolved
+from kx.config.checks.command_line import Similar
 from kx.config.signatures import signature_of
 from kx.errors import ConfigError
 from kx.run import main
@@ -264,3 +270,28 @@ def test_only_what_pip_has_not_installed_is_read_for_its_names(
     assert signature_of("target_package.inner.function") is None
     with pytest.raises(LookupError, match="There is no 'function'"):
         signature_of("own_package.inner.function")
+
+
+SWEPT = [
+    "model=mlp,linear", "seed=1,2", "seed=0,-1", "epochs=2,3", "epochs=0,5", "epochs=1,many",
+    "optimizer.learning_rate=1e-3,3e-4", "optimizer.learning_rate=0.1,-1",
+    "task.monitor=val_loss,val_accuracy", "model.filters=[8],[16]", "model.filters=[0],[8]",
+    "data.normalize=unit,symmetric", "data.normalize=unit,units", "split.test_fraction=0.1,1.5",
+    "callbacks.early_stopping=null", "+model.new=1,2", "tracking.tags.team=a,b",
+    "jit_compile=true,false", "augment=flip,[flip,mixup]", "tracking.run_name='a-${seed}',b",
+]  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(SWEPT), min_size=1, max_size=3, unique=True))
+def test_the_jobs_of_a_sweep_are_as_if_each_was_composed_alone(words: list[str]) -> None:
+
+    def result(jobs: Callable[[], list[Composed]]) -> Any:
+        try:
+            return [(job.config, job.overrides, job.choices) for job in jobs()]
+        except ConfigError as error:
+            return {(mistake.place, mistake.message) for mistake in error.mistakes}
+
+    with mock.patch.object(Similar, "make", return_value=None):
+        alone = result(lambda: compose_all(words, multirun=True))
+    assert result(lambda: compose_all(words, multirun=True)) == alone

@@ -290,8 +290,8 @@ def test_what_cannot_be_cross_validated_is_refused(
 def test_data_that_divides_itself_refuses_what_split_would_not_change(project: Path) -> None:
     conf = project / "conf" / "data"
     conf.mkdir(parents=True)
-    (conf / "mine.yaml").write_text("_target_: mine.load\n", encoding="utf-8")
-    (project / "mine.py").write_text(
+    (conf / "mine.yaml").write_text("_target_: divides_itself.load\n", encoding="utf-8")
+    (project / "divides_itself.py").write_text(
         "import kx, numpy as np, tensorflow as tf\n\n"
         "def load():\n"
         "    rows = np.eye(4, dtype='float32')\n"

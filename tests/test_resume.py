@@ -24,7 +24,7 @@ import kx
 from kx.callbacks import TIMINGS, Checkpoint
 from kx.config import compose
 from kx.errors import ConfigError, KxError
-from kx.fit import state
+from kx.tracking import state
 from kx.tracking.records import Record, all_records, is_locked, lock
 from kx.training import train
 

@@ -159,7 +159,7 @@ def test_several_runs_answer_together(
     assert "Average of 2 runs" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
     split = kx.train(*words, "split.seed=1", "tracking.run_name=split", quiet=True)
-    with pytest.raises(DataError, match="same data and split.seed"):
+    with pytest.raises(DataError, match="same data and split"):
         evaluate_ensemble([run, split])
     with pytest.raises(ConfigError, match="is named twice"):
         evaluate_ensemble([run, run])

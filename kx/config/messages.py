@@ -194,3 +194,16 @@ def composition_text(error: BaseException) -> str:
     hidden = ("object_type=", "reference_type=")
     kept = [line for line in dict.fromkeys(lines) if not any(word in line for word in hidden)]
     return "\n".join(kept) or repr(error)
+
+
+def is_place(key: str, known: dict[str, Any]) -> bool:
+    """Returns whether a path ends at a place of a list: `model.filters.0`.
+
+    Args:
+        key: Path of a key.
+        known: Keys that are there.
+    """
+    node: Any = known
+    for name in key.split(".")[:-1]:
+        node = node.get(name) if isinstance(node, dict) else None
+    return isinstance(node, list)

@@ -21,8 +21,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from kx.config import Composed, plain
-from kx.config.checks.choices import Choices
-from kx.config.checks.command_line import read_words, refuse_sweeps, split_jobs
+from kx.config.checks.choices import Choices, depends
+from kx.config.checks.command_line import (
+    Similar,
+    read_words,
+    refuse_sweeps,
+    split_jobs,
+)
 from kx.config.checks.options import Options, SharedRepository
 from kx.config.checks.overrides import key_problem, takes_new_keys
 from kx.config.checks.targets import ENTRIES, check_targets, takes_argument
@@ -33,6 +38,7 @@ from kx.config.messages import (
     choice_text,
     command_line,
     composition_text,
+    is_place,
     key_of,
     open_free,
     origin,
@@ -43,6 +49,7 @@ from kx.config.messages import (
     without_echoes,
 )
 from kx.config.schema import type_problem
+from kx.console import with_progress
 from kx.errors import ConfigError, Mistake
 
 
@@ -63,6 +70,8 @@ class Checker:
         self.hydra_nodes: list[DictConfig] = []  # Hydra's own settings of each composed job
         self._unread: set[str] = set()  # keys of words that could not be read
         self._choices = Choices(self.repository, self.options)
+        self._similar = Similar(self.options)
+        self._words: dict[str, Override] = {}
         self._composed_files: dict[tuple[str, ...], tuple[list[ResultDefault], dict[str, Any]]] = {}
 
     def compose_all(self, words: list[str], *, multirun: bool) -> list[Composed]:
@@ -71,7 +80,10 @@ class Checker:
         self._unread = {key_of(mistake.place) for mistake in self.mistakes}
         if multirun:
             jobs = self._noted(split_jobs(parsed, self.options))
-            composed = [self._compose(self._noted(read_words(job, self.loader))) for job in jobs]
+            composed = [
+                self._compose_like(self._noted(self._read(job)))
+                for job in with_progress(jobs, "checking the jobs")
+            ]
         else:
             composed = [self._compose(self._noted(refuse_sweeps(parsed)))]
         if self.mistakes:
@@ -82,7 +94,22 @@ class Checker:
         self.mistakes += found[1]
         return found[0]
 
-    # --- one job
+    def _read(self, words: list[str]) -> tuple[list[Override], list[Mistake]]:
+        """Reads the words of a job; each word of a sweep is read once."""
+        if all(word in self._words for word in words):
+            return [self._words[word] for word in words], []
+        overrides, mistakes = read_words(words, self.loader)
+        self._words.update({override.input_line or "": override for override in overrides})
+        return overrides, mistakes
+
+    def _compose_like(self, overrides: list[Override]) -> Composed | None:
+        """Returns the config of a job of a sweep: from one that is like it, or composed whole."""
+        like = self._similar.make(overrides)
+        if like is None:
+            like = self._compose(overrides)
+            if like is not None:
+                self._similar.keep(overrides, like)
+        return like
 
     def _compose(self, overrides: list[Override]) -> Composed | None:
         """Returns the composed config, or None if a mistake was noted."""
@@ -104,7 +131,7 @@ class Checker:
             if self._check_delta(place, delta, known, known):
                 good = [item for item in good if item.key_or_group != "experiment"]
         for override in [item for item in overrides if item not in groups]:
-            if _depends(override.key_or_group, refused):
+            if depends(override.key_or_group, refused):
                 continue  # its keys are those of an option that is not there
             if not self._check_value_override(override, known):
                 good.append(override)
@@ -195,8 +222,6 @@ class Checker:
                 place = with_line(file, path.split(".")[-1])
         return place
 
-    # --- keys
-
     def _known_keys(self, defaults: list[ResultDefault]) -> dict[str, Any]:
         """Returns what the option files list: keys with their defaults."""
         options = [d for d in defaults if not str(d.config_path).startswith("experiment/")]
@@ -222,7 +247,7 @@ class Checker:
         if problem := key_problem(override, known):
             self._add(place, problem)
             return True
-        if override.is_delete() or _is_place(key, known):
+        if override.is_delete() or is_place(key, known):
             return False
         delta: Any = override.value()
         if isinstance(delta, dict):
@@ -269,23 +294,5 @@ class Checker:
                 self._add(where, f"{here}: {problem}")
         return len(self.mistakes) > before
 
-    # --- messages
-
     def _add(self, place: str, message: str) -> None:
         self.mistakes.append(Mistake(place, message))
-
-
-def _is_place(key: str, known: dict[str, Any]) -> bool:
-    """Says whether a path ends at a place of a list: `model.filters.0`."""
-    node: Any = known
-    for name in key.split(".")[:-1]:
-        node = node.get(name) if isinstance(node, dict) else None
-    return isinstance(node, list)
-
-
-def _depends(key: str, refused: set[str]) -> bool:
-    """Says whether a key may be that of an option that was refused, or that one chooses."""
-    top = key.partition(".")[0]
-    chosen_by_data = "data" in refused and top in ("model", "task", "augment")
-    chosen = chosen_by_data or (top != key and "experiment" in refused)
-    return top in refused or chosen

@@ -123,3 +123,16 @@ class Choices:
                 found.append(Mistake(place, text))
             elif item.value is not None:
                 self._check(group, item.value, place, found)
+
+
+def depends(key: str, refused: set[str]) -> bool:
+    """Returns whether a key may be that of an option that was refused, or that one chooses.
+
+    Args:
+        key: Path of the key.
+        refused: Groups whose chosen options were refused.
+    """
+    top = key.partition(".")[0]
+    chosen_by_data = "data" in refused and top in ("model", "task", "augment")
+    chosen = chosen_by_data or (top != key and "experiment" in refused)
+    return top in refused or chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import random
@@ -18,13 +19,19 @@ from hydra.core.override_parser.types import (
     Transformer,
     ValueType,
 )
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from kx.config import Composed
 from kx.config.checks.advice import as_text, belong_together, not_a_word, stray
 from kx.config.checks.options import Options
-from kx.config.messages import command_line
+from kx.config.checks.values import annotation_of, mismatch
+from kx.config.messages import FREE_MAPPINGS, command_line
+from kx.config.schema import type_problem
 from kx.errors import ConfigError, Mistake
 
 _LARGEST = 1e15  # up to which a float has all whole numbers
+_TOGETHER = ("jit_compile", "deterministic", "backend")  # judged together
 _MOST_JOBS = 10_000  # of a sweep: each is composed and checked before the first begins
 
 
@@ -178,3 +185,111 @@ def _check_range(value: RangeSweep) -> None:
         raise ConfigError(f"This range has no value: the sweep has no job. {received}")
     if count > _MOST_JOBS:
         raise ConfigError(f"This range has {count} values; {_MOST_JOBS} at most.")
+
+
+class Similar:
+    """Makes the configs of jobs that differ in values alone from one that Hydra composed.
+
+    Hydra takes a fifth of a second for a config. A sweep has few combinations of options and many
+    values: the first job of a combination is composed and checked whole; of the others, the keys
+    that they set and the keys that follow them by an interpolation. A job with a mistake is
+    composed whole, so that the messages are the same.
+
+    Args:
+        options: The groups that there are.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._whole: dict[tuple[str, ...], Composed] = {}
+        self._following: dict[tuple[str, ...], list[str]] = {}
+
+    def keep(self, overrides: Sequence[Override], composed: Composed) -> None:
+        """Keeps a config for the jobs that are like it."""
+        self._whole.setdefault(self._combination(overrides), composed)
+
+    def make(self, overrides: Sequence[Override]) -> Composed | None:
+        """Returns the config of a job, or None if it is to be composed whole.
+
+        Args:
+            overrides: Overrides of the job.
+        """
+        combination = self._combination(overrides)
+        whole = self._whole.get(combination)
+        if whole is None:
+            return None
+        set_to = {o.key_or_group: o.value() for o in overrides if self._is_plain(o)}
+        config = copy.deepcopy(whole.config)
+        for key, value in set_to.items():
+            default = OmegaConf.select(whole.config, key, throw_on_missing=False)
+            if isinstance(default, DictConfig) or mismatch(default, value):
+                return None
+            try:
+                OmegaConf.update(config, key, value, merge=False)
+            except OmegaConfBaseException:  # which says it in its own words when composed whole
+                return None
+        if combination not in self._following:
+            self._following[combination] = _following(whole.config, set_to)
+        if self._has_mistake(config, {*set_to, *self._following[combination]}):
+            return None
+        words = [override.input_line or "" for override in overrides]
+        return Composed(config, words, whole.choices)
+
+    def _combination(self, overrides: Sequence[Override]) -> tuple[str, ...]:
+        """Returns what jobs that differ in plain values have in common, in its order."""
+        return tuple(
+            f"{override.key_or_group}=" if self._is_plain(override) else override.input_line or ""
+            for override in overrides
+        )
+
+    def _is_plain(self, override: Override) -> bool:
+        """Returns whether an override sets a value of a key that is there."""
+        key = override.key_or_group
+        if override.is_add() or override.is_force_add() or override.is_delete():
+            return False
+        if override.package or self._options.is_group(key) or key.startswith("hydra"):
+            return False
+        if key in _TOGETHER or any(key.startswith(f"{path}.") for path in FREE_MAPPINGS):
+            return False
+        value = override.value()
+        items = value if isinstance(value, list) else [value]
+        return all(
+            item is None or isinstance(item, bool | int | float | str) and "${" not in str(item)
+            for item in items
+        )
+
+    def _has_mistake(self, config: DictConfig, keys: Iterable[str]) -> bool:
+        for key in keys:
+            group, _, name = key.rpartition(".")
+            try:
+                node = OmegaConf.select(config, group) if group else config
+                value = OmegaConf.select(config, key)
+            except OmegaConfBaseException:
+                return True
+            value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            rule = annotation_of(key, name, node if isinstance(node, DictConfig) else {})
+            if type_problem(key, value) or (rule is not None and rule.problem(value)):
+                return True
+        return False
+
+
+def _following(config: DictConfig, keys: Iterable[str]) -> list[str]:
+    """Returns the keys that take the value of one of these, also by way of another key."""
+    texts, found, named = dict(_interpolations(config)), [], list(keys)
+    while named:
+        key = named.pop()
+        more = [path for path, text in texts.items() if key in text and path not in found]
+        found += more
+        named += more
+    return found
+
+
+def _interpolations(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the path and the text of each interpolation."""
+    plain: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    for key, value in plain.items() if isinstance(plain, dict) else ():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(value, str) and "${" in value:
+            yield here, value
+        else:
+            yield from _interpolations(value, here)
