@@ -49,7 +49,6 @@ from kx.config.messages import (
     without_echoes,
 )
 from kx.config.schema import type_problem
-from kx.console import with_progress
 from kx.errors import ConfigError, Mistake
 
 
@@ -80,10 +79,10 @@ class Checker:
         self._unread = {key_of(mistake.place) for mistake in self.mistakes}
         if multirun:
             jobs = self._noted(split_jobs(parsed, self.options))
-            composed = [
-                self._compose_like(self._noted(self._read(job)))
-                for job in with_progress(jobs, "checking the jobs")
-            ]
+            from kx.console import with_progress  # rich: not for --help
+
+            shown = with_progress(jobs, "checking the jobs")
+            composed = [self._compose_like(self._noted(self._read(job))) for job in shown]
         else:
             composed = [self._compose(self._noted(refuse_sweeps(parsed)))]
         if self.mistakes:
