@@ -1,4 +1,4 @@
-"""The Python API beside the command line: `kx.train(...)`."""
+"""The Python API: `kx.train(...)`."""
 
 from __future__ import annotations
 
@@ -35,28 +35,30 @@ def train(
     quiet: bool = False,
     **keys: Any,
 ) -> Run:
-    """Trains a run and returns it, finished.
+    """Trains a model and returns the finished run.
 
     Args:
-        *overrides: words as on the command line: `"model=cnn"`, `"optimizer.learning_rate=1e-3"`.
-        model: an option's name, or an uncompiled `keras.Model` that gives raw scores.
-        data: an option's name, a `kx.Examples` or `kx.Data`, or your own examples: a
+        *overrides: Overrides as on the command line: `"model=cnn"`,
+            `"optimizer.learning_rate=1e-3"`.
+        model: Name of an option, or a `keras.Model` that gives raw scores (logits); what it
+            was compiled with is not used.
+        data: Name of an option, a `kx.Examples` or `kx.Data`, or your own examples: a
             `tf.data.Dataset` of `(inputs, targets)`, batched or not, a pair of
-            arrays, or a mapping with `"train"` and, if you like, `"validation"`
-            and `"test"` to any of these.
-        optimizer: an option's name, a mapping of its arguments, or a Keras optimizer of a class
-            that an option has, whose arguments are taken.
-        callbacks: an option's name, a mapping of entries, or Keras callbacks of your own, which
-            come after those of the config.
-        quiet: whether to show no progress.
-        **keys: further overrides of top-level keys: `epochs=3`; a mapping sets
-            what is below: `optimizer={"learning_rate": 1e-3}`.
+            arrays, or a dict with `"train"` and optionally `"validation"`
+            and `"test"` whose values are any of these.
+        optimizer: Name of an option, a dict of its arguments, or a Keras optimizer of a class
+            that an option has. The config records its arguments.
+        callbacks: Name of an option, a dict of entries, or your own Keras callbacks, which
+            run after those of the config.
+        quiet: Whether to show no progress. Defaults to False.
+        **keys: Additional overrides of top-level keys: `epochs=3`; a dict sets
+            the keys below: `optimizer={"learning_rate": 1e-3}`.
 
     Returns:
         The finished run: `run.metrics`, `run.history`, `run.predict(…)` …
 
     Raises:
-        ConfigError: with every mistake of the config.
+        ConfigError: If the config has mistakes. Its message lists all of them.
 
     Example:
         run = kx.train("model=cnn", "data=digits", epochs=3)
@@ -101,7 +103,7 @@ def _overrides(
     callbacks: Any,
     keys: Mapping[str, Any],
 ) -> list[str]:
-    """Returns everything that `train` was given and a config can say, as overrides."""
+    """Returns the arguments of `train` that a config can express, as overrides."""
     for one in overrides:
         if not isinstance(one, str):
             raise ConfigError(
@@ -116,7 +118,7 @@ def _overrides(
     if isinstance(data, str):
         words.insert(0, f"data={data}")
     elif data is not None and not any(word.startswith("augment=") for word in words):
-        words.append("augment=none")  # the default option's augmentation is for its own images
+        words.append("augment=none")  # the default augmentation is for the default data
     return words
 
 
@@ -124,7 +126,7 @@ def _own_model(model: Any, *, takes_own_data: bool) -> keras.Model | None:
     """Returns the user's own model, or None if the config names one.
 
     Raises:
-        ConfigError: if it is no model, or not built where its shapes are needed.
+        ConfigError: If it is not a model, or is not built although its shapes are needed.
     """
     if model is None or isinstance(model, str | Mapping):
         return None
@@ -148,10 +150,10 @@ def _own_model(model: Any, *, takes_own_data: bool) -> keras.Model | None:
 
 
 def _refuse_keys_of_options(words: Sequence[str]) -> None:
-    """Refuses what would be said of a data option, where the examples are the user's own.
+    """Raises an error for overrides of a data option, where the examples are the user's own.
 
     Raises:
-        ConfigError: with the words.
+        ConfigError: If there is such an override.
     """
     for one in words:
         key = one.lstrip("+~").partition("=")[0]
@@ -164,7 +166,7 @@ def _refuse_keys_of_options(words: Sequence[str]) -> None:
 
 
 def _words_of(optimizer: Any, callbacks: Any) -> list[str]:
-    """Returns what the config can say of an optimizer and callbacks: not objects of the user's."""
+    """Returns the overrides for an optimizer and callbacks, the user's own callbacks excepted."""
     if isinstance(optimizer, type):
         raise ConfigError(
             f"optimizer: expected an object, not a class: {optimizer.__name__}(learning_rate=1e-3)."
@@ -190,7 +192,7 @@ def _words(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _examples_of(data: Any, model: keras.Model | None) -> Examples:
-    """Returns a user's own examples, as the user's own model needs them."""
+    """Returns a user's own examples in the form that the user's own model takes."""
     if model is None:
         return own_examples(data)
     wanted = getattr(model, "inputs", None)
@@ -198,7 +200,7 @@ def _examples_of(data: Any, model: keras.Model | None) -> Examples:
     def num_scores(inputs: Spec) -> int | None:
         shape = output_shape(model, inputs)
         single = isinstance(shape, tuple) and shape and isinstance(shape[-1], int)
-        return shape[-1] if single else None  # several outputs are refused by their names, later
+        return shape[-1] if single else None  # several outputs raise a ConfigError later
 
     return own_examples(
         data,

@@ -1,4 +1,4 @@
-"""Callbacks that Keras lacks: the record of a run, averages, the best epoch."""
+"""Callbacks that Keras does not have: metrics of a run, weight averages, the best epoch."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from kx.config.metric_modes import public_name
 
 
 class Record(keras.callbacks.Callback):
-    """Records every epoch under the names that users see: `train/loss`, `val/accuracy`.
+    """Records the metrics of every epoch under their public names: `train/loss`, `val/accuracy`.
 
-    Comes first among the callbacks, so that it sees the learning rate that the
+    Must be the first callback, so that it reads the learning rate that the
     epoch was trained with.
 
     Args:
-        examples_per_epoch: for the throughput.
+        examples_per_epoch: Number of examples in an epoch, for the throughput.
     """
 
     def __init__(self, examples_per_epoch: int) -> None:
         super().__init__()
-        self.phase: int | None = None  # its number, from 1, where there are several
+        self.phase: int | None = None  # counted from 1; None if there is only one phase
         self.history: dict[str, list[float]] = {}
         self._examples = examples_per_epoch
         self._begun = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the clock."""
+        """Starts to measure the time of the epoch."""
         self._begun, self._trained = time.perf_counter(), 0.0
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Notes when the training steps of the epoch were done."""
+        """Records when the training steps of the epoch ended: validation does not count."""
         if not self._trained:
             self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Records the epoch."""
+        """Records the metrics, the learning rate and the times of the epoch."""
         now = time.perf_counter()
         values = {public_name(name): float(value) for name, value in (logs or {}).items()}
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
@@ -52,7 +52,7 @@ class Record(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
 
     def epoch(self, number: int) -> dict[str, float]:
-        """Returns the values of an epoch, from 1; those of the epochs that had them."""
+        """Returns the metrics of an epoch, counted from 1, without those that it does not have."""
         return {
             name: values[number - 1]
             for name, values in self.history.items()
@@ -61,13 +61,14 @@ class Record(keras.callbacks.Callback):
 
 
 class NotifyListeners(keras.callbacks.Callback):
-    """Tells of every epoch once it is recorded, and kept.
+    """Notifies listeners of every epoch, after it is recorded and its state is saved.
 
     Args:
-        record: of the training.
-        listeners: functions `(values, epoch)`; epochs count from 1. The training
-            stops after an epoch of which one says True.
-        missing: epochs of which to tell at the begin; no word of them was sent.
+        record: Record of the training.
+        listeners: Functions `(values, epoch)`; epochs are counted from 1. The training
+            stops after an epoch for which one of them returns True.
+        missing: Epochs to report when the training begins, since they were trained before
+            but not reported. Defaults to none.
     """
 
     def __init__(
@@ -78,16 +79,16 @@ class NotifyListeners(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._record, self._listeners, self._missing = record, listeners, missing
-        self.stopped = False  # by one of them
+        self.stopped = False  # by a listener
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Tells of the epochs that are missing."""
+        """Reports the epochs that were not reported before."""
         missing, self._missing = self._missing, ()
         for epoch in missing:
             self._tell(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Tells of the epoch."""
+        """Reports the epoch."""
         self._tell(epoch + 1)
 
     def _tell(self, epoch: int) -> None:
@@ -96,17 +97,16 @@ class NotifyListeners(keras.callbacks.Callback):
                 self.stopped = self.model.stop_training = True
 
 
-# What differs from run to run on the same machine: never compared, never judged.
+# Metrics that vary between runs on the same machine: they are never compared.
 TIMINGS = ("epoch_seconds", "examples_per_second")
 
 
 class SwapAverage(keras.callbacks.SwapEMAWeights):
-    """Gives the model its averaged weights (EMA) between epochs, and the raw ones back after.
+    """Swaps in the averaged weights (EMA) between epochs, and then restores the raw weights.
 
-    Keras's own does so too, and then, in the last epoch that was planned, forgets
-    the raw weights. They are needed if the training is to go on; and an epoch
-    may turn out to be the last one. So `KeepAverage` does that, after the state
-    was kept.
+    Keras's own callback does so too, but overwrites the raw weights in the last planned
+    epoch. They are needed to resume the training, and any epoch may become the last
+    one. So `KeepAverage` overwrites them instead, after the state was saved.
     """
 
     def __init__(self) -> None:
@@ -114,31 +114,31 @@ class SwapAverage(keras.callbacks.SwapEMAWeights):
         self.epochs_done = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begins with raw weights; each phase has an optimizer, and so averages, of its own."""
+        """Begins with raw weights, since each phase has its own optimizer and averages."""
         self._ema_weights_in_model = False
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Gives the model its averaged weights."""
+        """Swaps in the averaged weights."""
         super().on_epoch_end(epoch, logs)
         self.epochs_done = epoch + 1
 
     def _finalize_ema_values(self) -> None:
-        """Leaves the raw weights where they are."""
+        """Does nothing, so that the raw weights are not overwritten."""
 
     def finish(self) -> None:
-        """Puts the average where `fit` takes the final weights from."""
+        """Writes the averaged weights to the variables from which `fit` takes the final weights."""
         super()._finalize_ema_values()
 
 
 class KeepAverage(keras.callbacks.Callback):
     """Keeps the averaged weights (EMA) at the end of a training.
 
-    At its end `fit` writes the optimizer's average into the model, in whose place
-    `SwapAverage` has the raw weights between epochs. Comes after all that may stop
-    a training, and after its state is kept.
+    At its end `fit` writes the optimizer's averages into the model, but between epochs
+    `SwapAverage` stores the raw weights there. Must come after all callbacks that may stop
+    the training, and after the state is saved.
 
     Args:
-        swap: of the training.
+        swap: `SwapAverage` callback of the training.
     """
 
     def __init__(self, swap: SwapAverage) -> None:
@@ -146,21 +146,21 @@ class KeepAverage(keras.callbacks.Callback):
         self._swap = swap
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Finishes the average of a training that goes on after its last epoch."""
+        """Finalizes the averages of a training that is resumed after its last epoch."""
         if self._swap.epochs_done >= self.params["epochs"]:
             self._swap.finish()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Finishes the average if this epoch is the last."""
+        """Finalizes the averages if this epoch is the last."""
         if self.model.stop_training or epoch == self.params["epochs"] - 1:
             self._swap.finish()
 
 
 class _LowerLossWhereEqual(keras.callbacks.Callback):
-    """Takes an epoch for better that has the score of the best one, and a lower loss.
+    """Prefers, among epochs of equal score, the one with the lower loss.
 
-    A small validation split has few accuracies: of the epochs that share the best, the first
-    has often learnt least, and patience would end there.
+    On a small validation split few accuracies are possible: of the epochs that share the best,
+    the first is often the least trained, and patience would be counted from it.
     """
 
     monitor: str
@@ -168,14 +168,14 @@ class _LowerLossWhereEqual(keras.callbacks.Callback):
     best_loss: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Looks at the epoch as Keras does, which takes any score for better than none."""
+        """Evaluates the epoch as Keras does, but with no best score (None) at a tie."""
         logs = logs or {}
         loss = logs.get("val_loss" if self.monitor.startswith("val_") else "loss")
         score, before = logs.get(self.monitor), self.best
         lower = None not in (loss, self.best_loss) and loss < self.best_loss
         tie = score is not None and score == before and lower
         if tie:
-            self.best = None
+            self.best = None  # Keras takes any score to be better than None
         super().on_epoch_end(epoch, logs)
         if self.best is None:
             self.best = before
@@ -184,7 +184,7 @@ class _LowerLossWhereEqual(keras.callbacks.Callback):
 
 
 class EarlyStopping(_LowerLossWhereEqual, keras.callbacks.EarlyStopping):
-    """Stops as Keras's EarlyStopping does; of equal scores, that of the lower loss is the best.
+    """Stops as Keras's EarlyStopping does, but the lower loss decides between equal scores.
 
     Example:
     >>> stopping = EarlyStopping("val_accuracy", mode="max", restore_best_weights=True)
@@ -192,10 +192,10 @@ class EarlyStopping(_LowerLossWhereEqual, keras.callbacks.EarlyStopping):
 
 
 class Checkpoint(_LowerLossWhereEqual, keras.callbacks.ModelCheckpoint):
-    """Saves as Keras's ModelCheckpoint does, and never leaves a half-written file in place.
+    """Saves as Keras's ModelCheckpoint does, but never leaves a partly written file.
 
-    The file is written beside its place and then renamed: a process that dies
-    meanwhile leaves the one before as it was. Of equal scores, that of the lower loss is the best.
+    The file is written under another name and then renamed: if the process is killed
+    meanwhile, the previous file stays intact. The lower loss decides between equal scores.
 
     Example:
     >>> checkpoint = Checkpoint("best.weights.h5", save_weights_only=True)
@@ -205,7 +205,7 @@ class Checkpoint(_LowerLossWhereEqual, keras.callbacks.ModelCheckpoint):
         place: str = self.filepath  # type: ignore[has-type]
         path = self._get_file_path(epoch, batch, logs)
         folder, name = os.path.split(place)
-        self.filepath = os.path.join(folder, f"writing-{name}")  # Keras looks at how it ends
+        self.filepath = os.path.join(folder, f"writing-{name}")  # Keras requires its ending
         half = self._get_file_path(epoch, batch, logs)
         try:
             super()._save_model(epoch, batch, logs)
@@ -216,12 +216,12 @@ class Checkpoint(_LowerLossWhereEqual, keras.callbacks.ModelCheckpoint):
 
 
 class StopWhenLearnt(keras.callbacks.Callback):
-    """Stops when the validation loss is small: with `debug=overfit`, one batch is learnt by heart.
+    """Stops when the validation loss is small: with `debug=overfit`, one batch is memorized.
 
-    Says at the end whether it was, and if not, what to look at.
+    Prints at the end whether it was, and if not, what to check.
 
     Args:
-        loss_below: the validation loss that counts as learnt. Defaults to 0.01.
+        loss_below: Validation loss below which the batch counts as learnt. Defaults to 0.01.
     """
 
     def __init__(self, loss_below: float = 0.01) -> None:
@@ -237,7 +237,7 @@ class StopWhenLearnt(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Says what came of it."""
+        """Prints the result."""
         if self._last < self.loss_below:
             print(f"learnt by heart in {self._epochs} epochs: the net can learn")
         else:

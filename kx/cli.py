@@ -1,4 +1,4 @@
-"""`kx …`: the runs' own commands. Each imports what it needs only when it is called."""
+"""The command line of `kx`. Each command imports its module only when it is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from kx.process import choose_backend, import_quietly
 from kx.run import main as run_main
 from kx.run import report_errors
 
-# A row may begin with a negative number: `kx predict latest -1.5,2,3`.
+# argparse must not take a row that begins with a negative number for a flag:
+# `kx predict latest -1.5,2,3`.
 _NEGATIVE = re.compile(r"^-[\d.]")
 _RUN_HELP = (
     "RUN: a run id, a unique prefix of one, a run name, `latest`, `best`, or models:/NAME@best"
@@ -24,10 +25,13 @@ _OVERRIDES_HELP = "options and keys as in `kx run`: model=cnn data=digits epochs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line of `kx`, and returns the exit code.
+    """Runs the command line of `kx`.
 
     Args:
-        argv: the words after the program's name. Defaults to `sys.argv[1:]`.
+        argv: Arguments after the program's name. Defaults to None: `sys.argv[1:]`.
+
+    Returns:
+        Exit code: 0 for success.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] == "run":
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
               file=sys.stderr)  # fmt: skip
         return 2
     args, rest = parser.parse_known_args(words)
-    if rest:  # argparse takes positional words in one piece only: KEY=VALUE may come after --split
+    if rest:  # argparse takes adjacent positionals only, and KEY=VALUE may follow --split
         where = "overrides" if hasattr(args, "overrides") else "names"
         if any(word.startswith("-") for word in rest) or not hasattr(args, where):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -52,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _act(args: argparse.Namespace) -> int:
     """Calls the action of a command, and returns the exit code."""
-    if args.takes and "job" in args.takes:  # a mistake is answered before TensorFlow's import
+    if args.takes and "job" in args.takes:  # reports errors before the TensorFlow import
         args.job = compose(args.overrides)
         choose_backend(args.job.config.backend)
     if args.heavy:
@@ -93,12 +97,10 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 def _verb(  # type: ignore[no-untyped-def]
     verbs, name, action, help_text, *, run=False, store=True, takes=None, heavy=False
 ):
-    """Adds a command; most take a RUN and can look into another store.
-
-    Its action is `"module:function"`, imported when it is called: with the arguments that it
-    `takes`, `job` being the composed overrides, or with all of them. A heavy one imports
-    TensorFlow.
-    """
+    """Adds a command, and returns its parser."""
+    # `action` is `"module:function"`, imported when the command is called. `takes` names the
+    # arguments to pass (`job` is the config composed from the overrides); None passes all of them
+    # as one namespace. `heavy` imports TensorFlow first.
     parser = verbs.add_parser(name, help=help_text, description=help_text)
     if run:
         parser.add_argument("run", metavar="RUN", help=_RUN_HELP)
@@ -121,7 +123,7 @@ def _add_runs(verbs) -> None:  # type: ignore[no-untyped-def]
 
 
 def _port(text: str) -> int:
-    """Returns a port that a server may listen on."""
+    """Returns the port number in a text, from 1 to 65535."""
     port = int(text) if text.isdigit() else 0
     if not 1 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"expected 1 to 65535. Received: {text!r}")

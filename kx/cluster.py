@@ -1,4 +1,4 @@
-"""Who trains together, as the environment says it: TF_CONFIG, or a step of Slurm."""
+"""The processes that train together, as read from the environment: TF_CONFIG, or Slurm."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 
 from kx.errors import ConfigError
 
-_PORT = 28_800  # of the workers, where a cluster does not say which
+_PORT = 28_800  # default port of the workers, if the cluster sets none
 
 
 def cluster_of_environment(port: int | None = None) -> dict[str, Any] | None:
-    """Returns who trains together, in the form of `TF_CONFIG`, or None.
+    """Returns the cluster of this process in the form of `TF_CONFIG`, or None if there is none.
 
     Args:
-        port: on which workers listen, where the environment does not say so.
+        port: Port on which the first worker of a host listens, if Slurm starts the workers.
+            Defaults to None: 28800.
 
     Raises:
-        ConfigError: if `TF_CONFIG` cannot be used.
+        ConfigError: If `TF_CONFIG` cannot be used.
     """
     given = os.environ.get("TF_CONFIG")
     if given:
@@ -37,7 +38,7 @@ def cluster_of_environment(port: int | None = None) -> dict[str, Any] | None:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """Returns `TF_CONFIG`, a chief among the workers as the first of them."""
+    """Returns `TF_CONFIG` with the chief, if there is one, as the first of the workers."""
     try:
         given = json.loads(text)
         cluster, task = dict(given["cluster"]), given["task"]
@@ -67,7 +68,7 @@ def _hosts() -> list[str]:
 
 
 def _tasks_per_node() -> list[int]:
-    """Reads Slurm's `2(x3),1`: two on each of three nodes, and one on the last."""
+    """Parses Slurm's `2(x3),1`: two tasks on each of three nodes, and one on the last."""
     counts: list[int] = []
     for part in os.environ["SLURM_STEP_TASKS_PER_NODE"].split(","):
         found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)

@@ -1,4 +1,4 @@
-"""What commands print: consoles, numbers, counts and durations."""
+"""Formatting of printed output: consoles, numbers, counts and durations."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ _MANY = 100
 
 
 def wide_console() -> Console:
-    """Returns a console for tables; where there is no terminal, lines may be long."""
+    """Returns a console for tables; without a terminal, its lines have 160 characters."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def number(value: float) -> str:
-    """Returns a score as text, with four decimals, or four digits where it is huge.
+    """Returns a score as text, with four decimals, or four digits from 1e5 on.
+
+    Args:
+        value: Score.
 
     Example:
     >>> number(0.98333), number(3.24e28)
@@ -34,6 +37,9 @@ def counted(count: int, noun: str) -> str:
 def clock(seconds: float) -> str:
     """Returns a duration as text.
 
+    Args:
+        seconds: Duration in seconds.
+
     Example:
     >>> clock(75)
     '1:15'
@@ -44,11 +50,11 @@ def clock(seconds: float) -> str:
 
 
 def with_progress(items: Sequence[Any], text: str) -> Iterable[Any]:
-    """Yields items; of many, with a progress line on standard error.
+    """Returns an iterable over items; from 100 items on, with a progress bar on standard error.
 
     Args:
-        items: Items, each of which takes a moment.
-        text: Description of what is done.
+        items: Items to iterate over.
+        text: Description of the work, printed before the progress bar.
     """
     if len(items) < _MANY:
         return items

@@ -1,15 +1,15 @@
 """The errors that kx raises on purpose.
 
-Each message says what was expected, what was received, what is available and
+Each message states what was expected, what was received, what is available and
 what to do::
 
     KxError
     ├── ConfigError           a key, an option or a value that cannot be used
     ├── DataError             data that is missing, unreadable or does not fit
-    ├── TrainingError         training that cannot go on (a loss that is NaN)
-    ├── RunNotFoundError      a RUN that names no run, or more than one
-    ├── ExportError           an exported model that does not answer like the trained one
-    ├── ReproductionError     a run that came out otherwise than it was recorded
+    ├── TrainingError         training that cannot continue (a loss that is NaN)
+    ├── RunNotFoundError      a RUN that matches no run, or more than one
+    ├── ExportError           an exported model whose predictions differ from the trained one's
+    ├── ReproductionError     a run whose results differ from the recorded ones
     └── MissingExtraError     an optional dependency that is not installed
 """
 
@@ -23,7 +23,7 @@ from kx.secrets import redact_word, scrub
 
 
 class KxError(Exception):
-    """Is the base of every error that kx raises on purpose. Its text shows no secret."""
+    """Serves as the base class of the errors that kx raises. Secrets are hidden in its text."""
 
     def __str__(self) -> str:
         return scrub(super().__str__())
@@ -34,8 +34,8 @@ class Mistake:
     """Holds one mistake of a config.
 
     Args:
-        place: where it came from: `command line: epochz=3`, a file's path.
-        message: what is wrong, and what to do.
+        place: Place of the mistake: `command line: epochz=3`, or the path of a file.
+        message: Description of the mistake and its remedy.
     """
 
     place: str
@@ -43,10 +43,10 @@ class Mistake:
 
 
 class ConfigError(KxError):
-    """Reports every mistake of a config at once.
+    """Reports all mistakes of a config at once.
 
     Args:
-        mistakes: the mistakes, or one message.
+        mistakes: Mistakes, or one message.
     """
 
     def __init__(self, mistakes: str | Iterable[Mistake]) -> None:
@@ -62,7 +62,7 @@ class ConfigError(KxError):
         lines = ["1 mistake in the config" if count == 1 else f"{count} mistakes in the config"]
         for mistake in self.mistakes:
             label, line, word = mistake.place.partition("command line: ")
-            hidden = redact_word(word)  # of a key that is misspelt, too
+            hidden = redact_word(word)  # also if the key is misspelt
             place = label + line + hidden
             told = mistake.message.replace(word, hidden) if hidden != word else mistake.message
             body = scrub(told).replace("\n", "\n    ")
@@ -75,35 +75,36 @@ class DataError(KxError):
 
 
 class TrainingError(KxError):
-    """Reports training that cannot go on."""
+    """Reports training that cannot continue."""
 
 
 class RunNotFoundError(KxError):
-    """Reports a RUN that names no run, or more than one."""
+    """Reports a RUN that matches no run, or more than one."""
 
 
 class ExportError(KxError):
-    """Reports an exported model that does not answer like the trained one."""
+    """Reports an exported model whose predictions differ from the trained one's."""
 
 
 class ReproductionError(KxError):
-    """Reports a run that came out otherwise than it was recorded."""
+    """Reports a run whose results differ from the recorded ones."""
 
 
 class MissingExtraError(KxError):
     """Reports an optional dependency that is not installed."""
 
 
-NO_METRIC = "There will be no metric"  # an error that begins so, no other values would mend
+# How the message of an error begins that other values of a search would not resolve.
+NO_METRIC = "There will be no metric"
 
 
 def did_you_mean(word: str, available: Iterable[str], label: str = "Available") -> str:
-    """Returns the closest of the available names as a question, then all of them.
+    """Returns a question with the closest available name, followed by all available names.
 
     Args:
-        word: what was received.
-        available: what exists.
-        label: the word before the list.
+        word: Name that was received.
+        available: Names that exist.
+        label: Label of the list. Defaults to `"Available"`.
 
     Example:
     >>> did_you_mean("epochz", ["epochs", "seed"])
@@ -111,17 +112,17 @@ def did_you_mean(word: str, available: Iterable[str], label: str = "Available") 
     """
     names = sorted(str(name) for name in available)
     close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
-    if not close:  # `lr` for `learning_rate`
+    if not close:  # by initials: `lr` for `learning_rate`
         close = [n for n in names if "_" in n and "".join(p[:1] for p in n.split("_")) == word]
     question = f"Did you mean {close[0]!r}? " if close else ""
     return f"{question}{label}: {', '.join(names) if names else 'none'}."
 
 
 def one_line(text: object) -> str:
-    r"""Returns a name as it is told: line breaks and what else cannot be seen are escaped.
+    r"""Returns a name for messages, with line breaks and other unprintable characters escaped.
 
     Args:
-        text: any; of a file's name, also what is no UTF-8.
+        text: Text, or an object with one. File names need not be valid UTF-8.
 
     Example:
     >>> one_line("two\nlines.png")
@@ -132,11 +133,11 @@ def one_line(text: object) -> str:
 
 
 def first_line(error: BaseException, max_length: int = 200) -> str:
-    """Returns the first line of an error's text; its name, if it has none.
+    """Returns the first line of an error's text, or its `repr` if it has no text.
 
     Args:
-        error: what was raised.
-        max_length: characters at most. Defaults to 200.
+        error: Error that was raised.
+        max_length: Maximum number of characters of the line. Defaults to 200.
 
     Example:
     >>> first_line(MemoryError())

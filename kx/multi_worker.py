@@ -1,4 +1,4 @@
-"""One training on several machines, by tf.distribute: each takes its share of every batch."""
+"""Training on several machines with tf.distribute: each processes its share of every batch."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kx.types import Count
 def multi_worker(*, port: int | None = None, processes: Count | None = None) -> MultiWorker:
     """Returns a strategy that trains one model on several machines, or processes.
 
-    Each process runs the same command. Which ones there are is read from
+    Each process runs the same command. The list of processes is read from
     `TF_CONFIG` (Kubeflow, KubeRay, or by hand) or from Slurm's environment
-    (`srun`). `batch_size` is that of the whole batch, which they share. The
-    first one keeps the run; all see the project's folder, where they go on.
+    (`srun`). `batch_size` is the size of the whole batch, which they divide. The
+    first process tracks the run; all need access to the project's folder to resume.
 
     Args:
-        port: on which the workers listen, where Slurm starts them.
-        processes: that kx itself starts, on this machine or on a Ray cluster,
-            where no cluster has.
+        port: Port on which the workers listen, if Slurm starts them. Defaults to None: 28800.
+        processes: Number of processes for kx to start, on this machine or on a Ray cluster,
+            if no cluster starts them. Defaults to None.
 
     Raises:
-        ConfigError: if there is no cluster, or TensorFlow has started already.
+        ConfigError: If there is no cluster, or TensorFlow has started already.
 
     Source: Abadi et al. 2016, "TensorFlow", section 4.4 (synchronous replicas).
     """
@@ -51,22 +51,23 @@ def multi_worker(*, port: int | None = None, processes: Count | None = None) -> 
 
 
 class MultiWorker(Strategy):
-    """Holds TensorFlow's own strategy, with what Keras 3 needs to train under it."""
+    """Holds TensorFlow's strategy, with the work-arounds that Keras 3 needs to train under it."""
 
     def __init__(self) -> None:
         super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
 
     def check_same_epoch(self, epoch: int) -> None:
-        """Refuses to train where the processes are not at the same epoch.
+        """Raises an error if the processes are not at the same epoch.
 
         Args:
-            epoch: the number of epochs that are done, by this process's folder.
+            epoch: Number of epochs that are done, as read from this process's folder.
 
         Raises:
-            KxError: in each of them.
+            KxError: If the epochs differ. Each process raises it.
         """
         seen = self._inner.run(lambda: tf.constant([epoch, epoch**2], tf.int64))
         total, squares = self._inner.reduce("SUM", seen, axis=None).numpy().tolist()
+        # n * (sum of squares) equals (sum)^2 only if all n values are equal.
         if squares * self.num_replicas_in_sync != total**2:
             raise KxError(
                 f"The processes that train together are not at the same epoch; this one is at"
@@ -76,13 +77,13 @@ class MultiWorker(Strategy):
     def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:
         """Makes Keras's `fit` and `evaluate` work under this strategy.
 
-        Keras 3.15 looks at a batch of all workers as if it were one tensor, and
-        takes the mean of scalars along an axis that they do not have (keras
+        Keras 3.15 handles a batch of all workers as if it were one tensor, and
+        computes the mean of scalars along an axis that they do not have (keras
         issue 20585).
 
         Args:
-            model: compiled in the strategy's scope.
-            batches: of the training, before they are shared out.
+            model: Model that was compiled in the strategy's scope.
+            batches: Batches of the training, before they are divided among the workers.
         """
         with self.scope():
             model._symbolic_build(data_batch=next(iter(batches.take(1))))
@@ -93,8 +94,8 @@ class MultiWorker(Strategy):
     def to_single_process(
         self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]
     ) -> keras.Model:
-        """Returns a plain copy of the trained model: what follows is one process's own."""
-        weights = model.get_weights()  # in all processes: some of them are means over these
+        """Returns a copy of the trained model for use in a single process, after the training."""
+        weights = model.get_weights()  # in all processes, since some weights are means over them
         plain = compiled(Strategy(tf.distribute.get_strategy()))
         plain.set_weights(weights)
         return plain

@@ -1,4 +1,4 @@
-"""One model on several devices, by data and by parts of its weights: keras.distribution on JAX."""
+"""Data and model parallelism on several devices: keras.distribution on JAX."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ def model_parallel(
     layout: Mapping[str, Sequence[str | None]] | None = None,
     logical_devices: Count | None = None,
 ) -> Parallel:
-    """Returns a strategy that shares out the batch, and each large weight, among devices.
+    """Returns a strategy that shards the batch, and each large weight, over the devices.
 
-    The devices form a grid: `model_devices` of them hold the parts of one copy
-    of the model, and as many copies as fit share each batch.
+    The devices form a grid: `model_devices` of them hold the shards of one copy
+    of the model, and as many copies as fit divide each batch.
 
     Args:
-        model_devices: that hold one copy together; 1 is data parallelism alone.
-        layout: regular expression of a weight's whole path (`.*dense/kernel`) to
-            one word for each of its axes: `"model"` to part it, or None. None,
-            or empty, parts the last axis of each weight of two axes or more.
-        logical_devices: number of CPU devices to make and use, for tests.
+        model_devices: Number of devices that hold one copy together; 1 is data parallelism
+            alone. Defaults to 2.
+        layout: Mapping from a regular expression of a weight's whole path (`.*dense/kernel`)
+            to one entry for each of its axes: `"model"` or `"batch"` to shard it, or None.
+            Defaults to None, which, as if it were empty, shards the last axis of each weight
+            of two axes or more.
+        logical_devices: Number of CPU devices to create and use, for tests. Defaults to None.
 
     Raises:
-        ConfigError: on another backend than JAX, or if the devices do not fit.
+        ConfigError: If the backend is not JAX, or if the devices do not fit.
 
     Source: Xu et al. 2021, "GSPMD: General and Scalable Parallelization for ML
     Computation Graphs".
@@ -62,13 +64,13 @@ def model_parallel(
 def _make_logical_devices(count: int) -> None:
     import jax
 
-    # JAX's pool of threads has one for each device, or core: steps that wait for each other may
-    # take all of them, and none is left for the device for which they wait.
+    # JAX's thread pool has one thread for each device, or core: steps that wait for each other
+    # may use all of them, and none is left for the device for which they wait (a deadlock).
     os.environ.setdefault("NPROC", str(4 * count))
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
-        pass  # JAX has started: perhaps with as many
+        pass  # JAX has started, perhaps with as many devices
     if len(jax.devices()) != count:
         raise ConfigError(
             f"strategy.logical_devices={count} comes too late: JAX has started in this process."
@@ -77,10 +79,10 @@ def _make_logical_devices(count: int) -> None:
 
 
 class Parallel(Strategy):
-    """Holds a distribution as a strategy: all that is built after `scope` is shared out.
+    """Holds a Keras distribution as a strategy: all that is built after `scope` is sharded.
 
     Args:
-        distribution: Keras's.
+        distribution: Keras distribution.
     """
 
     def __init__(self, distribution: _ModelParallel) -> None:
@@ -88,22 +90,22 @@ class Parallel(Strategy):
         self.num_replicas_in_sync = distribution.num_model_replicas
 
     def scope(self) -> AbstractContextManager[None]:
-        """Shares out what is built from now on; the training needs that, too."""
+        """Sets the distribution for all that is built from now on, and for the training."""
         from keras.src.backend.jax import trainer
 
-        # Keras 3.15 takes the layout of the first batch for all, and the last one may be odd.
+        # Keras 3.15 uses the layout of the first batch for all, and the last may be smaller.
         trainer.JAXEpochIterator._get_distributed_iterator = _each_by_its_own_layout
         keras.distribution.set_distribution(self.distribution)
         return nullcontext()
 
     def check(self, model: keras.Model) -> None:
-        """Refuses a layout of which the model has no weight.
+        """Raises an error if a key of the layout matches no weight of the model.
 
         Args:
-            model: built.
+            model: Built model.
 
         Raises:
-            ConfigError: for a key that no weight's path matches.
+            ConfigError: If no weight's path matches a key.
         """
         self.distribution.check(model)
 
@@ -134,7 +136,7 @@ class _ModelParallel(ModelParallel):
         self._parts = mesh.shape[1]
 
     def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
-        """Returns how a batch is shared out: one that cannot be is on all devices, whole.
+        """Returns the layout of a batch; one that cannot be divided is copied to all devices.
 
         That is the last batch of an evaluation, so that each example counts once.
         """
@@ -143,7 +145,7 @@ class _ModelParallel(ModelParallel):
         return super().get_data_layout(data_shape)
 
     def get_variable_layout(self, variable: Any) -> TensorLayout:
-        """Returns how a weight is shared out."""
+        """Returns the layout of a weight."""
         fitting = [pattern for pattern in self._given if re.fullmatch(pattern, variable.path)]
         if len(fitting) > 1:
             raise ConfigError(
@@ -160,7 +162,7 @@ class _ModelParallel(ModelParallel):
         return TensorLayout(axes, self.device_mesh)
 
     def check(self, model: keras.Model) -> None:
-        """Refuses a layout of which the model has no weight."""
+        """Raises an error if a key of the layout matches no weight of the model."""
         paths = [weight.path for weight in model.weights]
         for pattern in self._given:
             if not any(re.fullmatch(pattern, path) for path in paths):

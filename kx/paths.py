@@ -1,16 +1,19 @@
-"""Paths as users write them."""
+"""Paths given by users."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# For which TensorFlow takes a path for a pattern of file names, where it loads a SavedModel.
+# Characters that make TensorFlow take a path for a file name pattern when it loads a SavedModel.
 PATTERN_LETTERS = frozenset("*?[]\\") - {os.sep}
 
 
 def expanded(path: str | Path) -> Path:
-    """Returns a path, `~` for the home folder; as it is, where no such user has one.
+    """Returns a path with `~` expanded to the home folder; unchanged if there is no such user.
+
+    Args:
+        path: Path that may begin with `~` or `~user`.
 
     Example:
     >>> expanded("~nobody-of-that-name/x.csv")

@@ -1,4 +1,4 @@
-"""What holds for the whole process: its backend, and what C++ and TensorFlow say in it."""
+"""Settings of the whole process: its Keras backend, and the logs of C++ and TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OF_TENSORFLOW = re.compile(rb"[IWEF]\d{4} |WARNING: All log messages before abs
 
 @contextmanager
 def hidden_stderr(*, all_of_it: bool = True) -> Iterator[None]:
-    """Hides what C++ says on standard error; if an exception passes, all is shown.
+    """Hides what C++ code writes to standard error, unless the block raises an exception.
 
     Args:
-        all_of_it: whether what Python says is hidden, too. Without it, what is no line of
-            TensorFlow's log is shown at the end.
+        all_of_it: Whether to hide everything, including Python's output. If False, lines that do
+            not belong to TensorFlow's log are printed at the end. Defaults to True.
     """
     sys.stderr.flush()
     own = os.dup(2)
@@ -44,14 +44,14 @@ def hidden_stderr(*, all_of_it: bool = True) -> Iterator[None]:
 
 
 def choose_backend(name: str) -> None:
-    """Sets the backend with which Keras is imported in this process.
+    """Sets the backend that Keras uses in this process.
 
     Args:
-        name: `"tensorflow"` or `"jax"`.
+        name: Name of the backend: `"tensorflow"` or `"jax"`.
 
     Raises:
-        ConfigError: if Keras is imported already, with another one.
-        MissingExtraError: if it is not installed.
+        ConfigError: If Keras is already imported with another backend.
+        MissingExtraError: If the backend is JAX and JAX is not installed.
     """
     keras = sys.modules.get("keras")
     if keras is not None and keras.backend.backend() != name:
@@ -65,10 +65,10 @@ def choose_backend(name: str) -> None:
 
 
 def import_quietly() -> None:
-    """Imports TensorFlow without the lines that it says at its start.
+    """Imports TensorFlow and hides its start-up messages.
 
-    They come from C++ before its logging can be set. A log level that the user
-    has set wins.
+    They come from C++ before its logging can be configured. A log level that the
+    user has set takes precedence: then nothing is hidden or imported.
     """
     if quiet_log_level():
         with hidden_stderr():
@@ -78,9 +78,11 @@ def import_quietly() -> None:
 
 
 def quiet_log_level() -> bool:
-    """Sets TensorFlow's log level to errors, if the user has not; says whether it is that.
+    """Sets TensorFlow's log level to errors, unless the user has set another one.
 
-    TensorFlow itself sets 1 where nothing is set.
+    Returns:
+        Whether the log level is 3 (errors only) now. A level of 1 counts as not set, since
+        TensorFlow itself sets it.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") not in ("1", "3"):
         return False
@@ -91,9 +93,9 @@ def quiet_log_level() -> bool:
 
 @contextmanager
 def quiet_first_steps() -> Iterator[None]:
-    """Hides what TensorFlow says once of its own op definitions, when it first reads examples.
+    """Hides TensorFlow's messages about its op definitions, logged when it first reads examples.
 
-    A log level that the user has set wins.
+    A log level that the user has set takes precedence.
     """
     if not quiet_log_level():
         yield
@@ -104,7 +106,7 @@ def quiet_first_steps() -> Iterator[None]:
 
 @contextmanager
 def quiet_saving() -> Iterator[None]:
-    """Hides where TensorFlow writes the files of a SavedModel, which kx says itself."""
+    """Hides TensorFlow's messages about a SavedModel's files, whose folder kx prints itself."""
     import logging
 
     import tensorflow as tf

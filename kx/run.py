@@ -1,4 +1,4 @@
-"""`python -m kx.run`: composes the config, then runs it: once, or each job of a sweep.
+"""`python -m kx.run`: composes the config and runs it, once or for each job of a sweep.
 
 Imports no TensorFlow, Keras or MLflow.
 """
@@ -29,10 +29,13 @@ from kx.tracking.resume import is_one_run, recorded_words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line of `python -m kx.run`, and returns the exit code.
+    """Runs the command line of `python -m kx.run`.
 
     Args:
-        argv: the words after the program's name. Defaults to `sys.argv[1:]`.
+        argv: Arguments after the program's name. Defaults to None: `sys.argv[1:]`.
+
+    Returns:
+        Exit code: 0 for success.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     return report_errors(lambda: _main(words))
@@ -42,8 +45,9 @@ def _main(words: list[str]) -> int:
     parser = get_args_parser()
     parser.prog = "kx run"
     parser.error = _refuse  # type: ignore[method-assign]
-    # argparse takes positional words in one piece only: KEY=VALUE may come after -m, too. What
-    # begins with a dash and is no flag is told with the other mistakes.
+    # argparse takes adjacent positionals only, but KEY=VALUE may also follow -m. The loop restores
+    # their order. An unknown flag stays among the overrides, so that it is reported with the other
+    # mistakes.
     args, rest = parser.parse_known_args(words)
     left = Counter([*args.overrides, *rest])
     args.overrides = []
@@ -60,10 +64,16 @@ def _refuse(message: str) -> NoReturn:
 
 
 def report_errors(action) -> int:  # type: ignore[no-untyped-def]
-    """Calls `action`, and turns an error of kx's into a message and exit code 1.
+    """Calls a function, and turns a `KxError` into a message and exit code 1.
 
-    The whole traceback is shown where HYDRA_FULL_ERROR=1 is set, and of an error that is none of
-    kx's: a bug, or a user's own code.
+    The full traceback is printed if HYDRA_FULL_ERROR=1 is set, and for any other error: a bug, or
+    an error in a user's own code.
+
+    Args:
+        action: Function without arguments that returns an exit code, or None for 0.
+
+    Returns:
+        Exit code: 0 for success, 1 for an error, 130 for Ctrl-C.
     """
     try:
         return int(action() or 0)
@@ -75,11 +85,11 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
     except KeyboardInterrupt:
         print("kx: stopped; the same command with resume=auto goes on", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `kx runs | head`
+    except BrokenPipeError:  # the reader has closed the pipe: `kx runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if type(error).__module__.partition(".")[0] == "mlflow":  # the store was there, and is not
+        if type(error).__module__.partition(".")[0] == "mlflow":  # the store became unavailable
             print(f"kx: The tracking store failed: {scrub(first_line(error))}", file=sys.stderr)
         else:
             print(scrub(traceback.format_exc()), end="", file=sys.stderr)
@@ -121,19 +131,19 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 
 
 def _all_words(words: Sequence[str]) -> list[str]:
-    """Returns the words of the command line, and before them those that began `resume=RUN`."""
+    """Returns the overrides of the run that `resume=RUN` names, followed by the given ones."""
     try:
         return recorded_words(words)
-    except (OSError, ValueError, RuntimeError) as error:  # no path: too long, `~nobody/run`
+    except (OSError, ValueError, RuntimeError) as error:  # bad path: too long, `~nobody/run`
         raise ConfigError(f"resume: expected a RUN. {first_line(error)}") from error
 
 
 def _complete(args: argparse.Namespace, config_dirs: list[str]) -> int:
-    """Lets Hydra install or answer the shell's completion of words."""
+    """Runs Hydra's shell completion: its installation or a query of the shell."""
     with hydra_session(config_dirs) as hydra:
         try:
             hydra.shell_completion("run", overrides=args.overrides)
-        except Exception as error:  # of Hydra's plugins: the words are the user's
+        except Exception as error:  # a Hydra plugin fails on invalid input
             raise ConfigError(f"--shell-completion: {first_line(error)}") from error
     return 0
 
@@ -153,7 +163,7 @@ def _refuse_unsupported(args: argparse.Namespace) -> None:
 
 
 def _list_options_fast(hydra: Hydra) -> None:
-    """Lets Hydra list options from one copy of its repository: it makes one for each group."""
+    """Makes Hydra list options from one cached repository instead of a new one for each group."""
     loader = cast(Any, hydra.config_loader)
     repository = CachingConfigRepository(loader.repository)
 
@@ -161,17 +171,23 @@ def _list_options_fast(hydra: Hydra) -> None:
         group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG, **_: Any
     ) -> list[str]:
         found = repository.get_group_options(group_name, results_filter)
-        return [name for name in found if not name.startswith("_")]  # parts of others
+        return [name for name in found if not name.startswith("_")]  # of other options
 
     loader.get_group_options = get_group_options
 
 
 def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
-    """Runs composed configs, and returns the exit code.
+    """Runs composed configs: one run, a sweep, or searches.
 
     Args:
-        jobs: the configs, checked.
-        sweep: whether they are jobs of a sweep, of which each has a process of its own.
+        jobs: Composed and checked configs.
+        sweep: Whether they are the jobs of a sweep, each of which runs in its own process.
+
+    Returns:
+        Exit code: 0 for success.
+
+    Raises:
+        ConfigError: If there are no jobs.
     """
     if not jobs:
         raise ConfigError("This sweep has no job: one of its keys has no value.")
@@ -187,10 +203,13 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
 
 
 def run_one(job: Composed) -> int:
-    """Runs a composed config, unless a run of it is finished, and returns the exit code.
+    """Runs a composed config, unless it has a finished run and `resume=auto`.
 
     Args:
-        job: the composed config.
+        job: Composed config.
+
+    Returns:
+        Exit code: 0 for success.
     """
     done = finished_record(job)
     if done is not None:

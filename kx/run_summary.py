@@ -1,4 +1,4 @@
-"""The short summary at the end of a run on the command line."""
+"""The summary that the command line prints at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kx.tracking.store import store_uri
 
 
 def show_end(run: Any) -> None:
-    """Prints the test scores, where the run is, and the commands to go on with.
+    """Prints the test scores, the location of the run, and the next commands.
 
     Args:
-        run: a finished `Run`.
+        run: Finished `Run`.
     """
     print()
     scores = [
@@ -50,10 +50,10 @@ def show_end(run: Any) -> None:
 
 
 def show_finished(record: Record) -> None:
-    """Says that a run of this config is finished already.
+    """Prints that a run of this config is already finished.
 
     Args:
-        record: of its folder.
+        record: Record of the finished run.
     """
     where = f", in {record.uri}" if record.uri else ""
     print(f"{record.name} is finished: a run of this very config (resume=auto){where}")
@@ -64,7 +64,7 @@ def show_finished(record: Record) -> None:
 
 
 def _main_scores(run: Any) -> set[str]:
-    """Returns what Keras measured on the test split: the report has the rest."""
+    """Returns the names of the metrics that Keras measured; the report has the others."""
     trained = {name.removeprefix("train/") for name in run.history if name.startswith("train/")}
     return trained or {"loss", "accuracy"}
 

@@ -33,12 +33,12 @@ class Run:
     """Holds a finished run.
 
     Attributes:
-        id: its MLflow run id.
-        name: its name.
+        id: MLflow run id.
+        name: Name of the run.
         status: `"FINISHED"`, `"FAILED"`, `"KILLED"` or `"RUNNING"`.
-        config: the resolved config, plain values.
-        metrics: final numbers: `test/accuracy`, `val/loss`, `best/val_accuracy` …
-        history: metric to one value an epoch.
+        config: Resolved config, as plain values.
+        metrics: Final metrics: `test/accuracy`, `val/loss`, `best/val_accuracy` …
+        history: Metrics by name, each a list of one value per epoch.
 
     Example:
         run = kx.load_run("latest")
@@ -64,15 +64,15 @@ class Run:
         self.uri = store_uri(job.config.tracking.uri) if tracker.kept else None
         self._bundle = bundle if bundle and bundle.folder.is_dir() else None
         self._model = model
-        self.chosen_by = chosen_by  # the metric whose best epoch was put back
+        self.chosen_by = chosen_by  # the metric whose best epoch was restored
 
     @classmethod
     def from_store(cls, stored: MlflowRun, uri: str) -> Run:
-        """Returns a run as the tracking store has it.
+        """Returns a run that is read from the tracking store.
 
         Args:
-            stored: MLflow's own run.
-            uri: of the store.
+            stored: MLflow's run.
+            uri: URI of the tracking store.
         """
         from kx.tracking.mlflow.client import open_client
         from kx.tracking.mlflow.run_list import history_of
@@ -100,10 +100,10 @@ class Run:
         return translated({str(key): value for key, value in container.items()})
 
     def recorded_config(self) -> dict[str, Any]:
-        """Returns the config, which is needed.
+        """Returns the config, or raises if it was not found in the store.
 
         Raises:
-            RunNotFoundError: if the artifact that has it has gone.
+            RunNotFoundError: If the artifact with the config cannot be read.
         """
         if not self.config:
             raise RunNotFoundError(
@@ -113,7 +113,7 @@ class Run:
         return self.config
 
     def tags(self) -> dict[str, str]:
-        """Returns the tags that the run has in its store; none, if it is kept nowhere."""
+        """Returns the tags of the run in its store, or an empty dict if it was not tracked."""
         if self.uri is None:
             return {}
         from kx.tracking.mlflow.client import open_client
@@ -121,13 +121,13 @@ class Run:
         return dict(open_client(self.uri).get_run(self.id).data.tags)
 
     def artifact(self, path: str) -> Path:
-        """Returns the local path of an artifact, fetched if it is elsewhere.
+        """Returns the local path of an artifact, which is downloaded if it is remote.
 
         Args:
-            path: within the run: `report/test/report.html`.
+            path: Path within the run: `report/test/report.html`.
 
         Raises:
-            RunNotFoundError: if the run has no such artifact.
+            RunNotFoundError: If the run has no such artifact.
         """
         if self.uri is None:
             raise RunNotFoundError(f"The run {self.name} kept nothing (tracking=none).")
@@ -141,10 +141,10 @@ class Run:
             ) from error
 
     def bundle(self) -> Bundle:
-        """Returns the run's preparation, specs and examples.
+        """Returns the run's bundle: its data preparation, specs and examples.
 
         Raises:
-            RunNotFoundError: if it did not come to its end.
+            RunNotFoundError: If the run did not finish, or saved no model.
         """
         if self._bundle is None:
             if self.uri is None:
@@ -165,10 +165,10 @@ class Run:
         return self._bundle
 
     def model(self) -> keras.Model:
-        """Returns the trained model: normalized input within, raw scores out.
+        """Returns the trained model, which includes the normalization and gives raw scores.
 
         Raises:
-            RunNotFoundError: if the run has none.
+            RunNotFoundError: If the run has no model.
         """
         if self._model is None:
             self._import_targets()
@@ -182,7 +182,7 @@ class Run:
         return self._model
 
     def _import_targets(self) -> None:
-        """Imports the modules that the config names: they may define layers."""
+        """Imports the modules of the config's targets, which may register custom layers."""
         import importlib
 
         for key in ("model", "task"):
@@ -200,7 +200,7 @@ class Run:
 
     @functools.cached_property
     def predictor(self) -> Predictor:
-        """The way from raw examples to answers."""
+        """Returns the predictor from raw examples to predictions."""
         return self._predictor(self.model())
 
     def _predictor(self, model: keras.Model) -> Predictor:
@@ -210,52 +210,54 @@ class Run:
         return Predictor(self.bundle(), model, self.task(), limit, column, quotes)
 
     def predict(self, inputs: Sequence[Any], *, tta: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Answers raw inputs.
+        """Predicts raw inputs.
 
         Args:
-            inputs: file names, bytes or arrays of uint8 for images; texts, or `.csv` files of
+            inputs: File names, bytes or arrays of uint8 for images; texts, or `.csv` files of
                 them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
                 `.npz` and `.json` files, or JSON for arrays.
-            tta: views of each image over which to average (test-time augmentation):
+            tta: Views of each image over which to average (test-time augmentation):
                 `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"`. Defaults to none.
 
         Returns:
-            One mapping an example: `"input"`, and what the task answers: `"label"`,
-            `"confidence"`, `"probabilities"`; `"value"` for numbers.
+            One dict per example: `"input"`, and the outputs of the task: `"label"`,
+            `"confidence"`, `"probabilities"`; `"value"` for regression.
         """
         if isinstance(inputs, str | bytes | Path):
             inputs = [inputs]
         return self.with_views(tta)(inputs)
 
     def with_views(self, tta: Sequence[str]) -> Predictor:
-        """Returns the way from raw examples to answers that are averaged over views.
+        """Returns a predictor whose predictions are averaged over views of each example.
 
         Args:
-            tta: as of `predict`.
+            tta: Names of the views, as in `predict`. If empty, no averaging.
         """
         if not tta:
             return self.predictor
         return self._predictor(with_views(self.model(), self.task(), tta))
 
     def export(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes a SavedModel on raw input, `.keras` and weights, reloaded and compared.
+        """Exports a SavedModel on raw input, a `.keras` file and weights, and verifies them.
+
+        The exported model is reloaded and its predictions are compared with the trained one's.
 
         Args:
-            folder: where.
-            overwrite: whether a folder that is there is replaced.
+            folder: Path to the folder to write.
+            overwrite: Whether to replace an existing folder. Defaults to False.
 
         Returns:
-            The folder.
+            Path to the folder.
 
         Raises:
-            ExportError: if the exported model answers otherwise than the trained one.
+            ExportError: If the exported model predicts otherwise than the trained one.
         """
         from kx.export.export import export_run
 
         return export_run(self.trained(), Path(folder), overwrite=overwrite).folder
 
     def trained(self) -> Trained:
-        """Returns what is exported of the run."""
+        """Returns the parts of the run that are exported."""
         from kx.export.export import Trained
 
         return Trained(
@@ -265,24 +267,24 @@ class Run:
 
 
 def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | None = None) -> Run:
-    """Returns a run of the tracking store.
+    """Loads a run from the tracking store.
 
     Args:
-        name: a run id, a unique prefix of one, a run name, `latest` (the last
+        name: Run id, a unique prefix of one, run name, `latest` (the last
             one started), `best` (by its task's validation metric, among the
-            finished runs of the experiment), or the registered model that came
-            of it: `models:/NAME@best`, `models:/NAME/2`.
-        uri: of the store. Defaults to the project's.
-        experiment: where to look. Defaults to all experiments, and for `best`
-            to that of the latest run.
+            finished runs of the experiment), or a model that was registered from
+            the run: `models:/NAME@best`, `models:/NAME/2`.
+        uri: URI of the tracking store. Defaults to None: the project's store.
+        experiment: Name of the experiment to search. Defaults to None: all experiments, and
+            for `best` that of the latest run.
 
     Raises:
-        RunNotFoundError: if there is no such run, or more than one, or if it is a
+        RunNotFoundError: If there is no such run, or more than one, or if it is a
             group of runs.
     """
     from kx.tracking.mlflow.run_list import GROUPS, find_run
 
-    add_project_to_path()  # where the run's model, task and layers may be
+    add_project_to_path()  # the run's model, task and layers may be defined there
     where = store_uri(uri)
     found = find_run(name, where, experiment)
     kind = found.data.tags.get("kx.kind")

@@ -1,7 +1,7 @@
-"""Learning-rate schedules, counted in epochs and fractions of the training.
+"""Learning-rate schedules, in units of epochs and fractions of the training.
 
-Each is `(learning_rate, steps_per_epoch, epochs, *, …) -> LearningRateSchedule`,
-built on Keras's own.
+Each is a function `(learning_rate, steps_per_epoch, epochs, *, …) -> LearningRateSchedule`
+that returns one of Keras's schedules.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def cosine(
     warmup_epochs: NonNegative = 0.0,
     final_fraction: Probability = 0.0,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Falls along half a cosine, after a linear warm-up.
+    """Decreases the learning rate along half a cosine, after a linear warm-up.
 
     Args:
-        learning_rate: the highest.
-        steps_per_epoch: batches in an epoch.
-        epochs: of the whole training.
-        warmup_epochs: rising from 0.
-        final_fraction: of the highest, at the end.
+        learning_rate: Highest learning rate.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the whole training.
+        warmup_epochs: Number of epochs of the warm-up from 0. Defaults to 0.
+        final_fraction: Learning rate at the end, as a fraction of the highest. Defaults to 0.
 
     Source: Loshchilov & Hutter 2016, "SGDR"; Goyal et al. 2017 (warm-up).
     """
@@ -45,13 +45,13 @@ def cosine(
 def warmup(
     learning_rate: float, steps_per_epoch: int, epochs: int, *, warmup_epochs: NonNegative = 1.0
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Rises from 0 in a straight line, then stays.
+    """Increases the learning rate linearly from 0, then keeps it constant.
 
     Args:
-        learning_rate: the highest.
-        steps_per_epoch: batches in an epoch.
-        epochs: of the whole training.
-        warmup_epochs: rising.
+        learning_rate: Highest learning rate.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the whole training. Not used.
+        warmup_epochs: Number of epochs of the warm-up. Defaults to 1.
 
     Source: Goyal et al. 2017, section 2.2.
     """
@@ -72,14 +72,14 @@ def step(
     boundaries_fraction: Sequence[OpenFraction] = (0.5, 0.75),
     factor: Positive = 0.1,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Multiplies the learning rate by a factor at some points.
+    """Multiplies the learning rate by a factor at given points of the training.
 
     Args:
-        learning_rate: the first.
-        steps_per_epoch: batches in an epoch.
-        epochs: of the whole training.
-        boundaries_fraction: the points, as fractions of the training.
-        factor: at each.
+        learning_rate: Initial learning rate.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the whole training.
+        boundaries_fraction: Points, as fractions of the training. Defaults to (0.5, 0.75).
+        factor: Factor at each point. Defaults to 0.1.
 
     Source: He et al. 2015, section 4.2 (factor 0.1 at 1/2 and 3/4).
     """

@@ -1,7 +1,7 @@
-"""What must not be shown: secrets of configs, URIs and the environment.
+"""Redaction of secrets in configs, URIs and the environment.
 
-`redact` hides what a config's keys and URIs say is secret; `scrub` hides, in any text, every
-secret that this process has seen: an error of a library may repeat one anywhere.
+`redact` hides the values of a config that are secret by their keys or in URIs; `scrub` hides, in
+any text, every secret that this process has seen, since a library's error may contain one anywhere.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 REDACTED = "***"
-# `token`, but not the `tokens` and `tokenizer` of a text.
+# Matches `token`, but not `tokens` or `tokenizer`, which belong to text models.
 _SECRET = (
     r"(?:password|passwd|passphrase|passcode|secret|token(?![a-z])"
     r"|(?:api|access|private|signing|account)[-_]?key|credential|authorization|cookie"
     r"|(?<![a-z])(?:pwd|auth|(?:db|pg|sql|user|mail|smtp|ftp)?pass)(?![a-z]))"
 )
 _SECRET_KEY = re.compile(_SECRET, re.IGNORECASE)
-# Numbers under these are secrets, too; under others (`pad_token: 0`) they are numbers.
+# Numbers under these keys are secret, too; under other keys (`pad_token: 0`) they are not.
 _SECRET_NUMBER = re.compile(r"pass|pwd|secret|api[-_]?key|credential", re.IGNORECASE)
-# Within a mapping on the command line: {user: me, api_token: abc, header: 'a b'}
+# An entry of a mapping on the command line: {user: me, api_token: abc, header: 'a b'}
 _SECRET_ENTRY = re.compile(rf"[\w.\-]*{_SECRET}[\w.\-]*['\"]?\s*[:=]\s*", re.IGNORECASE)
 _PLAIN_VALUE = re.compile(r"(?i:true|false|null|[-+]?[\d.]+(?:e[-+]?\d+)?)")
-# Of a URI, a user (`me@corp.com`) with a password, which may have any letters but spaces and
-# quotes, up to the last `@`. Digits and a slash after the colon are a port.
+# User (`me@corp.com`) and password of a URI. The password may contain any characters except spaces
+# and quotes, up to the last `@`. Digits and a slash after the colon are a port.
 _PASSWORD = re.compile(r"(?<=://)([^/\s:'\"]*):(?!\d+(?:/|$))([^\s'\"]+)(?=@)")
-# Where a text is a URI as a whole, quotes are letters of its password.
+# If the whole text is a URI, its password may contain quotes.
 _PASSWORD_OF_WHOLE = re.compile(r"(?<=://)([^/\s:]*):(?!\d+(?:/|$))(\S+)(?=@)")
 _WHOLE_URI = re.compile(r"[a-z][\w+.\-]*://\S+", re.IGNORECASE)
 _TOKEN = re.compile(
     r"(?<=http://|ttps://)([^/@\s'\":]+)(?=@)", re.IGNORECASE
-)  # whatever stands before an `@`
+)  # anything before an `@`
 _PARAMETER = re.compile(
     rf"([?&;#](?:[\w.\-]*{_SECRET}[\w.\-]*|(?:[\w.\-]*[-_.])?(?:signature|sig|auth))=)"
     r"[^&;#\s'\"]+",
@@ -46,20 +46,20 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"[Bb]earer\s+(\S{6,})")
-_SHORTEST_OF_PASSWORD = 4  # letters of a secret that is looked for in any text …
-_SHORTEST = 8  # … of others, whose name may seem secret where the value is a plain word
+_SHORTEST_OF_PASSWORD = 4  # minimum length of a password to hide in any text
+_SHORTEST = 8  # of other secrets: under a name that seems secret, the value may be a common word
 _HIDE = rf"\1{REDACTED}"
 
 _known: set[str] = set()
-_server = ""  # whose user and password are in the environment
+_server = ""  # server whose user and password are in the environment
 
 
 def redact(value: Any, key: str = "") -> Any:
     """Returns a copy of a config with its secrets hidden.
 
     Args:
-        value: mappings, lists and plain values.
-        key: under which it stood.
+        value: Mappings, lists and plain values.
+        key: Key of the value. Defaults to "": none.
 
     Example:
     >>> redact({"api_key": "abc", "uri": "https://me:pw@host/x", "other": "http://abc@host?sig=1"})
@@ -79,19 +79,19 @@ def redact(value: Any, key: str = "") -> Any:
 
 
 def _of_text(value: str) -> str:
-    """Hides what a plain value shows of URIs, of headers, and of the environment (`oc.env`)."""
+    """Hides the secrets of URIs, headers and the environment (`oc.env`) in a text."""
     if bearer := _BEARER.fullmatch(value.strip()):
         learn(bearer[1])
         return f"Bearer {REDACTED}"
     hidden = _of_uris(value)
     for secret in _of_environment():
-        if len(secret) >= _SHORTEST and secret in hidden:  # no word of a config (`test`), no part
+        if len(secret) >= _SHORTEST and secret in hidden:  # not words like `test`, nor parts
             hidden = _as_words(secret).sub(REDACTED, hidden)
     return hidden
 
 
 def _without(text: str, secret: str) -> str:
-    """Returns a text without a secret: a short one as a word alone, since it is a part of many."""
+    """Hides a secret in a text; a short one only as a whole word, since many words contain it."""
     if len(secret) >= _SHORTEST or secret not in text:
         return text.replace(secret, REDACTED)
     return _as_words(secret).sub(REDACTED, text)
@@ -102,7 +102,11 @@ def _as_words(secret: str) -> re.Pattern[str]:
 
 
 def redact_word(word: str) -> str:
-    """Returns an override, its value hidden if its key names a secret."""
+    """Returns an override with its value hidden if its key names a secret.
+
+    Args:
+        word: Override: `key=value`.
+    """
     key, equals, value = word.partition("=")
     if not equals:
         return word
@@ -115,11 +119,11 @@ def redact_word(word: str) -> str:
 
 
 def _hide_entries(text: str) -> str:
-    """Hides the values of secret entries of a mapping, up to the comma or bracket after each."""
+    """Hides the values of a mapping's secret entries, up to the comma or bracket after each."""
     parts, begin = [], 0
     for found in _SECRET_ENTRY.finditer(text):
         if found.start() < begin:
-            continue  # within one that is hidden
+            continue  # within a hidden value
         end = _end_of_value(text, found.end())
         value = text[found.end() : end]
         if not _PLAIN_VALUE.fullmatch(value.strip()) or _SECRET_NUMBER.search(found[0]):
@@ -130,7 +134,7 @@ def _hide_entries(text: str) -> str:
 
 
 def _end_of_value(text: str, begin: int) -> int:
-    """Returns where a value of Hydra's syntax ends: brackets and quotes within it are its own."""
+    """Returns the end of a value in Hydra's syntax, which may contain brackets and quotes."""
     depth, quote = 0, ""
     for place in range(begin, len(text)):
         letter = text[place]
@@ -148,7 +152,7 @@ def _end_of_value(text: str, begin: int) -> int:
 
 
 def _learn_all(value: str, shortest: int) -> None:
-    """Notes a secret value of the command line, and what it is made of."""
+    """Records a secret value of the command line, and its items if it is a list or a mapping."""
     learn(value.strip().strip("'\""), shortest)
     if value.strip().startswith(("[", "{")):
         for part in re.findall(r"[^\[\]{},:'\"]+", value):
@@ -170,7 +174,7 @@ def _of_uris(text: str) -> str:
 
 
 def _hide_encoded(found: re.Match[str]) -> str:
-    """Hides a parameter that has others within: `odbc_connect=…%3BPWD%3Dabc`."""
+    """Hides a URL-encoded parameter that contains a secret: `odbc_connect=…%3BPWD%3Dabc`."""
     plain = unquote(found[2])
     inner = _SECRET_ENTRY.search(plain)
     if inner is None:
@@ -180,18 +184,18 @@ def _hide_encoded(found: re.Match[str]) -> str:
 
 
 def learn(secret: str, shortest: int = _SHORTEST) -> None:
-    """Notes a secret that `scrub` is to hide, in whatever form a URI may have it.
+    """Records a secret, plain and URL-encoded, for `scrub` to hide.
 
     Args:
-        secret: as the user gave it.
-        shortest: number of letters of one that is hidden in any text.
+        secret: Secret as given by the user.
+        shortest: Minimum number of characters; shorter forms are not recorded. Defaults to 8.
     """
     plain = unquote(secret)
     forms = {secret, plain, quote(plain, safe=""), quote(plain), quote_plus(plain)}
     _known.update(form for form in forms if len(form) >= shortest and form != REDACTED)
 
 
-# Asked for each text of a config, of each job of a sweep.
+# Cached: called for each text in the config of each job of a sweep.
 @functools.lru_cache(maxsize=4096)
 def _names_secret(name: str) -> bool:
     return _SECRET_KEY.search(name) is not None
@@ -203,7 +207,7 @@ def _is_path(value: str) -> bool:
 
 
 def _of_environment() -> set[str]:
-    """Returns the secrets of the environment: not the paths of files that have some."""
+    """Returns the secrets of the environment, without paths of files that contain secrets."""
     return {
         value
         for name, value in os.environ.items()
@@ -212,10 +216,10 @@ def _of_environment() -> set[str]:
 
 
 def scrub(text: object) -> str:
-    """Returns a text without the secrets that this process knows.
+    """Returns a text with all secrets hidden that this process knows.
 
     Args:
-        text: of an error, a log, a page.
+        text: Text of an error, a log or a page, or an object with one.
 
     Example:
     >>> scrub("no answer from postgresql://me:s3cret@host/db (password s3cret)")
@@ -228,14 +232,17 @@ def scrub(text: object) -> str:
 
 
 def without_credentials(uri: str) -> str:
-    """Returns the URI of a server without user and password, which go where MLflow reads them.
+    """Returns a server's URI without user and password, which it moves to the environment.
 
-    MLflow repeats a server's URI in its errors, logs and artifacts. In the environment
-    (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`) they are sent likewise, and not shown.
+    MLflow repeats a server's URI in its errors, logs and artifacts. It also sends the user and the
+    password in `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, but does not show them.
 
     Args:
-        uri: of a tracking store. Others than of a server, and one whose user is not the
-            environment's, stay as they are.
+        uri: URI of a tracking store.
+
+    Returns:
+        The URI without credentials. It is unchanged if it is not a server's, lacks a user or a
+        password, or if the environment has another user or password.
     """
     global _server
     parts = urlsplit(uri)
@@ -245,7 +252,7 @@ def without_credentials(uri: str) -> str:
     user, _, password = (unquote(part) for part in credentials.partition(":"))
     learn(credentials.partition(":")[2] or credentials, _SHORTEST_OF_PASSWORD)
     wanted = {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
-    # MLflow sends these only together; a token alone stays in the URI.
+    # MLflow sends these only together: a token without a user stays in the URI.
     others = any(os.environ.get(name, value) != value for name, value in wanted.items())
     if others or not user or not password:
         return uri
@@ -255,10 +262,13 @@ def without_credentials(uri: str) -> str:
 
 
 def would_get_credentials_of(uri: str) -> str:
-    """Returns the server whose user and password MLflow would send to another one, or nothing.
+    """Returns the server whose user and password MLflow would send to another server.
 
     Args:
-        uri: of the other one.
+        uri: URI of the other server.
+
+    Returns:
+        The host, or "" if no credentials would be sent.
     """
     parts = urlsplit(uri)
     other = parts.scheme in ("http", "https") and "@" not in parts.netloc
@@ -266,10 +276,10 @@ def would_get_credentials_of(uri: str) -> str:
 
 
 def bare(uri: str) -> str:
-    """Returns a URI without user and password, by which two are compared.
+    """Returns a URI without user and password, for comparisons.
 
     Args:
-        uri: of a store.
+        uri: URI of a store.
     """
     credentials, _, place = uri.partition("://")[2].rpartition("@")
     return uri.replace(f"{credentials}@", "", 1) if place and credentials else uri

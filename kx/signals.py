@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a run cleanly, the second at once."""
+"""Handling of Ctrl-C and SIGTERM: the first ends a run cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-_SAME_SECONDS = 1.0  # a cluster, or a launcher, may say the same thing to each process, too
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is how clusters say that time is up
+# Signals within this time count as one: a cluster or a launcher may also signal each process.
+_SAME_SECONDS = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # clusters send SIGTERM at the time limit
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt, and ends at the second.
+    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt; the second ends the process.
 
-    What runs within is marked KILLED on the way out, and can go on with
-    `resume=auto`. Outside the main thread, where Python takes no signals,
-    nothing changes.
+    A run within the block is marked KILLED, and `resume=auto` continues it.
+    Outside the main thread, where Python cannot set signal handlers, nothing
+    changes.
     """
     global _interrupted
     _interrupted = False
@@ -39,26 +40,26 @@ _interrupted = False
 
 
 def was_interrupted() -> bool:
-    """Says whether what runs within `stoppable` was told to stop.
+    """Returns whether a signal has stopped the code within `stoppable`.
 
-    An interruption in the midst of TensorFlow's C++ may arrive as another error.
+    An interruption within TensorFlow's C++ code may be raised as another error.
     """
     return _interrupted
 
 
 @dataclass
 class Stop:
-    """Holds whether a stop was asked for."""
+    """Holds whether a stop was requested."""
 
     asked: bool = False
 
 
 @contextmanager
 def noting_stop() -> Iterator[Stop]:
-    """Notes the first SIGINT or SIGTERM, for who must not be cut off, and ends at the second.
+    """Records the first SIGINT or SIGTERM without an interruption; the second ends the process.
 
     Yields:
-        What is to be looked at now and then.
+        A `Stop`, to be checked regularly.
     """
     stop = Stop()
 

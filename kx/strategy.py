@@ -1,4 +1,4 @@
-"""Devices, threads, precision, seeds and determinism: all of the process's own state."""
+"""Devices, threads, precision, seeds and determinism: the state of the whole process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ _MULTI_WORKER = "kx.multi_worker.multi_worker"
 
 
 def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None) -> None:
-    """Sets what holds for the whole process: threads, precision, determinism, seeds.
+    """Sets the threads, precision, determinism and seeds of the whole process.
 
     Args:
-        config: of the run. `threads` only counts before TensorFlow's first operation.
-        threads: that a run which goes on had, by kind, where the config leaves it open.
+        config: Config of the run. Its `threads` take effect only before TensorFlow's first
+            operation.
+        threads: Number of threads by kind that a resumed run had, used where the config
+            does not set it. Defaults to None.
     """
     wanted = {
         kind: number or (threads or {}).get(kind, 0) for kind, number in config.threads.items()
     }
     if keras.backend.backend() == "jax":
-        keras.distribution.set_distribution(None)  # of an earlier run of this process
+        keras.distribution.set_distribution(None)  # reset that of an earlier run
         if config.deterministic:
             _make_jax_deterministic()
     elif config.strategy.get("logical_devices"):
@@ -39,22 +41,22 @@ def prepare_process(config: DictConfig, threads: Mapping[str, int] | None = None
     _set_threads(wanted)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    else:  # an earlier run of this process may have switched it on; there is no public way back
+    else:  # an earlier run may have enabled it, and no public function disables it
         disable_op_determinism()
     seed_everything(config.seed)
-    # After the seeds: clearing Keras's session also resets the policy.
+    # After the seeds, since clearing Keras's session also resets the policy.
     keras.config.set_floatx("float64" if config.precision == "float64" else "float32")
     keras.config.set_dtype_policy(config.precision)
 
 
 def _make_jax_deterministic() -> None:
-    """Asks XLA for deterministic kernels, which counts before JAX's first operation.
+    """Makes XLA use deterministic kernels, which takes effect only before JAX's first operation.
 
-    Without, two runs on one GPU differ from their first epoch: convolutions add their
-    gradients in any order. Measured on an H100: a ResNet trained 6 % slower with it.
+    Without them, two runs on one GPU differ from their first epoch: convolutions add their
+    gradients in any order. Measured on an H100: a ResNet trained 6 % slower with them.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_gpu_deterministic_ops" not in flags:  # else somebody chose it
+    if "xla_gpu_deterministic_ops" not in flags:  # otherwise keep the user's setting
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
@@ -63,8 +65,8 @@ def seed_everything(seed: int) -> None:
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     # TensorFlow takes its global seed modulo 2^31 - 1, and tf.data's shuffle then
-    # compares its seeds with (0, 0), which fails where the second one is a tensor,
-    # as the pipeline's is: so never 0.
+    # compares its seeds with (0, 0), which fails if the second one is a tensor,
+    # as the pipeline's is. So the seed must not be 0.
     tf.random.set_seed(seed % (2**31 - 1) or 1)
 
 
@@ -85,7 +87,7 @@ def _set_threads(wanted: Mapping[str, int]) -> None:
 
 
 def thread_counts() -> dict[str, int]:
-    """Returns the number of threads that TensorFlow uses: the numbers depend on it."""
+    """Returns the number of threads of TensorFlow by kind: the results depend on it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "intra_op": tf.config.threading.get_intra_op_parallelism_threads() or cores or 1,
@@ -94,7 +96,7 @@ def thread_counts() -> dict[str, int]:
 
 
 def devices() -> Any:
-    """Returns the names of the devices that TensorFlow sees."""
+    """Returns the names of the devices that are visible to TensorFlow."""
     return [
         device.name.removeprefix("/physical_device:")
         for device in tf.config.list_physical_devices()
@@ -102,9 +104,10 @@ def devices() -> Any:
 
 
 class Strategy:
-    """Holds the devices of a training, and what a training must do for them.
+    """Holds the devices of a training, and adapts the training to them.
 
-    Strategies of several machines, or of parted models, have their own.
+    Strategies for several machines, or for models that are split among devices, override
+    its methods.
 
     Args:
         inner: TensorFlow's strategy.
@@ -119,31 +122,35 @@ class Strategy:
         return self._inner.scope()
 
     def check_same_epoch(self, epoch: int) -> None:
-        """Refuses to begin where other processes are at another epoch."""
+        """Raises an error if other processes are at another epoch."""
 
     def check(self, model: keras.Model) -> None:
-        """Refuses a built model that does not fit the devices."""
+        """Raises an error if a built model does not fit the devices."""
 
     def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:
-        """Makes a compiled model ready for `fit`."""
+        """Prepares a compiled model for `fit`."""
 
     def to_single_process(
         self, model: keras.Model, compiled: Callable[[Strategy], keras.Model]
     ) -> keras.Model:
-        """Returns the trained model as one process has it, for what follows the training.
+        """Returns the trained model for use in a single process, after the training.
 
         Args:
-            model: trained.
-            compiled: function that builds and compiles the model anew.
+            model: Trained model.
+            compiled: Function that builds and compiles the model again for a strategy.
         """
         return model
 
 
 def strategy(config: DictConfig) -> Strategy:
-    """Returns the strategy; models are built and compiled in its scope.
+    """Returns the strategy in whose scope models are built and compiled.
+
+    Args:
+        config: Config of the run.
 
     Raises:
-        ConfigError: if the batches cannot be shared out evenly among its devices.
+        ConfigError: If the batches cannot be divided evenly among its devices, or if it does
+            not support the backend.
     """
     found = build(config.strategy, place="strategy")
     of_tensorflow = isinstance(found, tf.distribute.Strategy)
@@ -172,10 +179,10 @@ def strategy(config: DictConfig) -> Strategy:
 
 
 def is_follower(config: DictConfig) -> bool:
-    """Says whether another process keeps what comes of this one's training.
+    """Returns whether another process keeps the results of this process's training.
 
     Args:
-        config: of the run.
+        config: Config of the run.
     """
     if str(config.strategy.get("_target_")) != _MULTI_WORKER:
         return False
@@ -186,15 +193,15 @@ def is_follower(config: DictConfig) -> bool:
 def mirrored(logical_devices: Count | None = None) -> tf.distribute.Strategy:
     """Returns a strategy that trains on all GPUs of this machine at once.
 
-    Each has a copy of the model and takes its share of every batch; `batch_size`
-    is that of the whole batch.
+    Each GPU has a copy of the model and processes its share of every batch; `batch_size`
+    is the size of the whole batch.
 
     Args:
-        logical_devices: number of CPU devices to make and use instead, for tests.
+        logical_devices: Number of CPU devices to create and use instead, for tests.
             Defaults to None: all GPUs, or the CPU if there is none.
 
     Raises:
-        ConfigError: if TensorFlow has started with another number of devices.
+        ConfigError: If TensorFlow has started with another number of devices.
     """
     if not logical_devices:
         return tf.distribute.MirroredStrategy()
@@ -203,13 +210,13 @@ def mirrored(logical_devices: Count | None = None) -> tf.distribute.Strategy:
 
 
 def make_logical_devices(count: int) -> None:
-    """Splits the CPU into logical devices, as the first thing that TensorFlow does.
+    """Splits the CPU into logical devices, which must happen before TensorFlow starts.
 
     Args:
-        count: of devices.
+        count: Number of devices.
 
     Raises:
-        ConfigError: if TensorFlow has started with another number of devices.
+        ConfigError: If TensorFlow has started with another number of devices.
     """
     [cpu] = tf.config.list_physical_devices("CPU")
     there = tf.config.get_logical_device_configuration(cpu)

@@ -1,4 +1,4 @@
-"""The story of one run: data, task, model, fit, report, save."""
+"""One run from its data to its saved model: data, task, model, fit, report, save."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Watch = Callable[[str, Mapping[str, Any]], bool | None]
 
 
 def _nobody(kind: str, values: Mapping[str, Any]) -> bool | None:
-    """Watches a run that nobody watches."""
+    """Does nothing: the default `watch` of a run without listeners."""
 
 
 def train(
@@ -53,35 +53,36 @@ def train(
 ) -> Run:
     """Trains, evaluates, tracks and saves one run.
 
-    It is the same function for a single run, a job of a sweep and a
+    The same function is used for a single run, a job of a sweep and a
     reproduction.
 
     Args:
-        job: the composed config.
-        data: in place of the config's data, if given.
-        core: a model that gives scores, in place of the config's, if given.
-        callbacks: further ones, after those of the config.
-        quiet: whether to show no progress.
-        tags: further tags of the run.
-        watch: function `(kind, values)` that hears of the run: `"folder"` with its
+        job: Composed config.
+        data: Data in place of the config's. Defaults to None: the config's.
+        core: Model that gives scores, in place of the config's. Defaults to None: the config's.
+        callbacks: Additional callbacks, which run after those of the config.
+        quiet: Whether to show no progress.
+        tags: Additional tags of the run. Defaults to None.
+        watch: Function `(kind, values)` that receives the run's progress: `"folder"` with its
             folder, `"run"` with its name, id, folder and history so far, `"epoch"`
-            with its values. The training stops after an epoch at which it says True.
-        stop_after: number of epochs after which to stop, before the config's.
-        evaluate: whether to evaluate the test split, report, and save the model
-            at the end. Without it the run is paused, and may go on.
-        threads: of TensorFlow by kind, where the config leaves them open.
+            with its values. The training stops after an epoch for which it returns True.
+        stop_after: Number of epochs after which to stop, before the config's. Defaults to
+            None: the config's.
+        evaluate: Whether to evaluate the test split, report, and save the model
+            at the end. If False, the run is paused and can be resumed.
+        threads: Number of TensorFlow's threads by kind, where the config does not set it.
 
     Returns:
         The finished run.
 
     Raises:
-        ConfigError: before the training, if the parts do not fit together.
-        DataError: if the data is missing or cannot be read.
-        TrainingError: if the loss becomes NaN.
+        ConfigError: If the parts do not fit together. Raised before the training.
+        DataError: If the data is missing or cannot be read.
+        TrainingError: If the loss becomes NaN.
     """
     config = job.config
     leads = not is_follower(config)
-    if not leads:  # the same training, of which another process keeps what comes of it
+    if not leads:  # this process trains the same model, and the first one keeps the results
         config.tracking.enabled, quiet, evaluate = False, True, False
     with open_run_folder(job) if leads else open_followers_folder(job) as folder:
         watch("folder", {"folder": str(folder.path)})
@@ -111,7 +112,7 @@ def train(
             if evaluate:
                 bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
                 metrics |= write_reports(job, model, builder, history, tracker, folder)
-            # The curves are logged; a number of no epoch shows as a bar at step 0.
+            # The history is logged already. A metric without an epoch is shown as a bar at step 0.
             tracker.metrics({k: v for k, v in metrics.items() if k not in history})
             folder.record.metrics = metrics
             folder.paused = not evaluate
@@ -127,7 +128,7 @@ def _builder(
     folder: RunFolder,
     first_epoch: int,
 ) -> Builder:
-    """Returns the builder of a run's model, its task and batches made."""
+    """Returns the builder of a run's model, after making its task and batches."""
     task = build(config.task, data.targets, place="task")
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
@@ -138,7 +139,7 @@ def _builder(
 def _callbacks(
     builder: Builder, own: Sequence[keras.callbacks.Callback]
 ) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks of the config, and after them the user's own."""
+    """Returns the callbacks of the config, followed by the user's own."""
     task, batches = builder.task, builder.batches
     refuse_absent_metrics(own, task.monitors(with_validation=batches.validation is not None))
     return [*make_callbacks(builder.config, task, batches), *own]

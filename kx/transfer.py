@@ -1,6 +1,6 @@
-"""Plans of transfer learning: which layers learn when, and how fast.
+"""Plans of transfer learning: which layers are trained when, and at which learning rate.
 
-Each is `(epochs, *, …) -> list[Phase]`.
+Each is a function `(epochs, *, …) -> list[Phase]`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from kx.types import Positive
 
 @dataclass(frozen=True)
 class Phase:
-    """Holds a part of a training, with an optimizer of its own.
+    """Holds a phase of a training, which has its own optimizer.
 
     Args:
-        name: as users see it.
-        last_epoch: after which it ends, if EarlyStopping or the training has not ended before.
-        learning_rate: in place of the optimizer's. Defaults to None: the optimizer's.
-        prepare: function that says which layers of the model learn. Defaults to None:
-            they stay as they are.
+        name: Name that is shown to users.
+        last_epoch: Number of the last epoch of the phase, counted from 1 over the whole
+            training. EarlyStopping, or the end of the training, may end the phase before.
+        learning_rate: Learning rate in place of the optimizer's. Defaults to None: the
+            optimizer's.
+        prepare: Function that sets which layers of the model are trainable. Defaults to
+            None: no change.
     """
 
     name: str
@@ -41,24 +43,24 @@ def fine_tune(
     learning_rate: Positive = 1e-5,
     base: str = "base",
 ) -> list[Phase]:
-    """Trains what is above a base first, then the base too, or its upper layers.
+    """Trains the layers above a base first, then also the base, or its upper layers.
 
-    The base's batch normalizations never learn: their statistics are those of the many
+    The base's batch normalizations are never trained: their statistics are those of the many
     images that the base was trained on.
 
     Args:
-        epochs: of the whole training.
-        frozen_epochs: the first of them, in which the base stays as it is.
-        fine_tune_at: the first layer of the base that learns after them: its name, or its
-            number, from the end if it is negative. Defaults to None: all learn.
-        learning_rate: after them.
-        base: name of the layer of the model that is the base.
+        epochs: Number of epochs of the whole training.
+        frozen_epochs: Number of epochs at the start in which the base is frozen. Defaults to 5.
+        fine_tune_at: First layer of the base that is trained after them: its name, or its
+            index, counted from the end if negative. Defaults to None: all layers.
+        learning_rate: Learning rate after them. Defaults to 1e-5.
+        base: Name of the layer of the model that is the base. Defaults to "base".
 
     Returns:
-        Both phases; one alone if `frozen_epochs` is 0.
+        Both phases, or only the second one if `frozen_epochs` is 0.
 
     Raises:
-        ConfigError: if `frozen_epochs` is negative.
+        ConfigError: If `frozen_epochs` is negative.
 
     Source: Yosinski et al. 2014, "How transferable are features in deep neural networks?";
     Kornblith et al. 2019, section 4.
@@ -82,10 +84,10 @@ def fine_tune(
 
 
 def _base(model: keras.Model, name: str) -> keras.Model:
-    """Returns the layer of a model, or of one within it, that is the base.
+    """Returns the layer of a model, or of a model within it, that is the base.
 
     Raises:
-        ConfigError: with the names of those that could be it.
+        ConfigError: If there is no such layer. Its message names those that could be the base.
     """
     inner = {layer.name: layer for layer in _inner_models(model)}
     if name in inner:
@@ -111,7 +113,7 @@ def _inner_models(model: keras.Model) -> Iterator[keras.Model]:
 
 
 def _thaw(base: keras.Model, fine_tune_at: int | str | None) -> None:
-    """Lets a base learn from a layer on, its batch normalizations excepted."""
+    """Makes the layers of a base trainable from one on, without its batch normalizations."""
     names = [layer.name for layer in base.layers]
     if isinstance(fine_tune_at, str):
         if fine_tune_at not in names:

@@ -1,1 +1,1 @@
-"""What the verbs of `kx` do."""
+"""Implementations of the `kx` commands."""

@@ -1,4 +1,4 @@
-"""`kx data show`: what the model will see."""
+"""`kx data show`: training examples as the model receives them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from kx.fit.batches import make_data
 from kx.report.figures import picture_grid
 
 _MAX_CLASSES = 30
-_MIXED = 1_024  # examples of which the shown ones are drawn
+_MIXED = 1_024  # size of the buffer from which the shown examples are drawn
 
 
 def show(job: Composed, out: str, num: int) -> None:
-    """Writes a picture grid of training examples, before and after augmentation.
+    """Writes an image grid of training examples, before and after augmentation.
 
-    Data that is no images is printed as a table.
+    Other data than images is printed as a table.
 
     Args:
-        job: the composed config.
-        out: the picture's file.
-        num: how many examples.
+        job: Composed config.
+        out: Path to the image file.
+        num: Number of examples.
     """
     data = make_data(job.config)
     print_issues(data)
@@ -47,7 +47,7 @@ def show(job: Composed, out: str, num: int) -> None:
             f"{'classes':<12}{len(names)}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
         )
     _print_counts(data)
-    # Mixed: many a set is sorted by its classes.
+    # Shuffled, since many data sets are sorted by class.
     mixed = data.train.shuffle(_MIXED, seed=0)
     examples = list(mixed.take(num).as_numpy_iterator())
     raw = [inputs for inputs, _ in examples]
@@ -67,7 +67,7 @@ def show(job: Composed, out: str, num: int) -> None:
 
 
 def _print_counts(data: Data) -> None:
-    """Prints how many examples of each class each split has, of not too many classes."""
+    """Prints the number of examples of each class in each split, for at most 30 classes."""
     names = data.targets.class_names or ()
     if not data.class_counts or len(names) > _MAX_CLASSES:
         return
@@ -83,7 +83,7 @@ def _print_counts(data: Data) -> None:
 def _augmented(
     job: Composed, data: Data, pictures: list[np.ndarray], targets: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[str]]:
-    """Returns prepared pictures as an epoch would show them, and their labels then."""
+    """Returns augmented images, as an epoch may contain them, and their labels."""
     augment = chain(job.config.augment)
     if augment is None:
         print("augment=none: the model sees the images as they are.")
@@ -105,7 +105,7 @@ def _augmented(
 
 
 def _shares(target: np.ndarray, names: Sequence[str]) -> str:
-    """Returns the class of a target, or the classes of a mixed one with their shares."""
+    """Returns the class of a target, or the classes of a mixed target with their shares."""
     order = [place for place in np.argsort(-target, kind="stable") if target[place] > 0.005]
     if len(order) == 1:
         return names[order[0]]

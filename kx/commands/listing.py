@@ -1,4 +1,4 @@
-"""Tables on the screen: runs, and a model's answers."""
+"""Tables of runs and of a model's predictions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kx.secrets import REDACTED, redact
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import store_uri
 
-LOST = "LOST"  # RUNNING in the store, and its process is gone: resume=auto goes on
+LOST = "LOST"  # RUNNING in the store without a process: resume=auto continues it
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 
@@ -33,6 +33,12 @@ def runs(args: argparse.Namespace) -> int:
 
     Args:
         args: Arguments of `kx runs`.
+
+    Returns:
+        Exit code: 0 for success.
+
+    Raises:
+        ConfigError: If the arguments are neither options nor `delete RUN …`.
     """
     if args.names and args.names[0] != "delete":
         raise ConfigError(
@@ -56,15 +62,21 @@ def show(
     limit: int = 20,
     as_json: bool = False,
 ) -> int:
-    """Lists runs, the last one started first.
+    """Lists runs, the most recently started first.
 
     Args:
-        uri: of the store. None is the project's.
-        experiment: look in this one only.
-        text_filter: in MLflow's filter syntax.
-        status: only runs of this status.
-        limit: how many.
-        as_json: as JSON in place of a table.
+        uri: URI of the tracking store. None: `MLFLOW_TRACKING_URI`, or the project's.
+        experiment: Name of the only experiment to search, or None for all.
+        text_filter: Filter in MLflow's syntax. Defaults to "": none.
+        status: Status of the runs to list. Defaults to None: any.
+        limit: Maximum number of runs. Defaults to 20.
+        as_json: Whether to print JSON instead of a table. Defaults to False.
+
+    Returns:
+        Exit code: 0.
+
+    Raises:
+        ConfigError: If the limit, the status or the store is invalid.
     """
     from kx.tracking.mlflow.run_list import list_runs
 
@@ -111,14 +123,14 @@ def show(
 
 
 def _lost(runs: Sequence[Any]) -> set[str]:
-    """Returns the ids of the runs and searches of this project that no process works at."""
+    """Returns the ids of this project's unfinished runs and searches that have no process."""
     begun = [record for record in all_records() if record.status == "RUNNING"]
     lost = {str(record.run_id) for record in begun if not is_locked(record.folder)}
     for run in runs:
         if run.data.tags.get("kx.kind") == "search":
             try:
                 study = find_study(run.data.tags["kx.search"])
-            except KxError:  # of another project, or damaged
+            except KxError:  # study of another project, or damaged
                 continue
             if study.run_id == run.info.run_id and not is_locked(study.folder):
                 lost.add(run.info.run_id)
@@ -126,7 +138,7 @@ def _lost(runs: Sequence[Any]) -> set[str]:
 
 
 def _console() -> Console:
-    """Returns a console; one that is no terminal (a file, a pipe) is wide."""
+    """Returns a console; without a terminal (a file, a pipe), its lines have 200 characters."""
     console = Console()
     return console if console.is_terminal else Console(width=200)
 
@@ -155,13 +167,19 @@ def _scores(values: dict[str, float]) -> str:
 
 
 def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask: bool) -> int:
-    """Deletes runs: they leave the lists and the UI; `mlflow gc` removes their artifacts.
+    """Deletes runs from the lists and the UI; `mlflow gc` removes their artifacts.
 
     Args:
-        names: RUNs.
-        uri: of the store. None is the project's.
-        experiment: look in this one only.
-        ask: whether to ask first.
+        names: Runs to delete: ids, prefixes or names.
+        uri: URI of the tracking store. None: `MLFLOW_TRACKING_URI`, or the project's.
+        experiment: Name of the only experiment to search, or None for all.
+        ask: Whether to ask for confirmation.
+
+    Returns:
+        Exit code: 0 if the runs were deleted, 1 if the user declined.
+
+    Raises:
+        ConfigError: If no run is named.
     """
     from kx.tracking.mlflow.client import open_client
     from kx.tracking.mlflow.run_list import find_run
@@ -191,7 +209,7 @@ def delete(names: Sequence[str], uri: str | None, experiment: str | None, *, ask
 
 
 def _quoted(uri: str) -> str:
-    """Returns a store's URI as a shell takes it; one with a password by its variable."""
+    """Returns a store's URI quoted for a shell, or its variable if it has a password."""
     shown = str(redact(uri))
     return '"$MLFLOW_TRACKING_URI"' if REDACTED in shown else shlex.quote(shown)
 
@@ -199,17 +217,17 @@ def _quoted(uri: str) -> str:
 def _agreed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
-    except EOFError:  # nobody there to ask
+    except EOFError:  # no terminal
         print("\nNobody can answer here: add --yes.")
         return False
 
 
 def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Prints a model's answers.
+    """Prints a model's predictions.
 
     Args:
-        answers: as `Run.predict` gives them.
-        as_json: as JSON in place of a table.
+        answers: Predictions as returned by `Run.predict`.
+        as_json: Whether to print JSON instead of a table.
     """
     if as_json:
         print(json.dumps(_finite(answers), indent=2, ensure_ascii=False, allow_nan=False))
@@ -224,7 +242,7 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _answer_text(name: str, value: Any) -> str:
-    """Returns a part of an answer as a table shows it; of many numbers the first and the last."""
+    """Returns a value of a prediction for a table; long lists show their first and last items."""
     if isinstance(value, dict):
         ranked = sorted(value.items(), key=lambda pair: -pair[1])[:3]
         return "  ".join(f"{name} {chance:.1%}" for name, chance in ranked)
@@ -236,11 +254,11 @@ def _answer_text(name: str, value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Returns plain values that JSON has: NaN and infinite numbers are null."""
+    """Returns values that JSON can represent: NaN and infinite numbers become null."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # of a file's name that is no UTF-8
+        return value.encode(errors="replace").decode()  # a file name that is not UTF-8
     return None if isinstance(value, float) and not math.isfinite(value) else value

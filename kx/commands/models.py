@@ -1,4 +1,4 @@
-"""Commands that ask the models of finished runs: evaluate, predict, export, compare."""
+"""Commands on the models of finished runs: evaluate, predict, export, reproduce, compare."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from kx.runs import Run, load_run
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Reports on a run's model, or on the average of several.
+    """Evaluates a run's model, or the average of several, and writes a report.
 
     Args:
         args: Arguments of `kx evaluate`.
+
+    Returns:
+        Exit code: 0.
     """
-    # Late: `kx predict` does not wait for what only reports need.
+    # Imported here, since `kx predict` does not need the modules for reports.
     from kx.evaluation.ensemble import evaluate_ensemble
     from kx.evaluation.evaluate_run import evaluate_run
 
@@ -33,10 +36,13 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Answers inputs: one that cannot be read does not keep the others from their answers.
+    """Prints predictions for all inputs that can be read, and the errors of the others.
 
     Args:
         args: Arguments of `kx predict`.
+
+    Returns:
+        Exit code: 1 if an input cannot be read, else 0.
     """
     [run] = _runs(args, args.run)
     answers, problems = run.with_views(_views(args)).try_each(args.inputs)
@@ -52,6 +58,9 @@ def export(args: argparse.Namespace) -> int:
 
     Args:
         args: Arguments of `kx export`.
+
+    Returns:
+        Exit code: 0.
     """
     from kx.export.export import export_run, show_exported
 
@@ -61,10 +70,13 @@ def export(args: argparse.Namespace) -> int:
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    """Trains a run again, and compares.
+    """Trains a run again, and compares the metrics.
 
     Args:
         args: Arguments of `kx reproduce`.
+
+    Returns:
+        Exit code: 0 if all metrics are equal, else 1.
     """
     from kx.commands.reproduce.reproduce import reproduce as reproduce_run
 
@@ -77,6 +89,9 @@ def compare(args: argparse.Namespace) -> int:
 
     Args:
         args: Arguments of `kx compare`.
+
+    Returns:
+        Exit code: 0.
     """
     from kx.evaluation.compare import compare_runs, show_comparison
 

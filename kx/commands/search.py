@@ -1,4 +1,4 @@
-"""`kx search`: what a study knows, running or finished. Imports no TensorFlow."""
+"""`kx search`: the trials of a running or finished study. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from kx.tracking.records import is_locked
 
 
 def show(name: str | None) -> int:
-    """Shows a study, or lists all, and returns the exit code.
+    """Prints the trials of a study, or a list of all studies.
 
     Args:
-        name: of the study; None for all of them.
+        name: Name of the study, or None to list all.
+
+    Returns:
+        Exit code: 0.
     """
     if name is None:
         return _list()
@@ -35,11 +38,14 @@ def show(name: str | None) -> int:
 
 
 def export(name: str, path: str | None) -> int:
-    """Writes a study's trials as CSV, and returns the exit code.
+    """Writes the trials of a study as CSV.
 
     Args:
-        name: of the study.
-        path: of the file; None prints it.
+        name: Name of the study.
+        path: Path to the CSV file, or None to print to standard output.
+
+    Returns:
+        Exit code: 0.
     """
     text = as_csv(find_study(name))
     if path is None:
@@ -58,7 +64,7 @@ def _list() -> int:
     for folder in folders:
         try:
             study = Study.load(folder)
-        except ConfigError as error:  # a damaged file hides no other study
+        except ConfigError as error:  # a damaged file must not hide the other studies
             print(f"{folder.name}: {error}")
             continue
         best = next(iter(study.scored()), None)

@@ -1,4 +1,4 @@
-"""What a model is: its layers, parameters, operations and memory."""
+"""`kx summary`: layers, parameters, operations and memory of a model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kx.fit.display import summary_text
 
 
 def forward_flops(model: keras.Model) -> int:
-    """Returns the floating-point operations of a forward step on one example.
+    """Returns the floating-point operations of a forward pass on one example.
 
-    A multiplication and an addition count as two, as TensorFlow's profiler
-    counts them; operations that it does not know count as none.
+    A multiplication and an addition count as two operations, as in TensorFlow's
+    profiler; operations unknown to it are not counted.
 
     Args:
-        model: a built model.
+        model: Built model.
     """
-    tf.get_logger().setLevel("ERROR")  # the profiler warns of its own deprecations
+    tf.get_logger().setLevel("ERROR")  # the profiler logs its own deprecations
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2_as_graph,
     )
@@ -39,11 +39,14 @@ def forward_flops(model: keras.Model) -> int:
 
 
 def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:
-    """Returns an estimate of the memory of a training step, by what it is for.
+    """Returns an estimate of the memory of a training step, by purpose.
 
     Args:
-        model: a built and compiled model.
-        batch_size: examples in a batch.
+        model: Built and compiled model.
+        batch_size: Number of examples in a batch.
+
+    Returns:
+        Bytes of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
     """
     weights = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.variables)
     gradients = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.trainable_variables)
@@ -74,10 +77,10 @@ def _bytes(dtype: str) -> int:
 
 
 def show_summary(job: Composed) -> None:
-    """Prints what a config's model is, without training it.
+    """Prints the summary of a config's model, without training it.
 
     Args:
-        job: the composed config.
+        job: Composed config.
     """
     from kx.config import build
     from kx.fit.assemble import assemble, make_optimizer, make_phases
@@ -93,7 +96,7 @@ def show_summary(job: Composed) -> None:
     model = assemble(config, data, task)
     phases = make_phases(config)
     lines, memory = [], dict[str, int]()
-    for phase in reversed(phases):  # last, it is as the first one has it
+    for phase in reversed(phases):  # ends in the state of the first phase
         if phase.prepare is not None:
             phase.prepare(model)
         optimizer = make_optimizer(config, 1, learning_rate=phase.learning_rate)

@@ -1,4 +1,4 @@
-"""`kx sync`: sends what the tracking store lacks of runs that went on without it."""
+"""`kx sync`: sends the requests that could not reach the tracking store during a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from kx.tracking.store import full_uri
 
 
 def sync() -> int:
-    """Sends what waits in the outboxes of the project's runs, and returns the exit code."""
+    """Sends the requests in the outboxes of the project's runs.
+
+    Returns:
+        Exit code: 0 if all were sent, else 1.
+    """
     code = 0
     found = [record for record in all_records() if waiting(record.folder / "outbox")]
     if not found:
@@ -36,11 +40,11 @@ def sync() -> int:
 
 
 def _send(record: Record) -> int:
-    """Sends what waits of a run, and returns the exit code."""
+    """Sends the requests in a run's outbox, and returns the exit code."""
     outbox = record.folder / "outbox"
     count = waiting(outbox)
     sender = Sender(open_client(full_uri(record.uri)), str(record.run_id), outbox, quiet=True)
-    with hidden_stderr():  # TensorFlow's words, where a model waits
+    with hidden_stderr():  # TensorFlow's logs, if a model is sent
         sender.flush(timeout_seconds=None)
         left = sender.close()
     if left:

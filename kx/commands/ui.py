@@ -1,4 +1,4 @@
-"""`kx ui`: MLflow's UI on the store that the runs went to."""
+"""`kx ui`: MLflow's UI for the tracking store of the runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ def open_ui(uri: str | None, host: str, port: int) -> int:
     """Starts MLflow's UI, and waits until it is stopped.
 
     Args:
-        uri: of the store. None is the project's.
-        host: to listen on.
-        port: to listen on.
+        uri: URI of the tracking store. None: `MLFLOW_TRACKING_URI`, or the project's.
+        host: Host name or address to listen on.
+        port: Port to listen on.
+
+    Returns:
+        Exit code of the server; 0 if it is stopped with Ctrl-C.
+
+    Raises:
+        KxError: If the port cannot be used.
     """
     where = store_uri(uri)
     if where.startswith(("http://", "https://")):
@@ -34,15 +40,15 @@ def open_ui(uri: str | None, host: str, port: int) -> int:
         sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     root = artifact_location(where, "other")
-    if root is not None:  # where experiments go that are made in the UI
+    if root is not None:  # for experiments created in the UI
         command += ["--default-artifact-root", root.rpartition("/")[0]]
     environment = {
         **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": where,  # not a word of the command: it may have a password
+        "MLFLOW_BACKEND_STORE_URI": where,  # not an argument: it may contain a password
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GB in place of 3
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # needs 0.5 GB instead of 3
     }
-    # A session of its own: MLflow's server has workers, which must end with it.
+    # A separate session, so that the server's worker processes end with it.
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

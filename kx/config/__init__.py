@@ -1,7 +1,7 @@
-"""The config: its schema, how it is composed, checked and built.
+"""The config: its schema, and the functions that compose, check and build it.
 
-Imports no TensorFlow, Keras or MLflow: a config that is wrong is told so in
-about a second.
+Imports no TensorFlow, Keras or MLflow, so that the mistakes of a config are reported
+within about a second.
 """
 
 from kx.config.build import build

@@ -1,4 +1,4 @@
-"""From a node of the config to the object that it describes."""
+"""Builds the object that a node of the config describes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from kx.errors import ConfigError, did_you_mean
 def build(
     node: Any, *args: Any, place: str = "config", partial: bool = False, **kwargs: Any
 ) -> Any:
-    """Calls what a node's `_target_` names, with the node's other keys as arguments.
+    """Calls the `_target_` of a node, with the node's other keys as arguments.
 
     Args:
-        node: a mapping with `_target_`.
-        *args: positional arguments that come before the node's.
-        place: the config path, for messages: `model`.
-        partial: whether to return a `functools.partial` in place of the result.
-        **kwargs: runtime arguments, which win over the node's.
+        node: Mapping with a `_target_`.
+        *args: Positional arguments that precede the node's.
+        place: Config path of the node, for messages: `model`. Defaults to "config".
+        partial: Whether to return a `functools.partial` in place of the result. Defaults to
+            False.
+        **kwargs: Runtime arguments, which take precedence over the node's.
 
     Raises:
-        ConfigError: if there is no such target, if it takes no such argument,
-            or if it refuses a value.
+        ConfigError: If there is no such target, if it takes no such argument,
+            or if it raises an error for a value.
 
     Example:
     >>> build({"_target_": "collections.Counter"}, ["a", "a"])
@@ -41,7 +42,7 @@ def build(
     target = node["_target_"]
     try:
         values = _plain(node)
-        # Of a folder's name, `a${b}`: Hydra would take it for one more interpolation.
+        # A folder may be named `a${b}`, which Hydra would resolve as an interpolation.
         texts = {k: v for k, v in values.items() if isinstance(v, str) and "${" in v}
         others = {key: value for key, value in values.items() if key not in texts}
         made = instantiate({**others, "_partial_": True}, _convert_="all")
@@ -53,7 +54,7 @@ def build(
         return functools.partial(bound, *args, **kwargs)
     try:
         return bound(*args, **kwargs)
-    except ConfigError:  # it says itself which key is wrong
+    except ConfigError:  # its message names the wrong key
         raise
     except (ValueError, TypeError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -83,12 +84,12 @@ def _check_arguments(
     *,
     complete: bool,
 ) -> None:
-    """Refuses arguments that the target's signature does not have, and, if complete, gaps."""
+    """Raises an error for unknown arguments and, if `complete`, for missing ones."""
     try:
         parameters = inspect.signature(bound.func).parameters
     except (TypeError, ValueError):  # some C functions have no signature
         return
-    # Keras's own `**kwargs` take only deprecated names: they count as no excuse.
+    # Keras's own `**kwargs` accept only deprecated names, so other names are mistakes.
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if open_ended and not str(getattr(bound.func, "__module__", "")).startswith("keras."):
         return

@@ -1,4 +1,4 @@
-"""Where the files of a config are found, and how it is composed."""
+"""Finds the files of a config, and composes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kx.config.metric_modes import better
 from kx.config.schema import Config
 from kx.errors import ConfigError, Mistake
 
-# Of what is no UTF-8, has thousands of digits, a list as a key, brackets without end.
+# Raised for text that is not UTF-8, thousands of digits, a list as a key, deep nesting.
 _OTHERS = (ValueError, TypeError, RecursionError)
 OmegaConf.register_new_resolver("kx.better", better, replace=True)
 
@@ -30,7 +30,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _shipped(name: str) -> Path:
-    """Returns our conf/ or experiments/: within the package in a wheel, beside it in a checkout."""
+    """Returns kx's conf/ or experiments/: inside the package in a wheel, else beside it."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
@@ -40,7 +40,7 @@ EXPERIMENTS_DIR = _shipped("experiments")
 
 
 def is_file(path: Path) -> bool:
-    """Says whether a file is there; a path that the system refuses (too long, NUL) has none."""
+    """Returns whether a file exists, and False for an invalid path (too long, NUL)."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -48,7 +48,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_dir(path: Path) -> bool:
-    """Says whether a folder is there; a path that the system refuses has none."""
+    """Returns whether a folder exists, and False for an invalid path."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -58,11 +58,11 @@ def is_dir(path: Path) -> bool:
 def project_dir(start: Path | None = None) -> Path:
     """Returns the project's folder.
 
-    It is the nearest one, from the current folder upward, that has `conf/`,
-    `experiments/` or `pyproject.toml`; else the current one.
+    It is the nearest folder, from the current one upward, that has `conf/`,
+    `experiments/` or `pyproject.toml`; otherwise the current folder.
 
     Args:
-        start: where to begin. Defaults to the current folder.
+        start: Folder from which to search. Defaults to None: the current folder.
     """
     try:
         start = start or Path.cwd()
@@ -77,7 +77,7 @@ def project_dir(start: Path | None = None) -> Path:
 
 
 def experiment_files() -> dict[str, Path]:
-    """Returns name to file of every experiment: ours, then the project's, which win."""
+    """Returns the file of each experiment by name; the project's take precedence over kx's."""
     folders = filter(is_dir, (EXPERIMENTS_DIR, project_dir() / "experiments"))
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
@@ -86,7 +86,7 @@ def load_yaml(path: Path) -> Any:
     """Loads a YAML file through OmegaConf (PyYAML alone reads `1e-4` as a string).
 
     Raises:
-        ConfigError: if the file cannot be parsed.
+        ConfigError: If the file cannot be parsed.
     """
     try:
         node = OmegaConf.load(path)
@@ -104,26 +104,26 @@ def _store_experiments() -> None:
         try:
             node = load_yaml(path)
         except ConfigError:
-            continue  # one broken file stops no other run; choosing it says what is wrong
+            continue  # a broken file must not stop other runs; it is reported if it is chosen
         store.store(
             group="experiment", name=name, node=node, package="_global_", provider=str(path)
         )
 
 
 def add_project_to_path() -> None:
-    """Makes the modules of the project's folder and of the current one importable."""
+    """Makes the modules of the project's folder and of the current folder importable."""
     for folder in (str(project_dir()), ""):
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # a module that was written a moment ago is seen, too
+    importlib.invalidate_caches()  # so that new modules are found, too
 
 
 @contextmanager
 def hydra_session(config_dirs: Sequence[str | Path] = ()) -> Iterator[Hydra]:
-    """Opens Hydra on our conf/ and the project's.
+    """Opens Hydra on kx's conf/ and the project's.
 
     Args:
-        config_dirs: further folders of options, which win over both.
+        config_dirs: Additional folders of options, which take precedence over both.
     """
     from hydra import version
 
@@ -136,7 +136,7 @@ def hydra_session(config_dirs: Sequence[str | Path] = ()) -> Iterator[Hydra]:
     for folder in (*folders, *(Path(item).absolute() for item in config_dirs)):
         if not is_dir(folder):
             raise ConfigError(f"There is no folder {str(folder)[:300]} (--config-dir).")
-        position = 1  # after Hydra's own, before ours
+        position = 1  # after Hydra's own, before kx's
         search_path.get_path().insert(position, _search_path_element(folder))
     GlobalHydra.instance().clear()
     try:
@@ -153,13 +153,13 @@ def _search_path_element(folder: Path) -> Any:
 
 @dataclass
 class Composed:
-    """Holds a composed config and what it came from.
+    """Holds a composed config, and the overrides and options that it was composed from.
 
     Args:
-        config: the config, interpolations unresolved.
-        overrides: the words of the command line.
-        choices: group to chosen option: `{"model": "cnn", …}`.
-        config_dirs: further folders of options, in which it was composed.
+        config: Config, with unresolved interpolations.
+        overrides: Overrides of the command line.
+        choices: Chosen option of each group: `{"model": "cnn", …}`.
+        config_dirs: Additional folders of options that were searched.
     """
 
     config: DictConfig
@@ -169,14 +169,14 @@ class Composed:
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> Composed:
-    """Composes one run's config, and checks it.
+    """Composes and checks the config of one run.
 
     Args:
-        overrides: words in Hydra's override syntax.
-        config_dirs: further folders of options.
+        overrides: Overrides in Hydra's syntax.
+        config_dirs: Additional folders of options.
 
     Raises:
-        ConfigError: with every mistake found.
+        ConfigError: If the config has mistakes. It lists all of them.
 
     Example:
     >>> compose(["model=mlp", "epochs=3"]).config.epochs
@@ -188,15 +188,15 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str | Path] = (
 def compose_all(
     overrides: Sequence[str], config_dirs: Sequence[str | Path] = (), *, multirun: bool
 ) -> list[Composed]:
-    """Composes and checks each job of a sweep, or the one run.
+    """Composes and checks the config of each job of a sweep, or of a single run.
 
     Args:
-        overrides: words in Hydra's override syntax.
-        config_dirs: further folders of options.
-        multirun: whether `a=1,2` means two jobs.
+        overrides: Overrides in Hydra's syntax.
+        config_dirs: Additional folders of options.
+        multirun: Whether `a=1,2` means two jobs.
 
     Raises:
-        ConfigError: with every mistake of every job.
+        ConfigError: If a job has mistakes. It lists those of all jobs.
     """
     from kx.config.checks.check import Checker
 
@@ -211,8 +211,8 @@ def plain(config: Any, *, resolve: bool = False) -> dict[str, Any]:
     """Returns a config as plain values.
 
     Args:
-        config: a mapping of OmegaConf's.
-        resolve: whether to resolve interpolations.
+        config: OmegaConf mapping.
+        resolve: Whether to resolve interpolations. Defaults to False.
     """
     container = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(container, dict)
@@ -220,8 +220,8 @@ def plain(config: Any, *, resolve: bool = False) -> dict[str, Any]:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """Returns the config as plain values, all interpolations resolved but `${run_dir}`."""
+    """Returns a config as plain values, with all interpolations resolved except `${run_dir}`."""
     copy = config.copy()
     OmegaConf.set_readonly(copy, False)
-    copy.run_dir = "\\${run_dir}"  # stays symbolic: each run has a folder of its own
+    copy.run_dir = "\\${run_dir}"  # stays unresolved, since each run has its own folder
     return {**plain(copy, resolve=True), "run_dir": None}

@@ -1,4 +1,4 @@
-"""Where a mistake stands, and how it is said."""
+"""The places and the messages of mistakes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kx.config.moved import new_key
 from kx.errors import Mistake, did_you_mean, one_line
 from kx.secrets import redact, scrub
 
-Delta = tuple[str, dict[str, Any]]  # the place, the content of an experiment
-# Mappings that take any key.
+Delta = tuple[str, dict[str, Any]]  # the place and the content of an experiment
+# Mappings that accept any key.
 FREE_MAPPINGS = (
     "tracking.tags",
     "tuner.space",
@@ -27,21 +27,21 @@ FREE_MAPPINGS = (
 )
 
 
-_LONGEST = 300  # letters of a value in a message
+_LONGEST = 300  # characters of a value in a message
 
 
 def unknown_key(
     here: str, key: Any, path: str, known: Any, root: dict[str, Any], *, can_add: bool
 ) -> str:
-    """Says that a key is not there, and which one may be meant.
+    """Returns the message for an unknown key, with suggestions.
 
     Args:
-        here: the whole path.
-        key: its last word.
-        path: what is before it.
-        known: the keys that are there.
-        root: the whole config.
-        can_add: whether `+` may add it.
+        here: Whole path of the key.
+        key: Last part of the path.
+        path: Path of the mapping that would have the key.
+        known: Existing keys of that mapping.
+        root: Whole config.
+        can_add: Whether `+` may add the key.
     """
     what = f"There is no key {shown(here)}."
     if now := new_key(here):
@@ -50,7 +50,7 @@ def unknown_key(
         return f"{what} Choose a method beside it: tuner=random, grid, bayesian or hyperband."
     hint = did_you_mean(key, [k for k in known if k not in ("_target_", "hydra")])
     if "Did you mean" not in hint and path == "":
-        # `learning_rate=…` for `optimizer.learning_rate=…`
+        # `learning_rate=…` may mean `optimizer.learning_rate=…`
         homes = [f"{group}.{key}" for group, node in root.items() if _has(node, key)]
         if homes:
             hint = f"Did you mean {' or '.join(map(repr, homes))}? {hint}"
@@ -61,7 +61,7 @@ def unknown_key(
 
 
 def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
-    """Returns where the value at a config path was set, if not by the options' own files."""
+    """Returns where the value at a config path was set, or None if by an option's file."""
     for override in reversed(overrides):
         if override.key_or_group == path or path.startswith(f"{override.key_or_group}."):
             return command_line(override.input_line or "")
@@ -71,17 +71,17 @@ def origin(path: str, overrides: list[Override], deltas: list[Delta]) -> str | N
             node = node.get(name) if isinstance(node, dict) else None
         if node is not None:
             return with_line(place, path.rpartition(".")[2])
-    for override in reversed(overrides):  # `+model.a.b=3`, where there is no `model.a`
+    for override in reversed(overrides):  # `+model.a.b=3` sets `model.a`, too
         if override.key_or_group.startswith(f"{path}."):
             return command_line(override.input_line or "")
     return None
 
 
 def command_line(word: str) -> str:
-    """Returns a word as the place of a mistake, a long one shortened.
+    """Returns a command-line argument as the place of a mistake, shortened if it is long.
 
     Args:
-        word: of the command line.
+        word: Argument of the command line.
     """
     text = one_line(word)
     if len(text) > _LONGEST:
@@ -90,27 +90,27 @@ def command_line(word: str) -> str:
 
 
 def key_of(place: str) -> str:
-    """Returns the key of the word at which a mistake is, or an empty text.
+    """Returns the key of the override that has a mistake, or an empty string.
 
     Args:
-        place: of the mistake.
+        place: Place of the mistake.
     """
     word = place.removeprefix("command line: ")
     return word.partition("=")[0].strip("+~- ") if word != place else ""
 
 
 def shown(value: Any) -> str:
-    """Returns a value for a message, a long one shortened.
+    """Returns a value as text for a message, without secrets, shortened if it is long.
 
     Args:
-        value: what was received.
+        value: Value that was received.
     """
     text = "null" if value is None else scrub(repr(redact(value)))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} letters)"
 
 
 def open_free(word: str) -> str:
-    """Lets `tracking.tags.team=vision` add a key without Hydra's `+`."""
+    """Returns an override with `++` if its mapping accepts any key: `tracking.tags.team=vision`."""
     starts = tuple(f"{path}{sign}" for path in FREE_MAPPINGS for sign in ".=")
     return f"++{word}" if word.startswith(starts) else word
 
@@ -120,7 +120,7 @@ def _has(node: Any, key: Any) -> bool:
 
 
 def display(path: Path) -> str:
-    """Returns a path as the user would write it."""
+    """Returns a path relative to the current folder, or to kx's own, if it is inside."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -130,13 +130,13 @@ def display(path: Path) -> str:
 
 
 def with_line(place: str, key: str) -> str:
-    """Adds the line where a key stands in a file."""
+    """Returns a place with the line of the key, if the place is a file that has it."""
     if place.startswith("command line"):
         return place
     path = Path(place) if is_file(Path(place)) else EXPERIMENTS_DIR.parent / place
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):  # no file, or none that can be read: its name alone is told
+    except (OSError, ValueError):  # not a readable file: its name alone is reported
         return place
     for number, line in enumerate(lines, 1):
         if re.match(rf"\s*['\"]?{re.escape(key)}['\"]?\s*:", line):
@@ -145,16 +145,16 @@ def with_line(place: str, key: str) -> str:
 
 
 def choice_text(choice: Any) -> str:
-    """Returns a chosen option, or several, as one word."""
+    """Returns a chosen option, or a list of them, as text."""
     return "[" + ",".join(choice) + "]" if isinstance(choice, list) else str(choice)
 
 
 def without_echoes(mistakes: list[Mistake], config: DictConfig) -> list[Mistake]:
-    """Returns mistakes without those of keys that only take another key's value: `${task.monitor}`.
+    """Returns mistakes without those of keys that repeat another's value: `${task.monitor}`.
 
     Args:
-        mistakes: by the paths of their keys.
-        config: with its interpolations.
+        mistakes: Mistakes whose places are the paths of their keys.
+        config: Config with unresolved interpolations.
     """
     texts = [mistake.message for mistake in mistakes]
     found = []
@@ -163,7 +163,7 @@ def without_echoes(mistakes: list[Mistake], config: DictConfig) -> list[Mistake]
         try:
             node = OmegaConf.select(config, parent) if parent else config
             copies = OmegaConf.is_dict(node) and OmegaConf.is_interpolation(node, name)
-        except OmegaConfBaseException:  # a key of the user's own that is no path
+        except OmegaConfBaseException:  # a user's own key that is not a valid path
             copies = False
         if not copies or texts.count(mistake.message) == 1:
             found.append(mistake)
@@ -171,11 +171,11 @@ def without_echoes(mistakes: list[Mistake], config: DictConfig) -> list[Mistake]
 
 
 def place_text(override: Override, error: BaseException) -> str:
-    """Returns what is wrong with a word that chooses an option, from what Hydra says.
+    """Returns the message for an override of a group that Hydra could not compose.
 
     Args:
-        override: of a group.
-        error: of the composition.
+        override: Override of a group.
+        error: Error of the composition.
     """
     if override.package is None:
         return composition_text(error)
@@ -185,7 +185,7 @@ def place_text(override: Override, error: BaseException) -> str:
 
 
 def composition_text(error: BaseException) -> str:
-    """Returns what Hydra and OmegaConf say of a config that cannot be composed."""
+    """Returns the messages of Hydra and OmegaConf for a config that cannot be composed."""
     texts = [str(error)]
     while error.__cause__ is not None:
         error = error.__cause__
@@ -197,7 +197,7 @@ def composition_text(error: BaseException) -> str:
 
 
 def is_place(key: str, known: dict[str, Any]) -> bool:
-    """Returns whether a path ends at a place of a list: `model.filters.0`.
+    """Returns whether a path ends at an index of a list: `model.filters.0`.
 
     Args:
         key: Path of a key.

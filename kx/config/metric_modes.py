@@ -1,4 +1,4 @@
-"""Whether more or less of a metric is better, by its name."""
+"""The mode of a metric by its name: whether higher or lower values are better."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _LARGER_IS_BETTER = (
     "ndcg", "mrr", "hits", "reward", "return", "correlation", "specificity",
     "sensitivity",
 )  # fmt: skip
-UNKNOWN_MODE = "unknown"  # refused by `make_callbacks`, where there is such a metric
+UNKNOWN_MODE = "unknown"  # `make_callbacks` raises a ConfigError if a metric has it
 
 
 def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
-    """Returns whether more or less of a metric is better, by its name: `"max"` or `"min"`.
+    """Returns the mode of a metric by its name: `"max"` if higher is better, or `"min"`.
 
-    Of a name that is not known it is `"unknown"`. In a config
-    `${kx.better:${.monitor}}`: who chooses another metric need not say both.
+    For an unknown name it is `"unknown"`. A config uses it as
+    `${kx.better:${.monitor}}`, so that setting another metric also sets its mode.
 
     Args:
-        monitor: the metric.
-        other: a metric whose mode is known.
-        mode_of_other: its mode.
+        monitor: Name of the metric.
+        other: Name of a metric whose mode is known. Defaults to None.
+        mode_of_other: Mode of that metric. Defaults to None.
 
     Example:
     >>> better("val_loss"), better("val_accuracy"), better("val_x"), better("val_x", "val_x", "min")
     ('min', 'max', 'unknown', 'min')
     """
-    if monitor == other and mode_of_other is not None:  # whose own mistake is told there
+    if monitor == other and mode_of_other is not None:  # reported at the other's key
         return mode_of_other if mode_of_other in ("min", "max", UNKNOWN_MODE) else "auto"
     name = str(monitor)
     if name.endswith(_SMALLER_IS_BETTER):
@@ -41,7 +41,7 @@ def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
 
 
 def public_name(name: str) -> str:
-    """Returns the name under which users see what Keras calls `loss` or `val_loss`.
+    """Returns the public name of a metric that Keras names `loss` or `val_loss`.
 
     Example:
     >>> public_name("val_loss"), public_name("loss")

@@ -1,4 +1,4 @@
-"""Values as words of the command line, in Hydra's syntax."""
+"""Writes values as overrides in Hydra's syntax."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from hydra.core.override_parser.types import Quote, QuotedString
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*")
-_RESERVED = ("null", "true", "false", "nan", "inf")  # words that Hydra reads as values
+_RESERVED = ("null", "true", "false", "nan", "inf")  # text that Hydra parses as values
 
 
 def word(path: str, value: Any) -> str:
-    """Returns a key and its value as a word of the command line.
+    """Returns a key and its value as an override.
 
     Args:
-        path: of the key: `optimizer.learning_rate`.
-        value: a number, text, None, or lists and mappings of them.
+        path: Path of the key: `optimizer.learning_rate`.
+        value: Number, text, None, or a list or mapping of them.
 
     Example:
     >>> word("augment", ["flip", "mixup"]), word("tracking.run_name", "a b")

@@ -10,14 +10,14 @@ from omegaconf import MISSING
 
 BACKENDS = ("tensorflow", "jax")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
-# Keys of `data` that any data option has: they are the pipeline's, not the function's.
+# Keys that every `data` option has. The pipeline uses them, not the option's function.
 PIPELINE_KEYS = {"drop_remainder": "auto", "cache": "auto"}
 REMATERIALIZE = ("activations",)
 
 
 @dataclass
 class Threads:
-    """Describes `threads`: 0 is one per core."""
+    """Describes `threads`: 0 means one per core."""
 
     intra_op: int = MISSING
     inter_op: int = MISSING
@@ -35,7 +35,7 @@ class Report:
 
 @dataclass
 class Tracking:
-    """Describes `tracking`: where a run is kept."""
+    """Describes `tracking`: where and what a run logs."""
 
     enabled: bool = MISSING
     uri: str | None = MISSING
@@ -48,7 +48,7 @@ class Tracking:
 
 @dataclass
 class Config:
-    """Describes every top-level key. conf/run.yaml has the defaults and says what each is for."""
+    """Describes every top-level key. conf/run.yaml has the defaults and documents each key."""
 
     task: dict[str, Any] = MISSING
     model: dict[str, Any] = MISSING
@@ -85,7 +85,7 @@ class Config:
 
 
 def _types() -> dict[str, Any]:
-    """Returns path to type of each key that is kx's own, and not an option's."""
+    """Returns the type of each of kx's own keys, by path, without the keys of options."""
     found: dict[str, Any] = {f"data.{key}": Any for key in PIPELINE_KEYS}
     for name, hint in get_type_hints(Config).items():
         if is_dataclass(hint):
@@ -100,14 +100,14 @@ _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def type_problem(path: str, value: Any) -> str | None:
-    """Says why a value cannot stand at one of kx's own keys.
+    """Returns the type that one of kx's own keys expects, if a value does not have it.
 
     Args:
-        path: of the key.
-        value: what was received.
+        path: Path of the key.
+        value: Value that was received.
 
     Returns:
-        What is expected, or None if it fits, or if the key is an option's own.
+        The expected type as text, or None if the value fits or the key is an option's.
     """
     hint = TYPES.get(path, Any)
     if hint is Any or is_dataclass(hint) or (isinstance(value, str) and "${" in value):

@@ -1,4 +1,4 @@
-"""What `--cfg` and `--info` show: the configs that were composed and checked, and no others."""
+"""The output of `--cfg`, `--info` and help: only of configs that were composed and checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kx.config.messages import open_free
 from kx.errors import ConfigError, did_you_mean, first_line
 from kx.secrets import redact, redact_word, scrub
 
-_OF_ALL_JOBS = ("plugins", "searchpath")  # what is the same whatever is composed
+_OF_ALL_JOBS = ("plugins", "searchpath")  # the same for every job
 _ABSENT = object()
 
 
@@ -32,22 +32,23 @@ def show_config(
     package: str | None = None,
     resolve: bool = False,
 ) -> str:
-    """Returns the composed config as YAML: of each job of a sweep, a document with its words.
+    """Returns the composed config as YAML; a sweep gives a document per job with its overrides.
 
     Args:
-        words: in Hydra's override syntax.
-        config_dirs: further folders of options.
-        multirun: whether `a=1,2` means two jobs.
+        words: Overrides in Hydra's syntax.
+        config_dirs: Additional folders of options.
+        multirun: Whether `a=1,2` means two jobs.
         kind: `"job"`, `"hydra"` or `"all"`.
-        package: the path of a key, to show that alone.
-        resolve: whether to resolve interpolations.
+        package: Path of the only key to show. Defaults to None: all keys.
+        resolve: Whether to resolve interpolations. Defaults to False.
 
     Raises:
-        ConfigError: with every mistake of every job, or if there is no such key.
+        ConfigError: If a job has mistakes (it lists those of all jobs), or if there is no
+            such key.
     """
     with hydra_session(config_dirs) as hydra:
         checker = Checker(hydra)
-        jobs = checker.compose_all(list(words), multirun=multirun)
+        jobs = checker.compose_all(list(words), multirun=multirun, each=True)
         texts = []
         for number, (job, node) in enumerate(zip(jobs, checker.hydra_nodes, strict=True), 1):
             text = _text(_of_kind(job, node, kind), package, resolve)
@@ -64,7 +65,7 @@ def _of_kind(job: Composed, node: DictConfig, kind: str) -> DictConfig:
     config = job.config.copy()
     if kind == "job":
         return config
-    if kind == "hydra":  # its help texts are long, and `--hydra-help` shows them
+    if kind == "hydra":  # without its long help texts, which `--hydra-help` prints
         node = node.copy()
         OmegaConf.set_struct(node, False)
         del node["help"], node["hydra_help"]
@@ -80,7 +81,7 @@ def _text(config: DictConfig, package: str | None, resolve: bool) -> str:
     if package not in (None, "_global_"):
         try:
             chosen = OmegaConf.select(config, str(package), default=_ABSENT)
-        except (OmegaConfBaseException, ValueError):  # no path at all: `a..b`, `[`
+        except (OmegaConfBaseException, ValueError):  # not a valid path: `a..b`, `[`
             chosen = _ABSENT
         if chosen is _ABSENT:
             raise ConfigError(f"--package: {_no_key(config, str(package))}")
@@ -90,13 +91,13 @@ def _text(config: DictConfig, package: str | None, resolve: bool) -> str:
     if resolve:
         try:
             OmegaConf.resolve(chosen)
-        except OmegaConfBaseException as error:  # Hydra's own, which a run fills in
+        except OmegaConfBaseException as error:  # keys of Hydra that are set only in a run
             raise ConfigError(f"--resolve: {first_line(error)}. Leave it out.") from error
     head = f"# @package {package}\n" if chosen is not config else ""
     container = redact(OmegaConf.to_container(chosen), (package or "").rpartition(".")[2])
     return head + scrub(
         OmegaConf.to_yaml(OmegaConf.create(container))
-    )  # Hydra keeps the words, too
+    )  # also in the overrides that Hydra keeps
 
 
 def _no_key(config: DictConfig, package: str) -> str:
@@ -113,16 +114,16 @@ def _no_key(config: DictConfig, package: str) -> str:
 def show_info(
     words: Sequence[str], config_dirs: Sequence[str | Path], *, multirun: bool, kind: str
 ) -> None:
-    """Prints what Hydra knows of a command line: its files, their order, where they are.
+    """Prints Hydra's information on a command line: its files, their order and their folders.
 
     Args:
-        words: in Hydra's override syntax.
-        config_dirs: further folders of options.
-        multirun: whether `a=1,2` means two jobs.
-        kind: as `--info` takes it.
+        words: Overrides in Hydra's syntax.
+        config_dirs: Additional folders of options.
+        multirun: Whether `a=1,2` means two jobs.
+        kind: Value of `--info`.
 
     Raises:
-        ConfigError: with every mistake of every job.
+        ConfigError: If a job has mistakes. It lists those of all jobs.
     """
     with hydra_session(config_dirs) as hydra:
         jobs = Checker(hydra).compose_all(list(words), multirun=multirun)
@@ -138,13 +139,13 @@ def show_info(
 
 
 def composed_words(job: Composed) -> list[str]:
-    """Returns the words of a job as Hydra composes them without a mistake."""
+    """Returns the overrides of a job in the form that Hydra accepts."""
     return [open_free(word) for word in job.overrides]
 
 
 @contextmanager
 def _own_handlers() -> Iterator[None]:
-    """Takes back the handler that Hydra adds to the root logger each time it shows something."""
+    """Removes the handler that Hydra adds to the root logger each time it prints something."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
@@ -158,10 +159,10 @@ def show_help(hydra: Hydra, parser: Any, args: Any, jobs: Sequence[Composed]) ->
     """Prints the help of kx, or Hydra's own.
 
     Args:
-        hydra: the open session.
-        parser: of the command line.
-        args: its flags.
-        jobs: the composed configs; the help shows the keys of the first.
+        hydra: Open Hydra session.
+        parser: Parser of the command line.
+        args: Parsed flags.
+        jobs: Composed configs; the help shows the keys of the first.
     """
     for job in jobs:
         redact(OmegaConf.to_container(job.config))  # so that `scrub` knows its secrets

@@ -1,1 +1,1 @@
-"""What rooms hand each other. Imports no room."""
+"""Types that the packages of kx exchange. Imports none of these packages."""

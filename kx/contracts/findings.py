@@ -1,4 +1,4 @@
-"""What an evaluation found: the common form of all tasks' reports."""
+"""The findings of an evaluation: the common form of the reports of all tasks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Statistics = Callable[[np.ndarray], dict[str, float]]
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Says how much a report shows.
+    """Holds the options of a report.
 
     Args:
-        num_bootstrap_samples: for the confidence intervals.
-        confidence_level: of the intervals.
-        num_mistakes: the worst ones that are shown.
-        seed: of the bootstrap.
+        num_bootstrap_samples: Number of bootstrap samples for the confidence intervals. Defaults
+            to 1000.
+        confidence_level: Confidence level of the intervals. Defaults to 0.95.
+        num_mistakes: Number of the worst mistakes that are shown. Defaults to 25.
+        seed: Seed of the bootstrap. Defaults to 0.
     """
 
     num_bootstrap_samples: int = 1000
@@ -34,21 +35,22 @@ class ReportOptions:
 
 @dataclass
 class Findings:
-    """Holds what an evaluation found.
+    """Holds the findings of an evaluation.
 
     Args:
-        metrics: name to number.
-        intervals: name to (low, high), by the bootstrap.
-        tables: title to rows, each a mapping of column to value.
-        figures: name to figure.
-        worst: indices of the worst answers, worst first.
-        captions: a line for each of `worst`: truth and answer.
-        statistics: function from indices of examples (with repetition) to
-            metrics: those that the bootstrap looks at.
-        correct: whether each answer is right, where it is that or not.
-        correct_metric: name of the metric that is the share of `correct`.
-        predictions: what was predicted, by name, one row for each example.
-        judged: how many examples were judged, of which: `"40 examples: all of other"`.
+        metrics: Metric name to value.
+        intervals: Metric name to its bootstrap interval, `(low, high)`.
+        tables: Title to rows, each a mapping of column to value.
+        figures: Name to figure.
+        worst: Indices of the worst predictions, the worst first.
+        captions: Line of text for each of `worst`: truth and prediction.
+        statistics: Function from indices of examples (with repetition) to metrics: those that
+            the bootstrap resamples.
+        correct: Whether each prediction is correct. Defaults to None: predictions are not
+            correct or wrong.
+        correct_metric: Name of the metric that is the fraction of `correct`.
+        predictions: Name to predictions, one row for each example.
+        judged: Which examples were evaluated: `"40 examples: all of other"`.
     """
 
     metrics: dict[str, float]
@@ -70,11 +72,15 @@ def bootstrap(
     """Returns percentile confidence intervals by resampling the examples.
 
     Args:
-        statistics: function from indices (with repetition) to named numbers.
-        num_examples: to draw from.
-        options: how many samples, which level, which seed.
-        shares: whether the numbers are shares of the examples. Where all are right, or none,
-            each sample is as the other, and Wilson's interval says what the bootstrap cannot.
+        statistics: Function from indices (with repetition) to values by name.
+        num_examples: Number of examples that indices are drawn from.
+        options: Number of samples, confidence level and seed.
+        shares: Whether the values are fractions of the examples. If all examples are correct, or
+            none, all bootstrap samples are equal, and Wilson's interval is returned instead.
+            Defaults to False.
+
+    Returns:
+        Name to `(low, high)`.
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13; Wilson 1927.
     """

@@ -1,4 +1,4 @@
-"""What a data option hands over, and the specs that models and tasks are built from."""
+"""The data that an option of `data` returns, and the specs of models and tasks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class Spec:
     """Describes one prepared example: its inputs, or its targets.
 
     Args:
-        shape: without the batch axis: `(32, 32, 3)`.
-        dtype: of the prepared example: `"uint8"`, `"int32"`, `"float32"`.
-        class_names: names of the classes or labels, where they have names.
-        vocabulary_size: number of token ids, padding and unknown included.
-        column_names: of a table's inputs, or of the numbers to predict.
-        mean: of numeric targets over the training split.
-        standard_deviation: likewise.
+        shape: Shape without the batch axis: `(32, 32, 3)`.
+        dtype: Dtype of the prepared example: `"uint8"`, `"int32"`, `"float32"`.
+        class_names: Names of the classes or labels. Defaults to None: no names.
+        vocabulary_size: Number of token ids, padding and unknown included. Defaults to None.
+        column_names: Names of a table's columns, or of the numbers to predict. Defaults to None.
+        mean: Mean of numeric targets over the training split. Defaults to None.
+        standard_deviation: Standard deviation of numeric targets over the training split.
+            Defaults to None.
 
     Example:
     >>> Spec((28, 28, 1), "uint8").shape
@@ -54,12 +55,16 @@ class Spec:
         return None if self.class_names is None else len(self.class_names)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values that `from_json` reads."""
+        """Returns the spec as plain values, which `from_json` reads."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Spec:
-        """Returns the spec that `to_json` wrote."""
+        """Returns a spec from plain values.
+
+        Args:
+            values: Values that `to_json` returned; a tuple may be a list.
+        """
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
@@ -69,11 +74,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Describes what a model must give.
+    """Describes the outputs of a model.
 
     Args:
-        units: number of raw scores for each example.
-        class_names: their names, where they have names.
+        units: Number of raw scores for each example.
+        class_names: Name of each score. Defaults to None: no names.
     """
 
     units: int
@@ -82,12 +87,12 @@ class Outputs:
 
 @dataclass(frozen=True)
 class DataIssue:
-    """Holds what was found of one file, or class, of a data set.
+    """Holds an issue of one file or class of a data set.
 
     Args:
-        file: its name, within the set.
-        what: what was done: `"left out"`, `"converted"`, `"copy"`, `"kept"`.
-        reason: in words.
+        file: Name of the file or class within the data set.
+        what: What was done: `"left out"`, `"converted"`, `"copy"` or `"kept"`.
+        reason: Reason in words.
     """
 
     file: str
@@ -96,7 +101,11 @@ class DataIssue:
 
 
 def identity(example: Any) -> Any:
-    """Returns what it is given: the preparation of data that needs none."""
+    """Returns the example unchanged: the preparation of data that needs none.
+
+    Args:
+        example: Raw example.
+    """
     return example
 
 
@@ -105,28 +114,30 @@ class Data:
     """Holds a data set: its splits of raw examples, and how they are prepared.
 
     Args:
-        train: unbatched `tf.data.Dataset` of `(raw, target)`, of known cardinality.
-        validation: likewise, or None.
-        test: likewise, or None.
-        inputs: spec of one prepared example.
-        targets: spec of one target.
-        prepare: function, in TensorFlow's graph, from one raw example to a
-            prepared one of fixed shape and compact type. Resources (lookup
-            tables) that it uses belong in `assets`.
-        normalize: Keras layer that becomes the first of the saved model; one
-            with an `adapt` method is adapted on the training split alone.
-        kind: what a raw example is: `"image"` (encoded bytes), `"text"` (a
-            string), `"row"` (a line of CSV), or `"array"`.
-        name: of the set, for tracking.
-        source: where it came from: a path, a TFDS name.
-        fingerprint: changes if the examples change.
-        assets: trackable objects that `prepare` needs.
-        positions: split name to the places of its examples in the whole set, in
-            the split's order, where they are known.
-        issues: what was found of single files: told, and kept with the run.
-        class_counts: split name to the number of examples of each class, where known.
-        example_name: function from a split's name and a position to the name of the example,
-            where each is a file of its own.
+        train: Training split: an unbatched `tf.data.Dataset` of `(raw, target)`.
+        validation: Validation split, in the form of `train`, or None.
+        test: Test split, in the form of `train`, or None.
+        inputs: Spec of one prepared example.
+        targets: Spec of one target.
+        prepare: Function, in TensorFlow's graph, from one raw example to a prepared one of fixed
+            shape and compact type. Resources that it uses, such as lookup tables, belong in
+            `assets`. Defaults to the raw example itself.
+        normalize: Keras layer that becomes the first layer of the saved model; one with an
+            `adapt` method is adapted on the training split alone. Defaults to None.
+        kind: Kind of a raw example: `"image"` (encoded bytes), `"text"` (a string), `"row"` (a
+            line of CSV) or `"array"`. Defaults to `"array"`.
+        name: Name of the data set, for tracking. Defaults to `"data"`.
+        source: Where it came from: a path or a TFDS name. Defaults to an empty string.
+        fingerprint: Hash that changes if the examples change. Defaults to an empty string.
+        assets: Trackable objects that `prepare` needs. Defaults to none.
+        positions: Split name to the positions of its examples in the whole data set, in the
+            order of the split, where they are known. Defaults to none.
+        issues: Issues of single files and classes, printed and kept with the run. Defaults to
+            none.
+        class_counts: Split name to the number of examples of each class, where they are known.
+            Defaults to none.
+        example_name: Function from a split name and a position to the name of the example, where
+            each example is a file. Defaults to None.
     """
 
     train: tf.data.Dataset
@@ -148,6 +159,6 @@ class Data:
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:
-        """The splits that there are, by name."""
+        """The splits that exist, by name."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}

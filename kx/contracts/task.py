@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class Task:
-    """Holds what is being learnt.
+    """Describes what is learned: outputs, loss, metrics and reports.
 
     Args:
-        outputs: what the model must give.
-        encode: function, in TensorFlow's graph, from a batch of targets to what
-            loss and metrics take.
-        loss: on encoded targets and scores.
-        metrics: function that makes new Keras metrics (they belong to one model).
-        decode: function, in TensorFlow's graph, from a batch of scores to
-            answers by name: `{"label": …, "confidence": …, "probabilities": …}`.
-        report: function `(targets, scores, options) -> Findings` on NumPy arrays.
-        monitor: the metric by which runs and epochs are judged, as Keras names
-            it: `val_accuracy`.
+        outputs: Outputs of the model.
+        encode: Function, in TensorFlow's graph, from a batch of targets to the targets that the
+            loss and the metrics take.
+        loss: Keras loss of encoded targets and scores.
+        metrics: Function that returns new Keras metrics, since metrics belong to one model.
+        decode: Function, in TensorFlow's graph, from a batch of scores to predictions by name:
+            `{"label": …, "confidence": …, "probabilities": …}`.
+        report: Function `(targets, scores, options) -> Findings` on NumPy arrays.
+        monitor: Metric by which runs and epochs are compared, as Keras names it:
+            `"val_accuracy"`.
         monitor_mode: `"max"` or `"min"`.
-        class_weights: how much an example of a class counts in the training's loss: None for
-            1, `"balanced"`, or one number for each class. Encoded targets have a number for
-            each class then, and sum to 1.
-        average: function from the scores of several models, or of several views of an
-            example, of shape `(num, batch, units)`, to those of all together. Defaults to
-            their mean.
+        class_weights: Weight of the examples of each class in the training loss: `"balanced"`,
+            or one number for each class. Encoded targets then have a number for each class, and
+            sum to 1. Defaults to None: 1 for each class.
+        average: Function from the scores of several models, or of several views of an example,
+            of shape `(num, batch, units)`, to their average of shape `(batch, units)`. Defaults
+            to their mean.
     """
 
     outputs: Outputs
@@ -58,14 +58,18 @@ class Task:
         """Compiles a model for this task.
 
         Args:
-            model: that gives `outputs.units` scores.
-            optimizer: the optimizer.
-            **options: of `keras.Model.compile`: `jit_compile`, `run_eagerly` …
+            model: Model with `outputs.units` scores.
+            optimizer: Keras optimizer.
+            **options: Arguments of `keras.Model.compile`: `jit_compile`, `run_eagerly` …
         """
         model.compile(optimizer=optimizer, loss=self.loss, metrics=self.metrics(), **options)
 
     def monitors(self, *, with_validation: bool) -> list[str]:
-        """Returns the metrics that callbacks can look at."""
+        """Returns the names of the metrics that callbacks can monitor.
+
+        Args:
+            with_validation: Whether to include the validation metrics.
+        """
         names = ["loss", *(metric.name for metric in self.metrics())]
         return names + [f"val_{name}" for name in names if with_validation]
 
@@ -74,7 +78,7 @@ def average_probabilities(scores: Any) -> Any:
     """Returns the scores whose softmax is the mean of several scores' softmax.
 
     Args:
-        scores: shape `(num, batch, num_classes)`.
+        scores: Scores, shape `(num, batch, num_classes)`.
 
     Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty
     estimation using deep ensembles", section 2.4.
@@ -93,7 +97,7 @@ def average_sigmoid(scores: Any) -> Any:
     """Returns the log-odds whose sigmoid is the mean of several log-odds' sigmoid.
 
     Args:
-        scores: shape `(num, batch, num_labels)`.
+        scores: Log-odds, shape `(num, batch, num_labels)`.
     """
     # log(mean p) - log(mean (1 - p)), without the rounding of p to 1
     given = keras.ops.logsumexp(keras.ops.log_sigmoid(scores), axis=0)
@@ -101,10 +105,14 @@ def average_sigmoid(scores: Any) -> Any:
 
 
 def one_class_each(targets: Spec, task: str) -> int:
-    """Returns the number of classes, of targets that are one class for each example.
+    """Returns the number of classes of targets with one class for each example.
+
+    Args:
+        targets: Spec of one target.
+        task: Name of the task, for messages.
 
     Raises:
-        ConfigError: if they are not, with the tasks that fit, or if there is one class only.
+        ConfigError: If the targets are of another kind, or have a single class.
     """
     if targets.class_names is None or targets.shape != ():
         what = "numbers" if targets.class_names is None else "several labels for each example"
@@ -121,14 +129,15 @@ def one_class_each(targets: Spec, task: str) -> int:
 
 
 def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[float, ...] | None:
-    """Returns the class weights of a config: a name's weight by its place.
+    """Returns the class weights of a config in the order of the classes.
 
     Args:
-        given: None, `"balanced"`, or names and their weights; others count 1.
-        class_names: one for each class.
+        given: None, `"balanced"`, or class name to weight; a class that is not named has 1.
+        class_names: Name of each class.
 
     Raises:
-        ConfigError: for another word, an unknown class, or a weight that is none.
+        ConfigError: If the value is of another kind, a class is unknown, or a weight is negative
+            or not finite.
     """
     if given is None or given == "balanced":
         return given
@@ -157,8 +166,12 @@ def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[f
 def check_loss(loss: Any, default: Callable[[], keras.losses.Loss]) -> keras.losses.Loss:
     """Returns the loss of a config, or the default.
 
+    Args:
+        loss: Loss of the config, or None.
+        default: Function that returns the default loss.
+
     Raises:
-        ConfigError: if it is no Keras loss, or one that takes probabilities.
+        ConfigError: If the loss is not a Keras loss, or takes probabilities.
     """
     if loss is None:
         return default()

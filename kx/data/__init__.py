@@ -1,4 +1,4 @@
-"""The data room: sources of raw examples, and the pipeline that makes batches of them."""
+"""Sources of raw examples, and the pipeline that makes batches of them."""
 
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Data, Outputs, Spec

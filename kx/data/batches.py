@@ -1,11 +1,11 @@
-"""From a split of raw examples to batches.
+"""Batches of a split of raw examples.
 
     raw ─ prepare ─> stored ─ order, batch ─> augment ─ encode ─> prefetch
 
-A split is prepared once and kept (`kx.data.store`). Training is one stream over all
-epochs, whose order and augmentation are functions of seed and epoch. tf.data's
-autotuning is off everywhere: dropping an autotuned iterator blocks for seconds at the
-end of an epoch.
+A split is prepared once and stored (`kx.data.store`). Training is one stream over all
+epochs, whose order and augmentation are functions of seed and epoch. The autotuning of
+tf.data is off everywhere: deleting an autotuned iterator blocks for seconds at the end of
+an epoch.
 """
 
 from __future__ import annotations
@@ -39,23 +39,25 @@ def train_batches(
     """Returns one stream of the training batches of all epochs.
 
     Args:
-        stored: the prepared training split.
-        batch_size: examples in a batch.
-        epochs: the number after the last epoch.
-        seed: of the run; order and augmentation are functions of it, of the
-            epoch and of the example.
-        encode: function from a batch of targets to what the loss takes.
-        augment: function `(inputs, targets, seeds)` on a batch.
-        weigh: function from encoded targets to how much each example counts.
-        drop_remainder: whether the last, smaller batch of an epoch is left out.
-        steps_per_epoch: the batches that are taken of each epoch. None is all.
-        first_epoch: where to begin.
+        stored: Prepared training split.
+        batch_size: Number of examples in a batch.
+        epochs: Epoch at which the stream ends, which it does not include.
+        seed: Seed of the run; order and augmentation are functions of the seed, the epoch and
+            the example.
+        encode: Function from a batch of targets to the targets that the loss takes.
+        augment: Function `(inputs, targets, seeds) -> (inputs, targets)` of a batch. Defaults
+            to None.
+        weigh: Function from encoded targets to the weight of each example. Defaults to None: no
+            weights.
+        drop_remainder: Whether the last, smaller batch of an epoch is dropped. Defaults to True.
+        steps_per_epoch: Maximum number of batches of an epoch. Defaults to None: all.
+        first_epoch: Epoch at which the stream begins. Defaults to 0.
 
     Returns:
-        Batches `(inputs, targets)`, with `weigh` `(inputs, targets, weights)`.
+        Batches `(inputs, targets)`, or `(inputs, targets, weights)` with `weigh`.
 
     Raises:
-        ConfigError: if an epoch would have no batch.
+        ConfigError: If an epoch would have no batch.
     """
     if drop_remainder:
         refuse_large_batch(batch_size, stored)
@@ -68,8 +70,8 @@ def train_batches(
     stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
 
     def finish(epoch: tf.Tensor, index: tf.Tensor, *example: Any) -> Any:
-        # Images that are in memory are gathered here, outside the flat_map: the
-        # parallel map then runs on across epochs.
+        # Examples in memory are gathered here, outside the flat_map, so that the parallel map
+        # does not stop at the end of an epoch.
         inputs, targets = example or (
             tf.gather(stored.inputs, index),
             tf.gather(stored.targets, index),
@@ -84,14 +86,14 @@ def train_batches(
 
 
 def refuse_large_batch(batch_size: int, stored: Stored) -> None:
-    """Refuses a batch that is larger than the split, of which no batch would be left.
+    """Refuses a batch size above the size of the split, which would leave no batch.
 
     Args:
         batch_size: Number of examples in a batch.
         stored: Prepared training split.
 
     Raises:
-        ConfigError: With the largest size that is possible.
+        ConfigError: If the batch size is too large, with the largest possible one.
     """
     if batch_size > stored.num_examples:
         raise ConfigError(
@@ -133,9 +135,9 @@ def eval_batches(
     """Returns the batches of one pass over a split, in order, each example once.
 
     Args:
-        stored: the prepared split.
-        batch_size: examples in a batch; the last one may be smaller.
-        encode: function from a batch of targets to what the loss takes.
+        stored: Prepared split.
+        batch_size: Number of examples in a batch; the last batch may be smaller.
+        encode: Function from a batch of targets to the targets that the loss takes.
     """
     examples = stored.dataset
     if examples is None:

@@ -1,4 +1,4 @@
-"""Columns that are constant in the training split, of which nothing can be learnt."""
+"""Columns that are constant in the training split, from which nothing can be learned."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from keras.layers import Normalization
 
 from kx.contracts.specs import Data, DataIssue
 
-_WIDE = 1e30  # a variance by which any number becomes 0
+_WIDE = 1e30  # a variance that normalizes any number to 0
 _NAMED = 5
 
 
 def leave_out_constant(
     layer: Normalization, data: Data, examples: tf.data.Dataset
 ) -> tuple[DataIssue, ...]:
-    """Lets a normalization give 0 for each column that is constant in the training split.
+    """Normalizes each column that is constant in the training split to 0.
 
-    Keras divides by 1e-7 where the variance is 0, or by what rounding makes of it: the first
-    other number, of an example to test or to predict, would be a million times as large as any
-    that the model has seen.
+    Keras divides by 1e-7 where the variance is 0, or by a rounding error of the variance: any
+    other value, in the test split or in a prediction, would become a million times as large as
+    the values that the model was trained on.
 
     Args:
-        layer: adapted, by the last axis.
-        data: for the names of the columns.
-        examples: batches of prepared inputs of the training split.
+        layer: Normalization of the last axis, already adapted. It is changed in place.
+        data: Data, for the names of the columns.
+        examples: Batches of prepared inputs of the training split.
 
     Returns:
-        What is to be told of such columns.
+        Issue that names the constant columns, or no issue.
     """
     low, high = np.inf, -np.inf
     for batch in examples.as_numpy_iterator():

@@ -1,4 +1,4 @@
-"""Examples of a split as they are shown: raw and prepared, as images or as text."""
+"""Examples of a split for display: raw and prepared, as images or as text."""
 
 from __future__ import annotations
 
@@ -45,23 +45,32 @@ def prepared_examples(stored: Stored, indices: np.ndarray) -> list[np.ndarray]:
 
 
 def is_images(data: Data) -> bool:
-    """Says whether prepared examples can be shown as pictures."""
+    """Returns whether prepared examples can be shown as images.
+
+    Args:
+        data: Data with the examples.
+    """
     shape = data.inputs.shape
     return data.kind == "image" or (len(shape) == 3 and shape[-1] in (1, 3))
 
 
 def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
-    """Returns raw examples as they are prepared, or nothing if they are no images."""
+    """Returns raw examples as prepared images, or an empty list if they are not images.
+
+    Args:
+        raw: Raw examples.
+        data: Data that they are from.
+    """
     if not is_images(data):
         return []
     return [data.prepare(tf.constant(item)).numpy() for item in raw]
 
 
 def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Returns pictures of floats of any range as uint8, on one scale from black to white.
+    """Returns images of any range as uint8, all on one scale from black to white.
 
     Args:
-        pictures: of one dtype, and of at least one pixel.
+        pictures: Images of one dtype, each with one pixel or more. uint8 is returned unchanged.
     """
     if not len(pictures) or pictures[0].dtype == np.uint8:
         return list(pictures)
@@ -71,7 +80,11 @@ def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def as_text(raw: Any) -> str:
-    """Returns a raw example as a line of text."""
+    """Returns a raw example as text.
+
+    Args:
+        raw: Raw example: bytes, or numbers.
+    """
     if isinstance(raw, bytes):
         return raw.decode("utf-8", errors="replace")
     return np.array2string(np.asarray(raw), threshold=12, precision=4)

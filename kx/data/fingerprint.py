@@ -1,4 +1,4 @@
-"""Hashes by which examples and data sets are told from one another."""
+"""Hashes that identify examples and data sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from kx.contracts.examples import Examples
 
 
 def fingerprint(*parts: Any) -> str:
-    """Returns a short hash of arrays, strings and plain values.
+    """Returns a hash of arrays, strings and plain values: 16 hexadecimal digits.
+
+    Args:
+        *parts: Values that the hash covers, in order.
 
     Example:
     >>> fingerprint(np.zeros(3), "cifar10") == fingerprint(np.zeros(3), "cifar10")

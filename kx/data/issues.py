@@ -1,4 +1,4 @@
-"""What was found of a data set's files and classes, as it is told and kept."""
+"""Issues of the files and classes of a data set, printed and kept with the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _UNEVEN = 3.0  # times as many examples of the largest class as of the smallest
 
 
 def print_issues(data: Data) -> None:
-    """Prints the table of what was found, if anything was; the first lines of a long one."""
+    """Prints a table of the issues of a data set, at most the first 20, if there are any.
+
+    Args:
+        data: Data set.
+    """
     if not data.issues:
         return
     order = {"left out": 0, "copy": 1, "converted": 2, "kept": 3}
@@ -37,7 +41,11 @@ def print_issues(data: Data) -> None:
 
 
 def issues_csv(issues: Sequence[DataIssue]) -> str:
-    """Returns what was found as CSV: `file,what,reason`."""
+    """Returns issues as CSV with the columns `file,what,reason`.
+
+    Args:
+        issues: Issues of a data set.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["file", "what", "reason"])
@@ -46,13 +54,21 @@ def issues_csv(issues: Sequence[DataIssue]) -> str:
 
 
 def issues_tags(data: Data) -> dict[str, str]:
-    """Returns the counts of what was found, as tags of a run: `kx.data.left_out`."""
+    """Returns the number of issues of each kind as tags of a run: `kx.data.left_out`.
+
+    Args:
+        data: Data set.
+    """
     counts = Counter(item.what for item in data.issues)
     return {f"kx.data.{what.replace(' ', '_')}": str(count) for what, count in counts.items()}
 
 
 def class_lines(data: Data) -> list[str]:
-    """Returns a line if a split lacks classes, and one if those to train on are uneven."""
+    """Returns a line if a split lacks classes, and one if the training classes are uneven.
+
+    Args:
+        data: Data set.
+    """
     counts, names = data.class_counts.get("train"), data.targets.class_names
     if not counts or not names:
         return []

@@ -1,4 +1,4 @@
-"""How much memory there is, and what fits into it."""
+"""Available memory, and whether a split fits into it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import tensorflow as tf
 
 from kx.contracts.specs import Data, Spec
 
-_MEMORY_SHARE = 0.4  # of the available memory, that a split may take
+_MEMORY_SHARE = 0.4  # fraction of the available memory that a split may take
 
 
 def example_bytes(data: Data) -> int:
-    """Returns the size of one prepared example with its target, in bytes."""
+    """Returns the size of one prepared example with its target, in bytes.
+
+    Args:
+        data: Data with the specs of inputs and targets.
+    """
 
     def size(spec: Spec) -> int:
         return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
@@ -23,12 +27,16 @@ def example_bytes(data: Data) -> int:
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Says whether a split of this size may be kept in memory, as it is now."""
+    """Returns whether a split may be kept in the memory that is available now.
+
+    Args:
+        num_bytes: Size of the split in bytes.
+    """
     return num_bytes <= _MEMORY_SHARE * available_bytes()
 
 
 def available_bytes() -> int:
-    """Returns the free memory, a container's limit considered."""
+    """Returns the available memory in bytes, within the limit of a container (cgroup v2 or v1)."""
     available = psutil.virtual_memory().available
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),

@@ -1,8 +1,8 @@
-"""Random numbers for augmentation: stateless, one stream for each example, vectorized.
+"""Stateless, vectorized random numbers for augmentation, one stream for each example.
 
-`tf.random.stateless_uniform` takes one seed for a whole tensor; here each
-example of a batch has its own, so that what happens to it is a function of the
-run's seed, the epoch and the example, whatever batch it falls into.
+`tf.random.stateless_uniform` takes one seed for a whole tensor. Here, each example of a
+batch has a seed of its own, so that its augmentation is a function of the seed of the run,
+the epoch and the example, independent of its batch.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Returns one seed for each example, shape `(batch, 2)`, int64.
 
     Args:
-        seed: of the run.
-        epoch: scalar.
-        index: of each example in its split, shape `(batch,)`.
+        seed: Seed of the run.
+        epoch: Number of the epoch, a scalar.
+        index: Index of each example in its split, shape `(batch,)`.
     """
     of_epoch = tf.cast(seed, tf.int64) * 1_000_003 + tf.cast(epoch, tf.int64)
     index = tf.cast(index, tf.int64)
@@ -36,11 +36,11 @@ def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def fold_in(seeds: tf.Tensor, number: int) -> tf.Tensor:
-    """Returns seeds of another stream of the same epoch: the entries of a chain must not share one.
+    """Returns the seeds of another stream of the same epoch, such as one for each entry of a chain.
 
     Args:
-        seeds: shape `(batch, 2)`.
-        number: of the stream.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        number: Number of the stream.
     """
     first = seeds[:, 0] * 1_000_003 + number + 1
     return tf.stack([first, seeds[:, 1]], axis=1)
@@ -50,13 +50,13 @@ def uniform(seeds: tf.Tensor, count: int, low: float = 0.0, high: float = 1.0) -
     """Draws `count` numbers for each example from [low, high).
 
     Args:
-        seeds: shape `(batch, 2)`, as `example_seeds` gives them.
-        count: numbers for each example.
-        low: the least.
-        high: the bound above.
+        seeds: Seeds as `example_seeds` returns them, shape `(batch, 2)`.
+        count: Number of draws for each example.
+        low: Lower bound, included. Defaults to 0.
+        high: Upper bound, excluded. Defaults to 1.
 
     Returns:
-        A float32 tensor of shape `(batch, count)`.
+        Float32 tensor of shape `(batch, count)`.
     """
     pair = tf.bitcast(seeds, tf.uint64)
     golden = tf.constant(_GOLDEN, tf.uint64)

@@ -1,4 +1,4 @@
-"""Splits of prepared examples, each prepared once: in memory where it fits, else in a file."""
+"""Splits of prepared examples, each prepared once: in memory if it fits, else in a file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kx.data.memory import example_bytes, fits_in_memory
 from kx.errors import DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
-_PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: else a large image holds up those behind it
-_CHECKED = 256  # examples at a time
-_FULL_BYTES = 1 << 20  # left on a disk that is full
-_SHUFFLE_BUFFER = 16_384  # examples at most; for splits that are too large for memory
-_SHUFFLE_BYTES = 2**30  # at most: not by the free memory, of which no order may depend
+_PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: with fewer, one large image delays those after it
+_CHECKED = 256  # examples that are checked at a time
+_FULL_BYTES = 1 << 20  # a disk with less space left is full
+_SHUFFLE_BUFFER = 16_384  # examples at most, for splits that do not fit into memory
+_SHUFFLE_BYTES = 2**30  # at most. Not a share of the free memory: the order must not depend on it
 
 
 @dataclass
@@ -30,12 +30,13 @@ class Stored:
     """Holds a prepared split.
 
     Args:
-        num_examples: how many there are.
-        inputs: prepared inputs as one tensor, or None if they are in a file.
-        targets: likewise.
-        dataset: prepared examples, cached in a file, or None if in memory.
-        shuffle_buffer: how many of those in a file are mixed at a time.
-        class_counts: number of examples of each class or label, where the targets have names.
+        num_examples: Number of examples.
+        inputs: Prepared inputs as one tensor, or None if they are in a file.
+        targets: Targets as one tensor, or None if they are in a file.
+        dataset: Prepared examples cached in a file, or None if they are in memory.
+        shuffle_buffer: Number of examples of a file that are shuffled at a time.
+        class_counts: Number of examples of each class or label, or None if the targets have no
+            class names.
     """
 
     num_examples: int
@@ -46,23 +47,29 @@ class Stored:
     class_counts: tuple[int, ...] | None = None
 
     def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
-        """Returns the number of batches of one pass."""
+        """Returns the number of batches of one pass.
+
+        Args:
+            batch_size: Number of examples in a batch.
+            drop_remainder: Whether the last, smaller batch is dropped.
+        """
         whole = self.num_examples / batch_size
         return math.floor(whole) if drop_remainder else math.ceil(whole)
 
 
 def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "auto") -> Stored:
-    """Prepares a split once, and keeps it.
+    """Prepares a split once, and stores it.
 
     Args:
-        data: the data.
+        data: Data with the split.
         split: `"train"`, `"validation"` or `"test"`.
-        cache_dir: where a split goes that does not fit into memory. None keeps
-            any split in memory.
-        cache: `"memory"`, `"disk"`, or `"auto"` to choose by the free memory.
+        cache_dir: Folder for a split that does not fit into memory. Defaults to None: any split
+            is stored in memory.
+        cache: `"memory"`, `"disk"`, or `"auto"`: by the available memory. Defaults to `"auto"`.
 
     Raises:
-        DataError: if the split is empty, or its size is not known.
+        DataError: If the split is empty or infinite, an example cannot be prepared, or the disk
+            is full.
     """
     raw = data.splits[split]
     num_examples = int(raw.cardinality())
@@ -88,7 +95,7 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
     cache_dir.mkdir(parents=True, exist_ok=True)
     kept = prepared.cache(str(cache_dir / split))
     position, counts = 0, None
-    try:  # read to its end, the file is whole: nothing is asked of the examples' source any more
+    try:  # after one full pass the file is complete, and the source is not read any more
         for _, targets in kept.batch(_CHECKED).as_numpy_iterator():
             found = _count_classes(targets, data, split)
             counts = found if counts is None else counts + found
@@ -114,8 +121,8 @@ def _as_counts(counts: np.ndarray | None) -> tuple[int, ...] | None:
 def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int) -> DataError:
     """Returns the error of an example that cannot be read or prepared, with TensorFlow's reason.
 
-    Examples are prepared in parallel, ahead of those that came through: which one it was is
-    found by going through those after them one by one.
+    Examples are prepared in parallel, ahead of those that were returned: the one that failed is
+    found by preparing those after `position` one by one.
     """
     which = f"an example after number {position}"
     after = data.splits[split].skip(position).take(_CHECKED + _PREPARING)
@@ -140,10 +147,10 @@ def _check_count(received: int, expected: int, data: Data, split: str) -> None:
 
 
 def _count_classes(targets: np.ndarray, data: Data, split: str) -> Any:
-    """Returns how many examples each class or label has; None if they have no names.
+    """Returns the number of examples of each class or label, or None if they have no names.
 
     Raises:
-        DataError: for a class index that no class name stands for.
+        DataError: If a class index has no class name.
     """
     count = data.targets.num_classes
     if count is None:
@@ -162,7 +169,7 @@ def _count_classes(targets: np.ndarray, data: Data, split: str) -> Any:
 def _in_memory(
     prepared: tf.data.Dataset, num_examples: int, data: Data, split: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Reads a split into two tensors, checking that examples are as the specs say."""
+    """Reads a split into two tensors of the shapes and dtypes of the specs."""
     inputs = np.empty(
         (num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype
     )
@@ -171,7 +178,7 @@ def _in_memory(
     )
     position = 0
     try:
-        # The next ones are prepared while these are copied.
+        # With prefetch, the next examples are prepared while these are copied.
         for batch, answers in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
             inputs[position : position + len(batch)] = batch
             targets[position : position + len(batch)] = answers
@@ -188,6 +195,6 @@ def no_autotune() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
-    # Among machines, each batch is shared out; files are not.
+    # Several machines share each batch, not the files.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options

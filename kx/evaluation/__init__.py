@@ -1,1 +1,1 @@
-"""What is done with finished runs: evaluate, compare, ensembles, folds."""
+"""Evaluation of finished runs: reports, comparisons, ensembles, folds."""

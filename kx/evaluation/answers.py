@@ -1,4 +1,4 @@
-"""One pass of a model over a split: metrics, report and worst examples come from it."""
+"""Runs a model over a split once, for the metrics, the report and the worst examples."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from kx.report import figures
 
 @dataclass(frozen=True)
 class Answers:
-    """Holds what a model answered to the examples of a split.
+    """Holds a model's answers to the examples of a split.
 
     Args:
         task: Task of the model.
         data: Data of the examples.
         stored: Prepared examples.
         split: Name of the split.
-        targets: Target of each example, as it is stored.
-        scores: Scores of each example.
+        targets: Target of each example as it is stored, shape `(num_examples, ...)`.
+        scores: Scores of each example, shape `(num_examples, ...)`.
         judged: Description of the examples, such as `"the test split of digits"`.
     """
 
@@ -42,7 +42,7 @@ class Answers:
 
     @property
     def positions(self) -> np.ndarray:
-        """The position of each example in the whole set."""
+        """Returns the position of each example in the whole dataset, shape `(num_examples,)`."""
         known = self.data.positions.get(self.split)
         return (np.arange(len(self.targets)) if known is None else known)[: len(self.targets)]
 
@@ -58,7 +58,7 @@ def answers_of(
     max_batches: int | None = None,
     judged: str | None = None,
 ) -> Answers:
-    """Runs a model over a split once.
+    """Runs a model over a split once, and returns its answers.
 
     Args:
         model: Model that gives scores.
@@ -67,7 +67,7 @@ def answers_of(
         stored: Prepared examples of the split.
         split: Name of the split.
         batch_size: Number of examples at a time.
-        max_batches: Number of batches at most. Defaults to None: all.
+        max_batches: Maximum number of batches. Defaults to None: all.
         judged: Description of the examples. Defaults to the name of the split and the data.
     """
     batches = eval_batches(stored, batch_size=batch_size, encode=_as_they_are)
@@ -88,12 +88,12 @@ def _as_they_are(targets: Any) -> Any:
 
 
 def evaluate(answers: Answers, model: keras.Model, batch_size: int) -> dict[str, float]:
-    """Returns loss and metrics of a model's answers, as `keras.Model.evaluate` has them.
+    """Returns the loss and metrics of a model's answers, as `keras.Model.evaluate` does.
 
     Args:
         answers: Answers of the model.
-        model: The compiled model. One whose loss needs more than scores and targets, such as the
-            weights that are regularized, passes over the split again.
+        model: Compiled model. If its loss needs more than scores and targets, such as regularized
+            weights, it is run over the split again.
         batch_size: Number of examples at a time.
     """
     stored = Stored(len(answers.targets), answers.scores, answers.targets)
@@ -111,7 +111,7 @@ _STEPS = ("test_step", "compute_loss", "compute_metrics", "make_test_function")
 
 
 def _judge(answers: Answers, model: keras.Model) -> keras.Model | None:
-    """Returns a model from scores to scores, compiled likewise, or None where that is another."""
+    """Returns a compiled model that passes scores through, or None if its loss would differ."""
     own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _STEPS)
     if own or model.losses:
         return None
@@ -132,11 +132,11 @@ def report_on(
     options: ReportOptions,
     history: Mapping[str, Sequence[float]] | None = None,
 ) -> Findings:
-    """Reports on the answers to a split.
+    """Returns the report on the answers to a split.
 
     Args:
         answers: Answers of a model.
-        options: How much to show.
+        options: Options of the report.
         history: Metrics of the training, drawn as curves. Defaults to None: no curves.
     """
     findings = answers.task.report(answers.targets, answers.scores, options)
@@ -151,7 +151,7 @@ def report_on(
 
 
 def predictions(answers: Answers) -> dict[str, np.ndarray]:
-    """Returns what a model predicted, by name, one row for each example.
+    """Returns a model's predictions by name, one row for each example.
 
     Args:
         answers: Answers of the model.

@@ -1,4 +1,4 @@
-"""`kx compare`: whether runs differ, on the very same examples."""
+"""Implements `kx compare`: tests whether runs differ on exactly the same examples."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from kx.evaluation.evaluate_run import ask
 from kx.report.page import PREDICTIONS
 from kx.runs import Run
 
-_NUM_DRAWS = 2000  # of the bootstrap
-_SAME_DATA = ("_target_", "name", "path", "test_path")  # of runs that can be compared
+_NUM_DRAWS = 2000  # bootstrap samples
+_SAME_DATA = ("_target_", "name", "path", "test_path")  # equal in comparable runs
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Holds how a run differs from another one in a metric, on the same examples.
+    """Holds the difference of two runs in a metric, on the same examples.
 
     Args:
-        run: its name.
-        metric: the name of the metric.
-        base: the other run's value.
-        value: this run's.
-        low: of the difference, by the paired bootstrap.
-        high: likewise.
-        p_value: of no difference, against either side, by Holm's correction for
+        run: Name of the run.
+        metric: Name of the metric.
+        base: Value of the other run.
+        value: Value of this run.
+        low: Lower end of the difference's interval, by the paired bootstrap.
+        high: Upper end of the difference's interval, by the paired bootstrap.
+        p_value: Two-sided p-value of no difference, with Holm's correction for
             the number of runs.
-        test: `"McNemar"` or `"bootstrap"`.
+        test: Name of the test: `"McNemar"` or `"bootstrap"`.
     """
 
     run: str
@@ -52,10 +52,10 @@ class Comparison:
     """Holds a comparison of runs with the first of them.
 
     Args:
-        base: name of the first run.
-        num_examples: that all have answered.
-        confidence_level: of the intervals.
-        differences: by run and metric.
+        base: Name of the first run.
+        num_examples: Number of examples, the same for all runs.
+        confidence_level: Confidence level of the intervals.
+        differences: Differences by run and metric.
     """
 
     base: str
@@ -70,17 +70,18 @@ def compare_runs(
     """Compares runs with the first of them, on the same examples of a split.
 
     Args:
-        runs: two or more, finished.
-        split: whose examples.
-        confidence_level: of the intervals.
+        runs: Two or more finished runs.
+        split: Name of the split. Defaults to `"test"`.
+        confidence_level: Confidence level of the intervals, in (0, 1). Defaults to 0.95.
 
     Returns:
-        For each further run and metric, the difference with its interval (paired
-        bootstrap) and p-value: McNemar's test for accuracies, else the
-        bootstrap's; with several runs corrected by Holm's method.
+        The difference of each further run in each metric, with its interval (paired
+        bootstrap) and p-value: by McNemar's test for accuracies, else by the
+        bootstrap; corrected by Holm's method if there are several runs.
 
     Raises:
-        DataError: if the runs have not answered the same examples.
+        ConfigError: If there are fewer than two runs, or the level is not in (0, 1).
+        DataError: If the runs have not answered the same examples.
 
     Source: Dietterich 1998, "Approximate Statistical Tests for Comparing
     Supervised Classification Learning Algorithms", section 3.1 (McNemar);
@@ -111,7 +112,7 @@ def compare_runs(
 
 
 def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
-    """Returns what a run predicted of a split: as its report has it, or predicted now."""
+    """Returns a run's predictions for a split, from its report or computed now."""
     try:
         with np.load(run.artifact(f"report/{split}/{PREDICTIONS}")) as arrays:
             if {"targets", "scores"} <= set(arrays):  # else they were too large to keep
@@ -154,7 +155,7 @@ def _other_examples(
 def _differences(
     name: str, base: Findings, other: Findings, count: int, confidence_level: float
 ) -> list[Difference]:
-    """Returns how one run differs from another in each metric of its report's bootstrap."""
+    """Returns the difference of two runs in each metric of the reports' bootstrap."""
     if base.statistics is None or other.statistics is None:
         raise ConfigError(
             "The report of this task says nothing of `statistics`, a function from indices of"
@@ -164,14 +165,14 @@ def _differences(
     draws: dict[str, list[float]] = {metric: [] for metric in ours if metric in theirs}
     generator = np.random.default_rng(0)
     for _ in range(_NUM_DRAWS):
-        index = generator.integers(0, count, count)  # the same examples for both: paired
+        index = generator.integers(0, count, count)  # paired: the same examples for both
         one, another = base.statistics(index), other.statistics(index)
         for metric, values in draws.items():
             values.append(another[metric] - one[metric])
     tail = (1 - confidence_level) / 2 * 100
     found = []
     for metric, values in draws.items():
-        if np.isnan(values).all():  # r2 of targets that are all the same
+        if np.isnan(values).all():  # r2 of constant targets
             continue
         low, high = (float(value) for value in np.nanpercentile(values, [tail, 100 - tail]))
         p_value, test = _sign_p(np.array(values)), "bootstrap"
@@ -186,8 +187,9 @@ def mcnemar(correct: np.ndarray, others: np.ndarray) -> float:
     """Returns the p-value of McNemar's exact test: whether two error rates differ.
 
     Args:
-        correct: whether each answer of one model is right.
-        others: likewise, of another model on the same examples.
+        correct: Whether each answer of one model is right, shape `(num_examples,)`.
+        others: Whether each answer of another model is right, on the same examples and of the
+            same shape.
 
     Example:
     >>> mcnemar(np.array([True] * 10), np.array([False] * 10))
@@ -202,7 +204,7 @@ def mcnemar(correct: np.ndarray, others: np.ndarray) -> float:
 
 
 def _sign_p(differences: np.ndarray) -> float:
-    """Returns how often, at least, the bootstrap has the difference on the other side of 0."""
+    """Returns the two-sided p-value of no difference, by the sign of bootstrap differences."""
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         return float("nan")
@@ -212,7 +214,7 @@ def _sign_p(differences: np.ndarray) -> float:
 
 
 def _holm(differences: Sequence[Difference]) -> list[Difference]:
-    """Corrects the p-values of each metric for the number of runs."""
+    """Corrects the p-values of each metric for the number of runs, by Holm's method."""
     corrected = []
     for one in differences:
         same = sorted(other.p_value for other in differences if other.metric == one.metric)
@@ -225,8 +227,8 @@ def show_comparison(found: Comparison, *, as_json: bool = False) -> None:
     """Prints a comparison.
 
     Args:
-        found: the comparison.
-        as_json: whether as JSON.
+        found: Comparison to print.
+        as_json: Whether to print JSON. Defaults to False: a table.
     """
     if as_json:
         print(json.dumps(asdict(found), indent=2))

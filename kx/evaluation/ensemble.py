@@ -1,4 +1,4 @@
-"""`kx evaluate RUN RUN…`: several runs' models, whose answers are averaged."""
+"""Implements `kx evaluate RUN RUN…`: averages the answers of several runs' models."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ def evaluate_ensemble(
     out: str | None = None,
     tta: Sequence[str] = (),
 ) -> Findings:
-    """Evaluates several finished runs as one: the average of their answers.
+    """Evaluates several finished runs as one, by the average of their answers.
 
-    The report goes to the first run, beside its own.
+    The report is written to the first run, beside the run's own reports.
 
     Args:
-        runs: two or more, of the same task; each prepares the examples as it was trained.
-        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
-        split: which split; None: the test split, or all of other data that has none of its own.
-        out: a folder that gets the report too.
-        tta: views of each image over which to average too.
+        runs: Two or more finished runs of the same task; each prepares the examples as in its
+            training.
+        overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
+        split: Name of the split. Defaults to None: the test split, or all of other data that has
+            none.
+        out: Path to a folder for a copy of the report. Defaults to None: no copy.
+        tta: Views of each image to average over, too. Defaults to none.
 
     Raises:
-        ConfigError: if an override names another key, or a run is named twice.
-        DataError: if the runs answer other examples, or other questions.
+        ConfigError: If an override names another key, or a run is named twice.
+        DataError: If the runs have different examples, tasks, classes or scales of the targets.
 
     Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation
     using deep ensembles", section 2.4.
@@ -56,7 +58,7 @@ def evaluate_ensemble(
     ids = [run.id for run in runs]
     if twice := [run.name for run in runs if ids.count(run.id) > 1]:
         raise ConfigError(f"{twice[0]} is named twice: an average is of different runs.")
-    tf.get_logger().setLevel("ERROR")  # it warns that each model is traced anew
+    tf.get_logger().setLevel("ERROR")  # it would warn that each model is traced again
     first = runs[0]
     asked = []
     for run in runs:
@@ -83,11 +85,7 @@ def evaluate_ensemble(
 
 
 def _refuse_other(base: Run, ours: Answers, run: Run, theirs: Answers) -> None:
-    """Refuses runs whose scores cannot be averaged.
-
-    Raises:
-        DataError: with what differs.
-    """
+    """Raises `DataError` with what differs if the scores of two runs cannot be averaged."""
     if base.recorded_config()["task"]["_target_"] != run.recorded_config()["task"]["_target_"]:
         raise DataError(f"{run.name} has another task than {base.name}: {run.config['task']}.")
     targets, others = ours.data.targets, theirs.data.targets
@@ -115,7 +113,7 @@ def _refuse_other(base: Run, ours: Answers, run: Run, theirs: Answers) -> None:
 
 
 def _show(runs: Sequence[Run], alone: Sequence[Findings], together: Findings) -> None:
-    """Prints each run's metrics beside those of all together."""
+    """Prints the metrics of each run and of the average."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run")
     metrics = list(together.intervals) or list(together.metrics)

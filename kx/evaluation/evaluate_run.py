@@ -1,4 +1,4 @@
-"""`kx evaluate RUN`: the report of a finished run, on its own data or on other."""
+"""Implements `kx evaluate RUN`: reports on a finished run, on its own or other data."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from kx.tracking.mlflow.client import open_client
 
 
 def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Answers:
-    """Asks a finished run's model of a split of its own data, or of other.
+    """Returns the answers of a finished run's model to a split of its own or other data.
 
     Args:
-        run: the finished run.
-        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
-        split: which split; None: the test split, or all of other data that has none of its own.
-        tta: views of each image over which to average.
+        run: Finished run.
+        overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
+        split: Name of the split. None: the test split, or all of other data that has none.
+        tta: Views of each image to average over. Defaults to none.
 
     Raises:
-        ConfigError: if an override names another key.
-        DataError: if the data has no such split, or other classes.
+        ConfigError: If an override names another key.
+        DataError: If the data has no such split, or has other classes.
     """
     config = _with_data(run, overrides)
     data, split, of = judged_data(run, config, overrides, split)
@@ -69,23 +69,24 @@ def evaluate_run(
     """Evaluates a finished run's model, and logs the report to the run.
 
     The run's own preparation (vocabulary, image size) and classes are used, also
-    on other data.
+    for other data.
 
     Args:
-        run: the finished run.
-        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
-        split: which split; None: the test split, or all of other data that has none of its own.
-        out: a folder that gets the report too.
-        tta: views of each image over which to average (test-time augmentation): `"flip"`,
-            `"vertical_flip"`, `"quarter_turns"`, `"shift"`.
+        run: Finished run.
+        overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
+        split: Name of the split. Defaults to None: the test split, or all of other data that has
+            none.
+        out: Path to a folder for a copy of the report. Defaults to None: no copy.
+        tta: Views of each image to average over (test-time augmentation): `"flip"`,
+            `"vertical_flip"`, `"quarter_turns"`, `"shift"`. Defaults to none.
 
     Raises:
-        ConfigError: if an override names another key.
-        DataError: if the data has no such split, or other classes.
+        ConfigError: If an override names another key.
+        DataError: If the data has no such split, or has other classes.
     """
     answers = ask(run, overrides, split, tta)
     split = answers.split
-    if overrides:  # of its own data they were told when it was trained
+    if overrides:  # those of its own data were printed at the training
         print_issues(answers.data)
     findings = report_on(answers, report_options(run.recorded_config()), run.history)
     as_trained_on = not overrides and not tta
@@ -101,51 +102,51 @@ def evaluate_run(
 
 
 def views_suffix(tta: Sequence[str]) -> str:
-    """Returns what names a report that is of views: `-tta-flip`.
+    """Returns the suffix of the name of a report on views, such as `-tta-flip`.
 
     Args:
-        tta: the views; empty for none.
+        tta: Names of the views; empty for none.
     """
     return f"-tta-{'-'.join(tta)}" if tta else ""
 
 
 def views_words(tta: Sequence[str]) -> list[str]:
-    """Returns how a report says what views it is of.
+    """Returns the words that describe the views in a report.
 
     Args:
-        tta: the views; empty for none.
+        tta: Names of the views; empty for none.
     """
     return ["averaged over", *tta] if tta else []
 
 
 def evaluation_path(what: str) -> str:
-    """Returns the place of a further evaluation among a run's artifacts."""
+    """Returns the path of a further evaluation among a run's artifacts."""
     return f"evaluations/{time.strftime('%Y%m%d-%H%M%S')}-{what}"
 
 
 def data_words(overrides: Sequence[str]) -> str:
-    """Returns which data was looked at, secrets left out."""
+    """Returns a description of the evaluated data, with secrets hidden."""
     return " ".join(map(redact_word, overrides)) or "the data of the training"
 
 
 def written_report(
     findings: Findings, run: Run, path: str, *, title: str, subtitle: str, out: str | None
 ) -> Path | None:
-    """Writes a report, to a run's artifacts and to a folder.
+    """Writes a report to a run's artifacts and to a folder.
 
     Args:
-        findings: of the evaluation.
-        run: whose artifacts get it, if it is kept.
-        path: among them.
-        title: of the page.
-        subtitle: below it.
-        out: a folder that gets it too, or None.
+        findings: Findings of the evaluation.
+        run: Run whose artifacts get the report, if the run is tracked.
+        path: Path of the report among the artifacts.
+        title: Title of the page.
+        subtitle: Line below the title.
+        out: Path to a folder for a copy of the report, or None for no copy.
 
     Returns:
-        The page.
+        Path to the page, or None if the report is not kept.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "report")  # a temporary folder itself is closed to other users
+        folder = Path(temporary, "report")  # other users cannot read a temporary folder itself
         folder.mkdir()
         write_report(
             findings,
@@ -165,7 +166,7 @@ def written_report(
 
 
 def _with_data(run: Run, overrides: Sequence[str]) -> DictConfig:
-    """Returns the run's config, with the overrides of its data and of how this is divided."""
+    """Returns the run's config with the overrides of its data and its split."""
     config = OmegaConf.create(run.recorded_config())
     assert isinstance(config, DictConfig)
     parsed = [_parse(word) for word in overrides]
@@ -206,14 +207,14 @@ def _parse(word: str) -> Override:
 
 
 def as_trained(data: Data, run: Run) -> Data:
-    """Returns data, prepared as a run's own was, its classes numbered likewise.
+    """Returns data with the preparation and the class indices of a run.
 
     Args:
-        data: of the same kind as the run's.
-        run: finished.
+        data: Data of the same kind as the run's, which is changed in place.
+        run: Finished run.
 
     Raises:
-        DataError: if it is of another kind, or has other classes.
+        DataError: If the data is of another kind, or has other classes.
     """
     spec, preparation = run.bundle().spec(), run.bundle().preparation()
     trained: Spec = spec["targets"]
@@ -246,11 +247,11 @@ def _log_metrics(run: Run, findings: Findings, split: str) -> None:
 
 
 def show_metrics(findings: Findings, page: Path | None) -> None:
-    """Prints the metrics, with their intervals, and where the report is.
+    """Prints the metrics with their intervals, and the path to the report.
 
     Args:
-        findings: of the evaluation.
-        page: of the report, if it is kept.
+        findings: Findings of the evaluation.
+        page: Path to the page of the report, or None if it is not kept.
     """
     print(f"judged: {findings.judged}")
     for name, value in findings.metrics.items():

@@ -1,4 +1,4 @@
-"""The report of a cross-validation: every example, judged by the model that did not see it."""
+"""Reports a cross-validation: each example is judged by a model not trained on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kx.report.page import PREDICTIONS, write_report
 from kx.runs import load_run
 from kx.tracking.provenance import command
 
-_MAX_COLUMNS = 100  # of probabilities, in the file of the predictions
+_MAX_COLUMNS = 100  # of probabilities in the CSV file
 
 
 class FoldJob(Protocol):
@@ -27,32 +27,32 @@ class FoldJob(Protocol):
 
     @property
     def composed(self) -> Composed:
-        """The config."""
+        """Returns the composed config."""
         ...
 
     @property
     def label(self) -> str:
-        """The overrides that tell it from the other folds."""
+        """Returns the overrides that distinguish it from the other folds."""
         ...
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
+        """Returns the id of the run."""
         ...
 
     @property
     def run_name(self) -> str:
-        """The run's name."""
+        """Returns the name of the run."""
         ...
 
     @property
     def folder(self) -> str:
-        """The run's folder."""
+        """Returns the folder of the run."""
         ...
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The final metrics."""
+        """Returns the final metrics."""
         ...
 
 
@@ -62,9 +62,9 @@ def write_fold_report(
     """Writes one report of all folds, and the out-of-fold predictions.
 
     Args:
-        jobs: finished, one for each fold.
-        rows: what the folds' scores say together, for the page.
-        folder: where.
+        jobs: Finished jobs, one for each fold.
+        rows: Rows of a table on the page that summarizes the scores of the folds.
+        folder: Folder of the report.
 
     Returns:
         The scores over all examples, as `out_of_fold/accuracy`.
@@ -79,7 +79,7 @@ def write_fold_report(
     positions = np.concatenate([answers["positions"] for answers in found])
     findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
     if len(np.unique(positions)) < len(positions):
-        findings.intervals = {}  # repeats: the same example several times is no independent draw
+        findings.intervals = {}  # repeats: several answers to an example are not independent
     _describe(findings, jobs, rows, positions)
     folder.mkdir(parents=True, exist_ok=True)
     hidden = ("split.fold=", "report.splits=")
@@ -101,10 +101,13 @@ def write_fold_report(
 
 
 def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
-    """Returns what a fold's model predicted of its fold.
+    """Returns the predictions of a fold's model for its fold.
 
     Args:
-        job: finished.
+        job: Finished job.
+
+    Raises:
+        RunNotFoundError: If the predictions were not kept.
     """
     path = f"report/test/{PREDICTIONS}"
     if job.composed.config.tracking.enabled:
@@ -127,11 +130,9 @@ def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
 
 
 def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns scores that mean the same in each fold.
-
-    A regression's scores are standardized by the targets of its own training
-    split: their values are encoded by those of one fold.
-    """
+    """Returns scores that have the same meaning in each fold."""
+    # Scores of a regression are standardized by the targets of the fold's own training split:
+    # their values are encoded again by those of one fold.
     if "value" in answers:
         return np.asarray(task.encode(answers["value"]))
     return answers["scores"]
@@ -163,7 +164,7 @@ def _write_csv(
     found: Sequence[Mapping[str, np.ndarray]],
     class_names: Sequence[str] | None,
 ) -> None:
-    """Writes a line for each prediction: where the example stands, the truth, the answer."""
+    """Writes a line for each prediction: the example's position, the truth, the answer."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         for job, answers in zip(jobs, found, strict=True):

@@ -1,4 +1,4 @@
-"""Which examples a finished run's model is judged by, where other data is named."""
+"""Selects the examples by which a finished run's model is judged, also of other data."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from kx.fit.batches import make_data, make_examples
 from kx.paths import expanded
 from kx.runs import Run
 
-_NAMES_FILES = ("path", "manifest", "file", "root", "dir", "folder")  # ends of keys that do
+_NAMES_FILES = ("path", "manifest", "file", "root", "dir", "folder")  # suffixes of keys of files
 
 
 def judged_data(
     run: Run, config: DictConfig, overrides: Sequence[str], split: str | None
 ) -> tuple[Data, str, str]:
-    """Returns the data, the split that is judged, and in words which examples these are.
+    """Returns the data, the name of the judged split, and a description of its examples.
 
-    The run's own data is judged by its test split. Of other data, that is a split of its own;
-    where it has none, all of it, and not the part that the run's fractions would take.
+    The test split of the run's own data is judged. Of other data, it is a test split of its own
+    or, without one, all of the data, and not the split that the run's fractions would select.
 
     Args:
-        run: finished.
-        config: of the run, with the overrides.
-        overrides: `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
-        split: the name of one, for the very division that the config says.
+        run: Finished run.
+        config: Config of the run, with the overrides.
+        overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
+        split: Name of a split of exactly those in the config, or None for the choice above.
 
     Raises:
-        DataError: if there is no such split.
+        DataError: If there is no such split.
     """
     own = _source(config.data) == _source(run.config["data"])
     words = [word.lstrip("+~") for word in overrides]
@@ -54,7 +54,7 @@ def judged_data(
     if not own and "data" not in keys:
         _refuse_files_of_the_run(config, keys)
     if not own and "class_names" in config.data and config.data.class_names is None:
-        # As the model has them: of other data, not every class needs an example.
+        # The classes of the model, since other data need not have examples of each.
         names = run.bundle().spec()["targets"].class_names
         config.data.class_names = None if names is None else list(names)
     examples, name = make_examples(config), split or "test"
@@ -64,7 +64,7 @@ def judged_data(
         data, which = _undivided(examples, limit)
     else:
         data = make_data(config, examples)
-        if whole and data.test is None:  # of a user's own function, which divides
+        if whole and data.test is None:  # a user's own function, which splits the data itself
             data.test, data.positions = _joined(data), {}
             which = "all of {}, which has no test split of its own"
     if overrides and data.fingerprint != run.tags().get("kx.fingerprint"):
@@ -75,7 +75,7 @@ def judged_data(
 
 
 def _undivided(examples: Examples, limit: int | None) -> tuple[Data, str]:
-    """Returns the test split of the source's own or, where it has none, all examples, to test."""
+    """Returns data whose test split is the source's own or, without one, all examples."""
     own = examples.own_splits
     everything = np.arange(examples.num_examples)
     if own:
@@ -88,18 +88,14 @@ def _undivided(examples: Examples, limit: int | None) -> tuple[Data, str]:
 
 
 def _joined(data: Data) -> tf.data.Dataset:
-    """Returns all examples that are trained and validated on."""
+    """Returns the examples of all splits: training and validation."""
     return functools.reduce(tf.data.Dataset.concatenate, data.splits.values())
 
 
 def _refuse_files_of_the_run(config: DictConfig, keys: Set[str]) -> None:
-    """Refuses other data that is named in a part: the other files would be the run's own.
-
-    Raises:
-        ConfigError: with the keys that name a file or a folder, and were not given.
-    """
+    """Raises `ConfigError` with the files of the run's own data that the overrides leave."""
     if not keys & _required_arguments(config.data["_target_"]):
-        return  # test_path=…: beside the run's own training data, as is meant
+        return  # test_path=…: meant to be used with the run's own training data
     roots = [Path(), *(expanded(str(config.data[key])) for key in ("root",) if key in config.data)]
     left = [
         key
@@ -118,23 +114,19 @@ def _refuse_files_of_the_run(config: DictConfig, keys: Set[str]) -> None:
 
 
 def _required_arguments(target: str) -> set[str]:
-    """Returns the arguments of a function that have no default.
-
-    Args:
-        target: as of `_target_`.
-    """
+    """Returns the arguments without a default of the function that `_target_` names."""
     parameters = inspect.signature(get_object(target)).parameters.values()
     return {p.name for p in parameters if p.default is p.empty}
 
 
 def _source(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns where data comes from: the config of it without how it is kept."""
+    """Returns the source of the data: its config without the keys of the pipeline."""
     known = plain(node, resolve=True) if OmegaConf.is_config(node) else node
     return {key: value for key, value in known.items() if key not in PIPELINE_KEYS}
 
 
 def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
-    """Says that a model may be judged by examples that it was trained on."""
+    """Prints a note if a model may be judged by examples that it was trained on."""
     if own:
         print(
             "note: this is the data of the training, divided otherwise: examples that the model was"

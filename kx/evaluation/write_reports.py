@@ -1,4 +1,4 @@
-"""The reports at the end of a run, one for each split that the config names."""
+"""Writes the reports at the end of a run, one for each split that the config names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kx.tracking.tracker import Tracker
 
 
 def report_options(config: Mapping[str, Any]) -> ReportOptions:
-    """Returns how much a report shows.
+    """Returns the options of a report.
 
     Args:
         config: Config of a run.
@@ -31,7 +31,7 @@ def report_options(config: Mapping[str, Any]) -> ReportOptions:
 
 
 def score_prefix(split: str) -> str:
-    """Returns the name before a report's scores: `train/…` and `val/…` are the curves' own."""
+    """Returns the prefix of a report's scores; `train/…` and `val/…` are those of the curves."""
     return split if split == "test" else f"report_{split}"
 
 

@@ -1,1 +1,1 @@
-"""Models that leave kx: raw input in, answers out, compared before they count."""
+"""Export of models that map raw input to answers, compared with the trained model."""

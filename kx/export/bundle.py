@@ -1,9 +1,9 @@
-"""What a finished run keeps beside its weights, so that it can predict and be exported.
+"""Saves what a finished run needs besides its weights to predict and to be exported.
 
 bundle/
   preparation/   SavedModel: raw examples to prepared ones
   spec.json      specs of inputs and targets, kind of the raw examples
-  examples/      some raw test examples, and what the trained model answered
+  examples/      some raw test examples, and the trained model's answers
   model.keras    only where MLflow does not keep the model
 """
 
@@ -32,14 +32,14 @@ from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
-_PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # whichever are installed
+_PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # those that are installed
 
 
 class Preparation(tf.Module):
-    """Prepares a batch of raw examples, as a function that can be saved.
+    """Prepares a batch of raw examples with a function that can be saved.
 
     Args:
-        data: whose `prepare` it is.
+        data: Data with the `prepare` function.
     """
 
     def __init__(self, data: Data) -> None:
@@ -59,10 +59,10 @@ class Preparation(tf.Module):
 
 
 def uncompiled(model: keras.Model) -> keras.Model:
-    """Returns a model on the same weights, without optimizer, loss and metrics.
+    """Returns a model with the same weights, without optimizer, loss and metrics.
 
-    It is what is kept: a third of the size, and nothing in it that only the
-    training needs, so that it loads where the task's code is not.
+    This model is kept: it has a third of the size, and contains nothing that only the
+    training needs, so that it loads without the task's code.
     """
     if not model.inputs or len(model.outputs) != 1:
         return model
@@ -74,24 +74,24 @@ class Bundle:
     """Holds the folder of a bundle.
 
     Args:
-        folder: with the files above.
+        folder: Folder with the files listed above.
     """
 
     folder: Path
 
     def spec(self) -> dict[str, Any]:
-        """Returns what `spec.json` says, `inputs` and `targets` as specs."""
+        """Returns the content of `spec.json`, with `inputs` and `targets` as specs."""
         values = json.loads((self.folder / "spec.json").read_text(encoding="utf-8"))
         for key in ("inputs", "targets"):
             values[key] = Spec.from_json(values[key])
         return values
 
     def preparation(self) -> Any:
-        """Returns the saved preparation: an object with `prepare(batch)`."""
+        """Returns the saved preparation, an object with `prepare(batch)`."""
         folder = self.folder / "preparation"
         if not PATTERN_LETTERS.intersection(str(folder)):
             return tf.saved_model.load(str(folder))
-        with tempfile.TemporaryDirectory() as copy:  # TensorFlow takes such a path for a pattern
+        with tempfile.TemporaryDirectory() as copy:  # TensorFlow would read the path as a pattern
             return tf.saved_model.load(shutil.copytree(folder, Path(copy, "preparation")))
 
     def examples(self) -> tuple[tf.Tensor, dict[str, np.ndarray]]:
@@ -107,15 +107,17 @@ class Bundle:
 
 
 def examples_to_keep(data: Data) -> list[Any]:
-    """Returns raw examples to keep with the model; before the training, as files may go in it.
+    """Returns raw examples to keep with the model.
+
+    Call it before the training, since files may be removed during the training.
 
     Args:
-        data: the data.
+        data: Data of the run.
     """
     split = data.test or data.validation or data.train
     inputs_only = split.map(lambda inputs, _: inputs)
     kept = list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
-    # They are one batch: of those that differ in shape, the ones that are as the first.
+    # They form one batch: only those with the shape of the first one are kept.
     return [one for one in kept if np.shape(one) == np.shape(kept[0])]
 
 
@@ -128,22 +130,22 @@ def save_bundle(
     tracker: Tracker,
     folder: RunFolder,
 ) -> Bundle:
-    """Writes the bundle of a trained model, and logs it and the model.
+    """Writes the bundle of a trained model, and logs the bundle and the model.
 
     Args:
-        job: the composed config.
-        model: trained.
-        task: of the run.
-        data: for its preparation.
-        kept: raw examples, which are written with the model's answers.
-        tracker: of the run.
-        folder: of the run.
+        job: Composed config.
+        model: Trained model.
+        task: Task of the run.
+        data: Data of the run, for its preparation.
+        kept: Raw examples, which are written with the model's answers.
+        tracker: Tracker of the run.
+        folder: Folder of the run.
 
     Returns:
-        The bundle in the run's folder; a tracked run has it as artifacts instead.
+        The bundle in the run's folder. Its files are artifacts instead if the run logs its model.
     """
     bundle = Bundle(folder.path / "bundle")
-    shutil.rmtree(bundle.folder, ignore_errors=True)  # of an attempt that was killed
+    shutil.rmtree(bundle.folder, ignore_errors=True)  # left by a run that was killed
     bundle.folder.mkdir()
     preparation = Preparation(data)
     with quiet_saving():
@@ -175,13 +177,13 @@ def save_bundle(
 def _save_examples(
     folder: Path, preparation: Preparation, model: keras.Model, task: Task, kept: Sequence[Any]
 ) -> tuple[tf.Tensor, np.ndarray]:
-    """Writes some raw examples with the model's answers; returns them prepared, and the scores."""
+    """Writes raw examples with the model's answers; returns prepared examples and scores."""
     folder.mkdir()
-    # TensorFlow makes int32 of a list of uint8 arrays, and NumPy cuts zeros off the ends of bytes.
+    # TensorFlow converts a list of uint8 arrays to int32; NumPy strips trailing zeros of bytes.
     is_text = preparation.raw.dtype == tf.string
     raw = tf.stack(list(kept)) if is_text else tf.constant(np.stack(kept), preparation.raw.dtype)
     prepared = preparation.prepare(raw)
-    # Called, not `predict`: for a few examples, compiling takes longer than the rest.
+    # `predict` would compile first, which takes longer than the rest for a few examples.
     scores = keras.ops.convert_to_numpy(model(prepared, training=False))
     answers = task.decode(scores)
     (folder / "inputs.tensor").write_bytes(tf.io.serialize_tensor(raw).numpy())
@@ -200,6 +202,6 @@ def _signature(prepared: tf.Tensor, scores: np.ndarray) -> Any:
 
 
 def _pip_requirements() -> list[str]:
-    # Named: MLflow's own search imports the model in a new process (20-35 s).
+    # They are given, since MLflow's own search imports the model in a new process (20-35 s).
     versions = package_versions()
     return [f"{name}=={versions[name]}" for name in _PIP_PACKAGES if name in versions]

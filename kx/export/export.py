@@ -1,4 +1,4 @@
-"""`kx export`: a SavedModel that takes raw input, reloaded and compared before it counts."""
+"""Implements `kx export`: saves a model that takes raw input, reloads it and compares it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from kx.paths import PATTERN_LETTERS, expanded
 from kx.process import quiet_saving
 
 _RELOAD = Path(__file__).with_name("reload.py")
-# Largest difference of a probability that rounding explains, by compute type.
+# Largest difference of a probability that rounding explains, by compute dtype.
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
 _LOW_PRECISION_TOLERANCE = 2e-2
 
 
 class Servable(tf.Module):
-    """Goes from raw examples to answers: prepare, normalize, model, decode.
+    """Maps raw examples to answers: prepare, normalize, model, decode.
 
     Args:
-        preparation: object with `prepare(batch)`.
-        model: gives scores.
-        task: says what they mean.
-        raw: spec of a batch of raw examples.
+        preparation: Object with `prepare(batch)`.
+        model: Model that returns scores.
+        task: Task that decodes the scores.
+        raw: Spec of a batch of raw examples.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Servable(tf.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """Holds what is exported of a finished run.
+    """Holds the parts of a finished run that are exported.
 
     Args:
         id: Run id.
@@ -65,7 +65,7 @@ class Trained:
         model: Trained model, from prepared input to raw scores.
         task: Task of the run.
         bundle: Preparation, specs and examples.
-        num_converted: Number of images of the run's data that were converted first.
+        num_converted: Number of images of the run's data that were converted first. Defaults to 0.
     """
 
     id: str
@@ -80,13 +80,14 @@ class Trained:
 
 @dataclass
 class Exported:
-    """Holds what was exported.
+    """Holds the result of an export.
 
     Args:
-        folder: with the files.
-        differences: file to the largest difference from the trained model.
-        num_examples: that were compared.
-        num_converted: pictures of the run's data that the SavedModel reads otherwise.
+        folder: Folder with the files.
+        differences: Largest difference from the trained model, by file.
+        num_examples: Number of examples that were compared.
+        num_converted: Number of images of the run's data that the SavedModel reads differently.
+            Defaults to 0.
     """
 
     folder: Path
@@ -98,17 +99,17 @@ class Exported:
 def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Exported:
     """Exports a run's model: `saved_model/`, `model.keras`, `model.weights.h5`.
 
-    Everything is reloaded in a fresh process and compared with the trained
-    model's own answers to real examples. The folder appears only if they agree.
+    The SavedModel and `model.keras` are reloaded in a fresh process and compared with the trained
+    model's own answers to real examples. The folder is written only if they agree.
 
     Args:
-        run: a finished run.
-        folder: where.
-        overwrite: whether a folder that is there is replaced.
+        run: Finished run.
+        folder: Folder of the export.
+        overwrite: Whether to replace an existing export. Defaults to False.
 
     Raises:
-        ExportError: if the folder is there, if TensorFlow could not load from it, or if the
-            reloaded model answers otherwise.
+        ExportError: If the folder exists and may not be replaced, if TensorFlow could not load
+            from it, or if the reloaded model's answers differ.
     """
     folder = expanded(folder).absolute()
     _refuse_unsafe(folder, overwrite=overwrite)
@@ -134,7 +135,7 @@ def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Export
 
 
 def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """Returns a temporary folder on the disk of another one."""
+    """Returns a temporary folder beside another one, on the same disk."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
@@ -145,7 +146,7 @@ def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
-    """Refuses a folder that holds anything but an earlier export, or that cannot be loaded."""
+    """Raises if a folder may not be replaced, or if TensorFlow could not load from it."""
     if letters := sorted(PATTERN_LETTERS.intersection(str(folder))):
         raise ExportError(
             f"TensorFlow takes a path with {' '.join(letters)} for a pattern, and loads no"
@@ -178,11 +179,7 @@ def _spec_text(run: Trained) -> str:
 def _compare(
     run: Trained, draft: Path, work: Path, examples: tf.Tensor, expected: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """Returns the largest difference of each file, reloaded in a fresh process.
-
-    Raises:
-        ExportError: if one is larger than rounding explains.
-    """
+    """Returns the largest difference of each reloaded file; raises above the tolerance."""
     prepared = run.bundle.preparation().prepare(examples)
     scores = np.asarray(run.model(prepared, training=False))
     (work / "raw.tensor").write_bytes(tf.io.serialize_tensor(examples).numpy())
@@ -209,8 +206,8 @@ def _compare(
             + done.stderr.strip()[-2000:]
         )
     got = np.load(work / "answers.npz", allow_pickle=False)
-    # Words and numbers of classes as they are now: of two scores that are nearly the same, another
-    # device than that of the training may take the other.
+    # Labels and class indices are decoded again: of two scores that are nearly equal, another
+    # device than that of the training may choose the other.
     now = {name: np.asarray(value) for name, value in run.task.decode(scores).items()}
     expected = {k: v if v.dtype.kind == "f" else now[k] for k, v in expected.items()}
     differences = {
@@ -235,10 +232,7 @@ def _modules(run: Trained) -> list[str]:
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Returns the largest difference, relative where numbers are larger than 1.
-
-    Of words it is infinite where one differs. So it is of classes by their numbers.
-    """
+    """Returns the largest difference, relative above 1; infinite if labels or indices differ."""
     if a.shape != b.shape:
         return float("inf")
     if b.dtype.kind != "f":
@@ -251,7 +245,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def show_exported(exported: Exported) -> None:
-    """Prints what was exported, and how it compares."""
+    """Prints the exported files, and their differences from the trained model."""
     print(f"exported: {exported.folder}")
     for path in sorted(exported.folder.iterdir()):
         files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]

@@ -1,4 +1,4 @@
-"""From raw examples to answers, with a finished run's preparation, model and task."""
+"""Predicts from raw examples with the preparation, model and task of a finished run."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ _BATCH_SIZE = 64
 
 
 class Predictor:
-    """Answers raw examples.
+    """Predicts the answers to raw examples.
 
     Args:
-        bundle: for the preparation and the specs.
-        model: gives scores.
-        task: says what they mean.
-        max_megapixels: of the largest picture that is taken.
-        text_column: of the texts in a file.
-        quotes: whether quotation marks quote a cell of it.
+        bundle: Bundle with the preparation and the specs.
+        model: Model that returns scores.
+        task: Task that decodes the scores.
+        max_megapixels: Size of the largest image that is accepted, in megapixels. Defaults to
+            `MAX_MEGAPIXELS`.
+        text_column: Column of the texts in a file. Defaults to `"text"`.
+        quotes: Whether quotation marks quote a cell of the file. Defaults to True.
     """
 
     def __init__(
@@ -55,11 +56,11 @@ class Predictor:
         """Returns the task's answers to a batch of raw examples, by name.
 
         Args:
-            raw: a batch of encoded images, strings, CSV rows or arrays.
+            raw: Batch of encoded images, strings, CSV rows or arrays.
         """
         parts = []
         shapes = {np.shape(one) for one in raw} if None in self.raw_shape else ()
-        size = 1 if len(shapes) > 1 else _BATCH_SIZE  # only those of one shape go together
+        size = 1 if len(shapes) > 1 else _BATCH_SIZE  # only examples of one shape form a batch
         for start in range(0, len(raw), size):
             batch = tf.convert_to_tensor(raw[start : start + size], self.spec["raw_dtype"])
             scores = self.model(self.preparation.prepare(batch), training=False)
@@ -67,19 +68,19 @@ class Predictor:
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def __call__(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
-        """Returns one mapping for each input.
+        """Returns one mapping for each example of the inputs.
 
         Args:
-            inputs: file names, bytes or arrays of uint8 for images; texts, or `.csv` files of
+            inputs: File names, bytes or arrays of uint8 for images; texts, or `.csv` files of
                 them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
                 `.npz` and `.json` files, or JSON for arrays.
 
         Returns:
-            `"input"`, and what the task answers: `"label"`, `"confidence"`,
+            Mappings with `"input"` and the task's answers: `"label"`, `"confidence"`,
             `"probabilities"`; `"value"` for numbers.
 
         Raises:
-            DataError: if an input cannot be read; it names each of those.
+            DataError: If an input cannot be read; the message names each of those.
         """
         answers, problems = self.try_each(inputs)
         if problems:
@@ -87,10 +88,10 @@ class Predictor:
         return answers
 
     def try_each(self, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], list[DataError]]:
-        """Answers what can be read, and says what cannot.
+        """Returns the answers to the inputs that can be read, and the errors of the others.
 
         Args:
-            inputs: as of a call.
+            inputs: Inputs in the form of `__call__`.
 
         Returns:
             The answers, in order, and an error for each input that has none.
@@ -98,7 +99,7 @@ class Predictor:
         inputs = self._examples_of(inputs)
         answers: list[dict[str, Any]] = []
         problems: list[DataError] = []
-        for start in range(0, len(inputs), _BATCH_SIZE):  # no more files in memory than these
+        for start in range(0, len(inputs), _BATCH_SIZE):  # limits the number of files in memory
             pairs = []
             for item in inputs[start : start + _BATCH_SIZE]:
                 try:
@@ -116,8 +117,8 @@ class Predictor:
         return answers, problems
 
     def _examples_of(self, inputs: Any) -> Sequence[Any]:
-        """Returns what is given as a sequence of examples: an array may be one, or several."""
-        if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a DataFrame of pandas
+        """Returns the inputs as a sequence of examples: an array may be one example, or several."""
+        if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a pandas DataFrame
             return inputs.to_dict("records")
         if not isinstance(inputs, np.ndarray):
             return inputs
@@ -137,7 +138,7 @@ class Predictor:
         ]
 
     def _problem(self, name: Any, raw: Any) -> DataError | None:
-        """Returns what keeps a raw example from being prepared, or None."""
+        """Returns the error of preparing a raw example, or None if there is none."""
         try:
             self.preparation.prepare(tf.convert_to_tensor([raw], self.spec["raw_dtype"]))
         except tf.errors.InvalidArgumentError as error:
@@ -156,7 +157,7 @@ class Predictor:
         return first_line(error)
 
     def _plain(self, key: str, value: Any) -> Any:
-        """Returns an answer as JSON can hold it, probabilities by class name."""
+        """Returns an answer as JSON values, with probabilities by class name."""
         names = self.spec["targets"].class_names
         value = np.asarray(value)
         if key == "probabilities" and names and value.shape == (len(names),):

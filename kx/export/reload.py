@@ -1,7 +1,7 @@
 """Loads an exported model in a fresh process, and writes its answers.
 
-Run as a script, with the file of its settings: it imports no kx, as the user of
-an exported model does not.
+It is run as a script with the path to its settings. It does not import kx, since the user of
+an exported model does not, either.
 """
 
 import importlib
@@ -11,10 +11,11 @@ from pathlib import Path
 
 
 def main(settings_file: str) -> None:
-    """Answers the examples with the SavedModel and with the `.keras` file.
+    """Writes the answers of the SavedModel and of the `.keras` file to the examples.
 
     Args:
-        settings_file: JSON: the files, the modules of own layers, the work folder.
+        settings_file: Path to a JSON file of the model files, the modules of a user's own layers,
+            and the work folder.
     """
     settings = json.loads(Path(settings_file).read_text(encoding="utf-8"))
     import numpy as np
@@ -37,7 +38,7 @@ def main(settings_file: str) -> None:
 
 
 def _plain(value):
-    """Returns an array that NumPy keeps without pickling: strings of a fixed length."""
+    """Returns an array that NumPy saves without pickling: strings of a fixed length."""
     import numpy as np
 
     value = np.asarray(value)

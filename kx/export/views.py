@@ -1,4 +1,4 @@
-"""Test-time augmentation: a model's answer as the mean over several views of an image."""
+"""Averages a model's answers over several views of an image (test-time augmentation)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _shifted(down: int, right: int) -> View:
     return shift
 
 
-# Of each name, the functions from a batch of images to a batch of views.
+# Name to functions, each from a batch of images to a batch of views.
 VIEWS: dict[str, list[View]] = {
     "flip": [_as_it_is, lambda images: keras.ops.flip(images, axis=2)],
     "vertical_flip": [_as_it_is, lambda images: keras.ops.flip(images, axis=1)],
@@ -45,16 +45,17 @@ VIEWS: dict[str, list[View]] = {
 
 
 def with_views(model: keras.Model, task: Task, names: Sequence[str]) -> keras.Model:
-    """Returns a model that gives the average of a model's scores over views of an image.
+    """Returns a model that averages the scores of a model over views of an image.
 
     Args:
-        model: gives scores of images, shape `(batch, height, width, channels)`.
-        task: says how scores are averaged.
-        names: `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"` (by a sixteenth, four
-            ways): of several, each view of one is seen in each view of the others.
+        model: Model that returns scores of images, shape `(batch, height, width, channels)`.
+        task: Task that averages the scores.
+        names: Names of the views: `"flip"`, `"vertical_flip"`, `"quarter_turns"`, `"shift"` (by a
+            sixteenth, in four directions). Several are combined: each view of one is applied to
+            each view of the others.
 
     Raises:
-        ConfigError: for another name, or a model of other inputs.
+        ConfigError: If a name is unknown or repeated, or the model has other inputs.
 
     Source: Krizhevsky et al. 2012, section 4.1 (flipped and shifted views, averaged).
     """

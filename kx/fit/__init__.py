@@ -1,1 +1,1 @@
-"""From batches and a model to a trained one."""
+"""Trains a model on batches."""

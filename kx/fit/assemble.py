@@ -1,4 +1,4 @@
-"""Puts the model, its optimizer and the callbacks together."""
+"""Builds the model, its phases and its optimizer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kx.contracts.task import Task
 from kx.errors import ConfigError
 from kx.transfer import Phase
 
-# What a model may override to train in a way of its own; inside another model they are not called.
+# What a model may override to train in its own way. Inside another model they are not called.
 _STEPS = (
     "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics",
     "fit", "make_train_function", "make_test_function", "make_predict_function",
@@ -26,16 +26,16 @@ _STEPS = (
 def assemble(
     config: DictConfig, data: Data, task: Task, core: keras.Model | None = None
 ) -> keras.Model:
-    """Builds the model that is trained and saved: normalize, then the config's model.
+    """Builds the model that is trained and saved: normalization, then the config's model.
 
     Args:
-        config: of the run.
-        data: for the specs and the normalization.
-        task: for what the model must give.
-        core: in place of the config's model, if given.
+        config: Config of the run.
+        data: Data, for the specs and the normalization.
+        task: Task, for the outputs that the model must have.
+        core: Model in place of the config's. Defaults to None: the config's.
 
     Raises:
-        ConfigError: if the model gives other scores than the task needs.
+        ConfigError: If the outputs of the model are not the scores that the task needs.
     """
     remat = config.rematerialize
     with keras.RematScope(mode=remat) if remat else contextlib.nullcontext():
@@ -60,10 +60,13 @@ def assemble(
 
 
 def refuse_own_steps(core: keras.Model) -> None:
-    """Refuses a model that trains in a way of its own, where it would become a part of another.
+    """Raises an error for a model with its own training step that would be nested in another.
+
+    Args:
+        core: Model.
 
     Raises:
-        ConfigError: with what would be left out.
+        ConfigError: If the model overrides methods that would not be called. It names them.
     """
     own = [
         name
@@ -81,11 +84,11 @@ def refuse_own_steps(core: keras.Model) -> None:
 
 
 def output_shape(core: keras.Model, inputs: Spec) -> Any:
-    """Returns the shape of a model's output, also of a subclassed one; of several, a list.
+    """Returns the output shape of a model, also of a subclassed one, or a list for several outputs.
 
     Args:
-        core: built.
-        inputs: the spec of one example.
+        core: Built model.
+        inputs: Spec of one example.
     """
     known = getattr(core, "output_shape", None)
     if known is not None:
@@ -95,11 +98,16 @@ def output_shape(core: keras.Model, inputs: Spec) -> Any:
 
 
 def check_scores(core: keras.Model, outputs: Outputs, data: Data) -> None:
-    """Refuses a model whose output cannot be the task's scores.
+    """Raises an error if the output of a model cannot be the task's scores.
+
+    Args:
+        core: Model.
+        outputs: Outputs that the task needs.
+        data: Data, for the shape and dtype of an example.
 
     Raises:
-        ConfigError: if it has several outputs, another number of scores, or no raw
-            scores but probabilities.
+        ConfigError: If the model takes other examples, has several inputs or outputs, another
+            number of scores, or probabilities instead of raw scores.
     """
     inputs = getattr(core, "inputs", None) or [None]
     takes = getattr(inputs[0], "shape", (None,))[1:]
@@ -140,7 +148,7 @@ def check_scores(core: keras.Model, outputs: Outputs, data: Data) -> None:
 
 
 def _last_activation(core: Any) -> str:
-    """Returns what a model ends in, by name: an activation, a layer of one, or an operation."""
+    """Returns the name of the last activation of a model, or of its last layer or operation."""
     last = core.layers[-1] if getattr(core, "layers", None) else None
     outputs = getattr(core, "outputs", None)
     if outputs and hasattr(outputs[0], "_keras_history"):
@@ -155,7 +163,7 @@ def make_phases(config: DictConfig) -> list[Phase]:
     """Returns the phases of a training: one, or those that `transfer` plans.
 
     Args:
-        config: of the run.
+        config: Config of the run.
     """
     if not config.transfer:
         return [Phase("training", config.epochs)]
@@ -172,17 +180,17 @@ def make_optimizer(
     """Builds the optimizer, with its learning-rate schedule if there is one.
 
     Args:
-        config: of the run.
-        steps_per_epoch: batches in an epoch.
-        epochs: that it is for. Defaults to None: all of the run's.
-        learning_rate: in place of the config's. Defaults to None: the config's.
+        config: Config of the run.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the schedule. Defaults to None: all epochs of the run.
+        learning_rate: Learning rate in place of the config's. Defaults to None: the config's.
     """
     node = plain(config.optimizer, resolve=True)
     if learning_rate is not None:
         node["learning_rate"] = learning_rate
     if not config.schedule:
         return build(node, place="optimizer")
-    # Keras asks the schedule by batches, also where gradients of several are accumulated.
+    # Keras counts the steps of a schedule in batches, also when gradients are accumulated.
     schedule = build(
         config.schedule,
         node.pop("learning_rate"),
@@ -194,15 +202,15 @@ def make_optimizer(
 
 
 def load_weights(model: keras.Model, source: Sequence[Any], name: str) -> None:
-    """Gives a model the weights of a finished run's (`init_from`).
+    """Sets the weights of a model to those of a finished run's model (`init_from`).
 
     Args:
-        model: the model.
-        source: the weights of that run's model.
-        name: the run, as the config names it.
+        model: Model to change.
+        source: Weights of that run's model.
+        name: Name of the run in the config, for messages.
 
     Raises:
-        ConfigError: if that run's model has other weights.
+        ConfigError: If the number or the shapes of the weights differ.
     """
     shapes = [tuple(weight.shape) for weight in model.weights]
     others = [tuple(weight.shape) for weight in source]

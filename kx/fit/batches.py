@@ -1,4 +1,4 @@
-"""From the config's data to the batches of a run."""
+"""Makes the data of a config, and the batches of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kx.errors import ConfigError
 from kx.process import quiet_first_steps
 
 _ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
-_LOOKED_AT = 64  # examples of a split in a file
+_LOOKED_AT = 64  # examples that are checked if the split is in a file
 
 
 @dataclass
@@ -37,14 +37,15 @@ class Batches:
     """Holds the batches of a run.
 
     Args:
-        stored: the prepared splits, by name.
-        train_from: function from the number of epochs that are done to one stream over the others.
-        validation: one pass, or None.
-        test: one pass, or None.
-        batch_size: examples in a batch.
-        steps_per_epoch: training batches in an epoch.
-        evaluation_steps: batches that an evaluation looks at, or None for all.
-        first_epoch: the number of epochs that are done.
+        stored: Prepared splits, by name.
+        train_from: Function that takes the number of epochs that are done and returns one
+            dataset of the batches of the remaining epochs.
+        validation: Batches of the validation split, or None if there is none.
+        test: Batches of the test split, or None if there is none.
+        batch_size: Number of examples in a batch.
+        steps_per_epoch: Number of training batches in an epoch.
+        evaluation_steps: Number of batches of an evaluation, or None for all.
+        first_epoch: Number of epochs that are done. Defaults to 0.
     """
 
     stored: dict[str, Stored]
@@ -76,7 +77,7 @@ def make_examples(config: DictConfig) -> Examples | Data:
 
 
 def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
-    """Builds the config's data, divided into splits.
+    """Builds the config's data and divides it into splits.
 
     Args:
         config: Config of the run.
@@ -95,10 +96,10 @@ def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
 
 
 def _refuse_split(config: DictConfig, data: Data) -> None:
-    """Refuses keys of `split` for data that divides itself.
+    """Raises an error if keys of `split` are set for data that divides itself.
 
     Raises:
-        ConfigError: With the keys that are not the defaults.
+        ConfigError: If a key does not have its default.
     """
     node = plain(config.split, resolve=True)
     defaults = inspect.signature(get_object(node["_target_"])).parameters
@@ -126,16 +127,16 @@ def make_batches(
     """Prepares and stores the splits, adapts the normalization, and makes batches.
 
     Args:
-        config: of the run.
-        data: the data.
-        task: for the encoding of targets.
-        augment: on the training split alone.
-        cache_dir: for splits that do not fit into memory.
-        first_epoch: the number of epochs that are done.
+        config: Config of the run.
+        data: Data whose splits are used.
+        task: Task, for the encoding of targets.
+        augment: Augmentation of the training split, or None.
+        cache_dir: Folder for splits that do not fit into memory.
+        first_epoch: Number of epochs that are done. Defaults to 0.
 
     Raises:
-        ConfigError: if batch_size is larger than a training split whose last, smaller batch
-            is left out.
+        ConfigError: If batch_size is larger than a training split whose last, smaller batch
+            is dropped.
     """
     if augment is not None:
         names = [name for name, node in config.augment.items() if node is not None]
@@ -177,7 +178,7 @@ def make_batches(
             weigh=weigh,
             drop_remainder=drop_remainder,
             steps_per_epoch=steps_per_epoch,
-            # Of a training that has no epoch left, Keras looks at a batch all the same.
+            # Keras reads one batch even if no epoch is left to train.
             first_epoch=min(epoch, config.epochs - 1),
         ),
         validation=evaluation("validation"),
@@ -190,9 +191,9 @@ def make_batches(
 
 
 def _steps_per_epoch(config: DictConfig, num_batches: int) -> int:
-    """Returns the training batches of an epoch: whole executions, as Keras runs them."""
+    """Returns the number of batches of an epoch, a multiple of `steps_per_execution`."""
     wanted = min(num_batches, config.steps_per_epoch or num_batches)
-    whole = wanted - wanted % config.steps_per_execution  # a rest would eat into the next epoch
+    whole = wanted - wanted % config.steps_per_execution  # a rest would take from the next epoch
     if not whole:
         raise ConfigError(
             f"steps_per_execution={config.steps_per_execution} is more than the {wanted} batches"
@@ -202,10 +203,10 @@ def _steps_per_epoch(config: DictConfig, num_batches: int) -> int:
 
 
 def _drops_remainder(config: DictConfig) -> bool:
-    """Says whether the last, smaller batch of an epoch is left out.
+    """Returns whether the last, smaller batch of an epoch is dropped.
 
-    As Keras does, it is kept where it costs nothing: on several devices it is shared out
-    unevenly, and whatever is compiled by XLA is compiled once more for it.
+    As in Keras, it is kept where it has no cost: several devices would divide it unevenly,
+    and XLA would compile the step once more for its shape.
     """
     asked = config.data.drop_remainder
     if asked != "auto":
@@ -215,26 +216,26 @@ def _drops_remainder(config: DictConfig) -> bool:
 
 
 def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
-    """Returns the function from encoded targets to the weights of their classes, if there are any.
+    """Returns the function from encoded targets to weights of examples, or None without weights.
 
-    A target that is mixed of two classes has the mixture of their weights.
+    A target that is a mixture of two classes has the same mixture of their weights.
     """
     if task.class_weights is None:
         return None
     if task.class_weights == "balanced":
         counts = np.array(train.class_counts)
-        # As scikit-learn's: a class that has no example has no weight either.
+        # As in scikit-learn, num_examples / (num_classes * count), over classes with examples.
         weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     else:
         weights = np.array(task.class_weights)
     of_classes = tf.constant(weights, tf.float32)
-    if task.outputs.units == 1:  # one score, and one number for the second of two classes
+    if task.outputs.units == 1:  # binary: a target is 1 for the second class
         return lambda targets: of_classes[0] + (of_classes[1] - of_classes[0]) * targets[:, 0]
     return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
 
 
 def _some_inputs(train: Stored) -> tf.Tensor:
-    """Returns prepared inputs: all of them in memory, or the first ones."""
+    """Returns prepared inputs: all if they are in memory, or the first ones of a file."""
     if train.inputs is not None:
         return train.inputs
     assert train.dataset is not None
@@ -242,9 +243,14 @@ def _some_inputs(train: Stored) -> tf.Tensor:
 
 
 def first_examples(stored: Stored, count: int) -> Stored:
-    """Returns the first examples of a stored split."""
+    """Returns the first examples of a stored split.
+
+    Args:
+        stored: Stored split.
+        count: Number of examples, at most.
+    """
     count = min(count, stored.num_examples)
-    if stored.dataset is not None:  # few enough for memory
+    if stored.dataset is not None:  # they are few enough for memory
         inputs, targets = next(iter(stored.dataset.batch(count)))
         return Stored(count, inputs, targets)
     assert stored.inputs is not None and stored.targets is not None
@@ -252,10 +258,14 @@ def first_examples(stored: Stored, count: int) -> Stored:
 
 
 def adapt(data: Data, train: Stored) -> tuple[DataIssue, ...]:
-    """Adapts the data's normalization, if it can be, on the training split alone.
+    """Adapts the normalization layer on the training split alone, if it has `adapt`.
+
+    Args:
+        data: Data with the layer.
+        train: Stored training split.
 
     Returns:
-        What was found: columns that are constant there.
+        Issues that were found: columns that are constant in the training split.
     """
     layer = data.normalize
     if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
@@ -264,7 +274,7 @@ def adapt(data: Data, train: Stored) -> tuple[DataIssue, ...]:
     if examples is None:
         assert train.dataset is not None
         examples = train.dataset.map(lambda inputs, _: inputs).batch(1024)
-    if isinstance(examples, tf.Tensor):  # in parts: Keras makes float32 copies of what it gets
+    if isinstance(examples, tf.Tensor):  # in batches, since Keras makes a float32 copy of a tensor
         examples = tf.data.Dataset.from_tensor_slices(examples).batch(1024)
     layer.adapt(examples)
     layer._kx_adapted = True

@@ -19,7 +19,7 @@ from kx.transfer import Phase
 
 def compile_options(config: DictConfig) -> dict[str, Any]:
     """Returns what `keras.Model.compile` takes besides optimizer, loss and metrics."""
-    # Without it Keras runs JAX one operation at a time, as no user of JAX would.
+    # Without jit, Keras runs JAX one operation at a time, which is slow.
     compiled = config.backend == "jax" and not config.run_eagerly
     return {
         "jit_compile": compiled or config.jit_compile,
@@ -54,20 +54,20 @@ class Builder:
         """Builds the model.
 
         Args:
-            strategy: Devices. Defaults to those of the training.
+            strategy: Devices. Defaults to None: those of the training.
 
         Returns:
             The model, not compiled.
 
         Raises:
-            ConfigError: if the model does not fit the task, the devices or the phases.
+            ConfigError: If the model does not fit the task, the devices or the phases.
         """
         chosen = strategy or self.strategy
         with chosen.scope():
             model = assemble(self.config, self.data, self.task, self.core)
             chosen.check(model)
-        for phase in reversed(self.phases):  # last, it is as the first one has it
-            # Refused now, not in the middle of the run.
+        for phase in reversed(self.phases):  # ends as the first phase needs it
+            # So that mistakes raise now, and not in the middle of the run.
             make_optimizer(self.config, 1, learning_rate=phase.learning_rate)
             if phase.prepare is not None:
                 phase.prepare(model)
@@ -80,13 +80,13 @@ class Builder:
         first_epoch: int,
         strategy: Strategy | None = None,
     ) -> None:
-        """Compiles a model for a phase, with an optimizer of its own.
+        """Compiles a model for a phase, with a new optimizer.
 
         Args:
             model: Built model.
             phase: Phase that begins.
             first_epoch: Number of epochs that are done.
-            strategy: Devices. Defaults to those of the training.
+            strategy: Devices. Defaults to None: those of the training.
         """
         chosen = strategy or self.strategy
         with chosen.scope():
@@ -101,7 +101,7 @@ class Builder:
         chosen.prepare(model, self.batches.train_from(first_epoch))
 
     def to_single_process(self, model: keras.Model) -> keras.Model:
-        """Returns the trained model as one process has it, for what follows the training.
+        """Returns the trained model for use in a single process, after the training.
 
         Args:
             model: Trained model.

@@ -1,4 +1,4 @@
-"""What a training shows: its progress, and what its model is."""
+"""Prints the progress of a training, and summarizes its model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kx.config.metric_modes import public_name
 
 
 class Display(keras.callbacks.Callback):
-    """Shows a line for each epoch, and a live bar where the output is a terminal.
+    """Prints a line for each epoch, and shows a progress bar if the output is a terminal.
 
     Args:
-        epochs: of the whole training.
-        console: where to print. Defaults to standard output.
+        epochs: Number of epochs of the whole training.
+        console: Console to print to. Defaults to None: standard output.
     """
 
     def __init__(self, epochs: int, console: Console | None = None) -> None:
@@ -32,12 +32,12 @@ class Display(keras.callbacks.Callback):
         """Prints a line between epochs.
 
         Args:
-            line: what to say.
+            line: Text to print.
         """
         self.console.print(line, soft_wrap=True)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Opens the bar."""
+        """Opens the progress bar."""
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("[bold]{task.description}"),
@@ -51,14 +51,14 @@ class Display(keras.callbacks.Callback):
             self._task = self._bar.add_task("")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the bar of an epoch."""
+        """Starts the progress bar of an epoch."""
         self._begun = time.perf_counter()
         if self._bar:
             name = f"epoch {epoch + 1}/{self.epochs}"
             self._bar.reset(self._task, description=name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar, ten times a second at most; the metrics stay on the device."""
+        """Updates the bar, ten times a second at most; metrics are not copied from the device."""
         now = time.perf_counter()
         if self._bar and now > self._next:
             self._bar.update(self._task, completed=batch + 1)
@@ -78,21 +78,21 @@ class Display(keras.callbacks.Callback):
         sys.stdout.flush()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Closes the bar."""
+        """Closes the progress bar."""
         self.close()
 
     def close(self) -> None:
-        """Closes the bar, also after an exception."""
+        """Closes the progress bar, also after an exception."""
         if self._bar:
             self._bar.stop()
             self._bar = None
 
 
 def summary_text(model: keras.Model) -> str:
-    """Returns Keras's summary, nested models opened, as text.
+    """Returns Keras's summary of a model as text, with nested models expanded.
 
     Args:
-        model: a built model.
+        model: Built model.
     """
     lines: list[str] = []
     model.summary(expand_nested=True, line_length=80, print_fn=lambda line, **_: lines.append(line))

@@ -1,4 +1,4 @@
-"""What a training ends with: the epoch whose weights are kept, and the final metrics."""
+"""The result of a training: the epoch whose weights are kept, and the final metrics."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def kept_epoch(callbacks: Sequence[keras.callbacks.Callback], num_epochs: int) -
     """Returns the epoch, from 1, whose weights the model has after the training.
 
     Args:
-        callbacks: of the training; EarlyStopping may have restored an epoch's weights.
-        num_epochs: that were trained.
+        callbacks: Callbacks of the training; EarlyStopping may have restored an epoch's weights.
+        num_epochs: Number of epochs that were trained.
     """
     restoring = restored_by(callbacks)
     return num_epochs if restoring is None else int(restoring.best_epoch) + 1
 
 
 def restored_by(callbacks: Sequence[keras.callbacks.Callback]) -> Any:
-    """Returns the callback that put the best weights back, of several the last one, or None.
+    """Returns the last callback that restored the best weights, or None if there is none.
 
     Args:
-        callbacks: of the training, which is over.
+        callbacks: Callbacks of the finished training.
     """
     for callback in reversed(callbacks):
         restores = getattr(callback, "restore_best_weights", False)
@@ -41,10 +41,10 @@ def final_metrics(
     history: Mapping[str, Sequence[float]],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, float]:
-    """Returns the last values, and those of the epoch whose weights are kept.
+    """Returns the metrics of the last epoch, and of the epoch whose weights are kept.
 
     Args:
-        history: Metrics of the training.
+        history: Metrics by name, each a list of one value per epoch.
         callbacks: Callbacks of the training.
     """
     final = {name: values[-1] for name, values in history.items()}

@@ -1,4 +1,4 @@
-"""The training itself, and its final metrics."""
+"""Trains a model through all phases, and reports what it is trained on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Listener = Callable[[Mapping[str, float], int], bool | None]
 def announce(
     job: Composed, data: Data, model: keras.Model, phases: Sequence[Phase], *, quiet: bool
 ) -> None:
-    """Says in a line what will be trained on what, and what will not come to pass."""
+    """Prints the model, the data and its issues, and warns of phases that have no effect."""
     if quiet:
         return
     sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
@@ -52,7 +52,7 @@ def announce(
 
 
 def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
-    """Says what of a plan of phases will not be as it seems to be meant."""
+    """Warns of a random frozen base, and of phases that would not begin."""
     no_weights = "weights" in config.model and config.model.weights is None
     if len(phases) > 1 and no_weights and not config.init_from:
         print("transfer: the base has random weights, and is frozen so: set model.weights")
@@ -72,13 +72,21 @@ def run_tags(
     *,
     goes_on: bool,
 ) -> dict[str, str]:
-    """Returns the tags that are known once TensorFlow has started."""
+    """Returns the tags of a run that are known after TensorFlow has started.
+
+    Args:
+        config: Config of the run.
+        data: Data of the run.
+        batches: Batches of the run.
+        extra: Additional tags, or None.
+        goes_on: Whether the run is resumed.
+    """
     in_file = any(part.dataset is not None for part in batches.stored.values())
     shortened = config.overfit_batches or config.steps_per_epoch or config.evaluation_steps
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
     about |= {"devices": ", ".join(devices()), **issues_tags(data)}
-    weights = None if goes_on else config.model.get("weights")  # with which it began
+    weights = None if goes_on else config.model.get("weights")  # initial weights
     if isinstance(weights, str) and (content := content_hash(weights)):
         about["kx.weights_sha256"] = content
     return {**threads, **about, **(extra or {})}
@@ -86,7 +94,7 @@ def run_tags(
 
 @dataclass
 class Session:
-    """Holds what keeps and follows a training.
+    """Holds the tracker, the folder, the state and the listeners of a training.
 
     Args:
         tracker: Tracker of the run.
@@ -118,13 +126,14 @@ def fit(
         builder: Builder that compiles the model for each phase.
         model: Built model.
         callbacks: Callbacks of the config and of the user.
-        session: What keeps and follows the training.
+        session: Tracker, folder, state and listeners of the training.
 
     Returns:
-        The history: metric to one value an epoch.
+        The history: metrics by name, each a list of one value per epoch.
 
     Raises:
-        TrainingError: if memory or the disk runs out, or if the loss is NaN or infinite at the end.
+        TrainingError: If memory or the disk runs out, or if the loss is NaN or infinite at the
+            end of a phase.
     """
     return _Fit(builder, model, callbacks, session).run()
 
@@ -169,7 +178,7 @@ class _Fit:
         )
         for number, phase in enumerate(self._builder.phases, 1):
             if number < len(self._keep.phases):
-                continue  # it was over when the training was left
+                continue  # the phase had ended when the run was interrupted
             last_epoch = self._begin_phase(number, phase, done, end)
             self._fit(done, last_epoch)
             done = num_epochs(self._record.history)
@@ -179,7 +188,7 @@ class _Fit:
         return self._record.history
 
     def _begin_phase(self, number: int, phase: Phase, done: int, end: int) -> int:
-        """Compiles the model for a phase, and returns the epoch after which it ends."""
+        """Compiles the model for a phase, and returns the number of its last epoch."""
         continues = number == len(self._keep.phases)
         if not continues:
             self._keep.begin_phase(done)
@@ -191,7 +200,7 @@ class _Fit:
             restore_variables(self._model, state)
             is_last = phase is self._builder.phases[-1]
             if state.stopped and (not is_last or self._builder.config.epochs <= state.epochs):
-                last_epoch = done  # what is left of it is what callbacks do at its end
+                last_epoch = done  # no epoch is left, but callbacks act at the end of `fit`
         for log in self._logs:
             continue_csv(log, done)
         if len(self._builder.phases) > 1:
@@ -211,7 +220,7 @@ class _Fit:
                     steps_per_epoch=batches.steps_per_epoch,
                     validation_data=batches.validation,
                     callbacks=self._callbacks,
-                    shuffle=False,  # the stream is shuffled; Keras would warn
+                    shuffle=False,  # the batches are shuffled already; Keras would warn
                     verbose=0,
                 )
         finally:
@@ -220,7 +229,7 @@ class _Fit:
 
 
 def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:
-    """Raises what a training that went astray can do."""
+    """Raises an error with remedies if the last loss is NaN or infinite."""
     last = history["train/loss"][-1]
     if not math.isfinite(last):
         raise TrainingError(
@@ -231,11 +240,11 @@ def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:
 
 
 def phase_line(model: keras.Model, phase: Phase) -> str:
-    """Returns what a phase trains, as a line.
+    """Returns a line with the number of trainable parameters and the learning rate of a phase.
 
     Args:
-        model: compiled for it.
-        phase: which.
+        model: Model that was compiled for the phase.
+        phase: Phase of the training.
     """
     learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
@@ -244,7 +253,7 @@ def phase_line(model: keras.Model, phase: Phase) -> str:
 
 @contextlib.contextmanager
 def _told_clearly(folder: Path) -> Iterator[None]:
-    """Turns what a training can end in into an error of ours; a stop stays a stop."""
+    """Turns errors of a training into a TrainingError, and keeps an interruption as such."""
     try:
         yield
     except Exception as error:
@@ -255,7 +264,7 @@ def _told_clearly(folder: Path) -> Iterator[None]:
 
 
 def _tell_what_ran_out(folder: Path, error: Exception) -> None:
-    """Raises a full memory or disk as an error that names the ways out."""
+    """Raises an error with remedies if memory or the disk is full."""
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
         raise TrainingError(
             f"Memory ran out: {first_line(error)}\nWays out: a smaller"
@@ -270,7 +279,7 @@ def _tell_what_ran_out(folder: Path, error: Exception) -> None:
 
 
 def _missing(tracker: Tracker, first_epoch: int) -> list[int]:
-    """Returns the epochs that were kept, and of which the store had no word before a kill."""
+    """Returns the epochs whose state was saved but whose metrics were not logged, after a kill."""
     known = tracker.steps("epoch_seconds") if first_epoch else None
     return [n for n in range(1, first_epoch + 1) if n not in known] if known is not None else []
 
@@ -279,6 +288,6 @@ def past(state: State | None) -> dict[str, list[float]]:
     """Returns the history of a training so far.
 
     Args:
-        state: from which it goes on, or None.
+        state: State from which the training is resumed, or None.
     """
     return state.callbacks["Record#1"]["history"] if state else {}

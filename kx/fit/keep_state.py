@@ -1,4 +1,4 @@
-"""From a training to its state, and back."""
+"""Captures the state of a training, and restores it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def capture(
     data_fingerprint: str = "",
     phases: Sequence[int] = (0,),
 ) -> State:
-    """Returns the state of a training as it is now.
+    """Returns the current state of a training.
 
     Args:
-        model: in training.
-        callbacks: of the training.
-        epoch: the number of epochs that are done.
-        epochs: the number that the training is to have.
-        data_fingerprint: of the data.
-        phases: the number of epochs that were done when each phase so far began.
+        model: Model in training.
+        callbacks: Callbacks of the training.
+        epoch: Number of epochs that are done.
+        epochs: Number of epochs that are planned.
+        data_fingerprint: Fingerprint of the data. Defaults to "".
+        phases: Number of epochs that were done when each phase so far began. Defaults to (0,).
     """
     return State(
         epoch=epoch,
@@ -48,9 +48,9 @@ def capture(
 
 
 def _stepped(model: keras.Model) -> list[int]:
-    """Returns the places of the variables that the optimizer steps.
+    """Returns the indices of the variables that the optimizer updates.
 
-    A step of a model's own may leave some alone that can be trained.
+    A model's own `train_step` may leave out some trainable variables.
     """
     places = {id(variable): place for place, variable in enumerate(model.variables)}
     known = getattr(model.optimizer, "_trainable_variables", model.trainable_variables)
@@ -58,13 +58,17 @@ def _stepped(model: keras.Model) -> list[int]:
 
 
 def restore_variables(model: keras.Model, state: State) -> None:
-    """Gives a compiled model, and its optimizer, the values of a state.
+    """Sets the variables of a compiled model, and of its optimizer, to the values of a state.
+
+    Args:
+        model: Compiled model.
+        state: State to restore.
 
     Raises:
-        KxError: if the model is another one than the state's.
+        KxError: If the number or the shapes of the variables differ.
     """
     optimizer = model.optimizer
-    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's alone
+    strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
     with strategy.scope() if strategy else nullcontext():
         if not optimizer.built:
             chosen = model.trainable_variables
@@ -89,26 +93,26 @@ def restore_variables(model: keras.Model, state: State) -> None:
 
 
 def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], state: State) -> None:
-    """Gives the callbacks what they had counted; ones that the state does not know stay new."""
+    """Restores the counters of the callbacks; those that are not in the state stay unchanged."""
     for key, callback in _keyed(callbacks):
         for name, value in state.callbacks.get(key, {}).items():
             setattr(callback, name, value)
 
 
 def reset_patience(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Lets a training that was stopped early, and now has more epochs, be patient anew."""
+    """Resets the patience of a training that was stopped early and now has more epochs."""
     for callback in callbacks:
         if hasattr(callback, "stopped_epoch"):
             callback.wait = callback.stopped_epoch = 0
 
 
 def continue_csv(callback: keras.callbacks.CSVLogger, epoch: int) -> None:
-    """Lets a CSVLogger go on with its file, where it would begin it anew.
+    """Makes a CSVLogger append to its file instead of overwriting it.
 
     Args:
-        callback: before the training.
-        epoch: the number of epochs that are done. Rows of later ones, which a
-            process wrote that was killed before it kept their state, are dropped.
+        callback: CSVLogger, before the training.
+        epoch: Number of epochs that are done. Rows of later epochs, which a process wrote
+            that was killed before it saved their state, are removed.
     """
     path = Path(callback.filename)
     if not path.is_file():
@@ -126,7 +130,7 @@ def continue_csv(callback: keras.callbacks.CSVLogger, epoch: int) -> None:
 def _keyed(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Iterator[tuple[str, keras.callbacks.Callback]]:
-    """Yields each callback with a key that another process finds again."""
+    """Yields each callback with a key that is the same in another process."""
     seen: dict[str, int] = {}
     for callback in callbacks:
         kind = getattr(callback, "kx_name", None) or type(callback).__qualname__
@@ -135,7 +139,7 @@ def _keyed(
 
 
 def _kept_names(callback: keras.callbacks.Callback) -> list[str]:
-    """Returns what a new phase does not begin anew: EarlyStopping's best, TensorBoard's steps."""
+    """Returns the attributes to keep in a new phase: EarlyStopping's best, TensorBoard's steps."""
     names = ["_global_train_batch"]
     if getattr(callback, "restore_best_weights", False):
         names += ["best", "best_epoch", "best_weights", "best_loss"]
@@ -143,15 +147,15 @@ def _kept_names(callback: keras.callbacks.Callback) -> list[str]:
 
 
 class _NotPlain(Exception):
-    """Says that a value is neither plain data nor made of it."""
+    """Signals that a value is not plain data."""
 
 
 def _counts(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Returns a callback's own attributes that are plain data: counters, best values, weights.
 
-    Not what its constructor takes, nor words: they are settings, which may be
-    others when the run goes on. Keras even changes one, the sign of `min_delta`,
-    when it first looks at a metric.
+    Arguments of its constructor and strings are left out: they are settings, which may
+    differ when the run is resumed. Keras even changes one, the sign of `min_delta`,
+    when it first compares a metric.
     """
     settings = {
         name
@@ -176,7 +180,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufV":
         return value.copy()
     if isinstance(value, np.generic) and value.dtype.kind in "biufV":
-        return np.asarray(value)  # one of `get_weights`, too: Keras asks for its shape
+        return np.asarray(value)  # also in `get_weights`, where Keras needs its shape
     if type(value) in (list, tuple):
         return type(value)(_plain(item) for item in value)
     if type(value) is dict and all(isinstance(key, str) for key in value):
@@ -185,17 +189,17 @@ def _plain(value: Any) -> Any:
 
 
 class KeepState(keras.callbacks.Callback):
-    """Keeps the state of a training after every epoch, and gives callbacks theirs at its begin.
+    """Saves the state of a training after every epoch, and restores that of its callbacks.
 
-    Comes after the callbacks whose state it keeps: at the begin of a training
-    Keras's own forget what they had counted.
+    Must come after the callbacks whose state it saves: at the start of a training
+    Keras's own callbacks reset their counters.
 
     Args:
-        folder: where the states are.
-        callbacks: whose state is kept.
-        state: to go on from, or None.
-        epochs: the number that the training is to have.
-        data_fingerprint: of the data.
+        folder: Folder of the states.
+        callbacks: Callbacks whose state is saved.
+        state: State from which to resume, or None.
+        epochs: Number of epochs that are planned.
+        data_fingerprint: Fingerprint of the data.
     """
 
     def __init__(
@@ -213,10 +217,10 @@ class KeepState(keras.callbacks.Callback):
         self._state, self._epochs, self._data_fingerprint = state, epochs, data_fingerprint
 
     def begin_phase(self, first_epoch: int) -> None:
-        """Notes that a new phase begins: callbacks count anew, from the best epoch so far.
+        """Begins a new phase: callbacks count from 0, but keep the best epoch so far.
 
         Args:
-            first_epoch: the number of epochs that are done.
+            first_epoch: Number of epochs that are done.
         """
         self.phases.append(first_epoch)
         self._kept = [
@@ -226,7 +230,7 @@ class KeepState(keras.callbacks.Callback):
         ]
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Gives the callbacks what they had counted."""
+        """Restores the counters of the callbacks."""
         for callback, values in self._kept:
             vars(callback).update(values)
         self._kept = []
@@ -234,10 +238,10 @@ class KeepState(keras.callbacks.Callback):
             restore_callbacks(self._callbacks, self._state)
             if self._state.stopped and self._epochs > self._state.epochs:
                 reset_patience(self._callbacks)
-            self._state = None  # its weights are a second copy
+            self._state = None  # frees its copy of the weights
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Keeps the state."""
+        """Saves the state."""
         state = capture(
             self.model,
             self._callbacks,

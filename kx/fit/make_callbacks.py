@@ -19,22 +19,23 @@ from kx.fit.batches import Batches
 def make_callbacks(
     config: DictConfig, task: Task, batches: Batches
 ) -> list[keras.callbacks.Callback]:
-    """Builds the callbacks of the config, those that look at a metric checked.
+    """Builds the callbacks of the config, and checks the metrics that they monitor.
 
     Args:
-        config: of the run.
-        task: for the metrics that there will be.
-        batches: for whether there is a validation split.
+        config: Config of the run.
+        task: Task, for the available metrics.
+        batches: Batches, for whether there is a validation split.
 
     Raises:
-        ConfigError: if a callback looks at a metric that there will not be.
+        ConfigError: If a callback monitors a metric that is not available, or if a schedule
+            is combined with ReduceLROnPlateau.
     """
     entries = {name: node for name, node in config.callbacks.items() if node is not None}
     available = task.monitors(with_validation=batches.validation is not None)
     watched = [("task.monitor", config.task.get("monitor"))] + [
         (f"callbacks.{name}.monitor", node.get("monitor"))
         for name, node in entries.items()
-        # One that is an interpolation follows task.monitor.
+        # An interpolation follows task.monitor, where the mistake is reported.
         if "monitor" in node and not OmegaConf.is_interpolation(node, "monitor")
     ]
     mistakes = [
@@ -51,7 +52,7 @@ def make_callbacks(
         for name, node in entries.items()
     ]
     for name, callback in zip(entries, callbacks, strict=True):
-        callback.kx_name = name  # by which its state is found when the run goes on
+        callback.kx_name = name  # the key of its state when the run is resumed
     plateau = keras.callbacks.ReduceLROnPlateau
     scheduled = config.schedule or isinstance(
         config.optimizer.get("learning_rate"), Mapping | DictConfig
@@ -62,13 +63,13 @@ def make_callbacks(
             " callbacks.reduce_lr_on_plateau=null."
         )
     if config.optimizer.get("use_ema"):
-        # First, so that the others judge and keep the averaged weights.
+        # First, so that the other callbacks evaluate and save the averaged weights.
         callbacks.insert(0, SwapAverage())
     return callbacks
 
 
 def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> list[Mistake]:
-    """Returns where it is not said whether more or less of a metric is better."""
+    """Returns a mistake for each monitored metric whose mode is unknown."""
     modes = [("task", config.task.get("monitor"), "monitor_mode", config.task.get("monitor_mode"))]
     modes += [
         (f"callbacks.{name}", node.get("monitor"), "mode", node.get("mode"))
@@ -82,12 +83,12 @@ def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> lis
             f" {place}.{key}=max (or min).",
         )
         for place, monitor, key, _ in unknown
-        if place == "task" or unknown[0][0] != "task"  # which callbacks follow
+        if place == "task" or unknown[0][0] != "task"  # the callbacks follow the task
     ]
 
 
 def _with_literal_folder(node: dict[str, Any], run_dir: str) -> dict[str, Any]:
-    """Returns a callback's node whose `filepath`, which Keras formats, has the folder as it is."""
+    """Returns a callback's node with braces in the folder escaped, as Keras formats `filepath`."""
     path = node.get("filepath")
     if isinstance(path, str) and path.startswith(run_dir):
         literal = run_dir.replace("{", "{{").replace("}", "}}")

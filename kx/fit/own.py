@@ -1,4 +1,4 @@
-"""A user's own objects beside the config: callbacks, and an optimizer that the config records."""
+"""A user's own objects: callbacks, and an optimizer that the config records."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WATCHING = (
 
 
 def checked_callbacks(given: Any) -> list[keras.callbacks.Callback]:
-    """Returns a user's own callbacks.
+    """Returns a user's own callbacks as a list.
 
     Args:
-        given: one, or a sequence of them.
+        given: Callback, or a sequence of callbacks.
 
     Raises:
-        ConfigError: for what is none.
+        ConfigError: If an object is not a Keras callback.
     """
     callbacks = list(given) if isinstance(given, Sequence) else [given]
     for callback in callbacks:
@@ -41,14 +41,14 @@ def checked_callbacks(given: Any) -> list[keras.callbacks.Callback]:
 def refuse_absent_metrics(
     callbacks: Sequence[keras.callbacks.Callback], available: Sequence[str]
 ) -> None:
-    """Refuses a user's own callbacks of Keras's that look at a metric that there will not be.
+    """Raises an error if one of a user's Keras callbacks monitors a metric that is not available.
 
     Args:
-        callbacks: the user's own.
-        available: the metrics that there will be.
+        callbacks: Callbacks of the user.
+        available: Names of the available metrics.
 
     Raises:
-        ConfigError: with the callback and its metric.
+        ConfigError: If there is such a callback.
     """
     for callback in callbacks:
         monitor = getattr(callback, "monitor", None)
@@ -60,15 +60,16 @@ def refuse_absent_metrics(
 
 
 def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
-    """Returns the words of the config that make an optimizer like a given one.
+    """Returns the overrides with which the config describes an optimizer.
 
-    The config then says all of it, so that the run can be reproduced.
+    The config then records all of its arguments, so that the run can be reproduced.
 
     Args:
-        optimizer: of one of Keras's classes that an option has, with a plain learning rate.
+        optimizer: Optimizer of a Keras class that an option has, with a constant learning
+            rate.
 
     Raises:
-        ConfigError: for others, and for one that has trained, with what to do.
+        ConfigError: If the config cannot describe it, or if it has been trained before.
     """
     kind = type(optimizer)
     options = _options()
@@ -101,7 +102,7 @@ def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
         k: v for k, v in config.items() if k not in kept and k not in ("name", "loss_scale_factor")
     }
     default = kind().get_config()
-    left["loss_scale_factor"] = optimizer.loss_scale_factor  # which Keras leaves out
+    left["loss_scale_factor"] = optimizer.loss_scale_factor  # Keras leaves it out of get_config
     unknown = [key for key, value in left.items() if value != default.get(key)]
     if unknown:
         raise ConfigError(
@@ -123,5 +124,5 @@ def _names(node: dict[str, Any], kind: type) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a number as it was written: Keras keeps .001 in float32 as .0010000000474974513."""
+    """Returns a number as it was written: Keras stores .001 as float32 .0010000000474974513."""
     return float(str(np.float32(value))) if isinstance(value, float) else value

@@ -1,1 +1,1 @@
-"""Where the jobs of sweeps and searches execute: fresh processes, here or on a cluster."""
+"""Execution of the jobs of sweeps and searches: in fresh processes, local or on a cluster."""

@@ -11,16 +11,18 @@ from kx.launch.jobs import DONE, Job
 from kx.launch.table import ranked
 
 _MAX_BARS = 40
-_MAX_CURVES = 10  # more colours than that nobody tells apart
+_MAX_CURVES = 10  # Matplotlib's colour cycle has 10 colours
 _MAX_LABEL = 60  # characters
 
 
 def comparison(jobs: Sequence[Job], path: Path) -> None:
-    """Draws the scores of a sweep's jobs, the best first, and the curves of the best ones.
+    """Draws the scores of a sweep's jobs, best first, and the curves of the best ones.
+
+    Nothing is written if no finished job has a score.
 
     Args:
-        jobs: of the sweep.
-        path: of the picture.
+        jobs: Jobs of the sweep.
+        path: Path to the image file to write.
     """
     scored = [job for job in ranked(jobs) if job.state in DONE and job.score is not None]
     if not scored:

@@ -1,4 +1,4 @@
-"""`kx cross-validate`: a sweep over folds, and what they say together."""
+"""`kx cross-validate`: a sweep over folds, and its summary over all folds."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from kx.launch.jobs import Job
 from kx.launch.sweep import run_sweep
 from kx.process import import_quietly
 
-_OWN = {"folds": 5, "repeats": 1, "stratify": True}  # words that are no keys of a config
+_OWN = {"folds": 5, "repeats": 1, "stratify": True}  # overrides that are not keys of a config
 _NEAR = {"fold": "folds", "repeat": "repeats", "stratified": "stratify"}
 
 
 def cross_validate(words: Sequence[str]) -> int:
     """Trains and evaluates a config once for each fold, and returns the exit code.
 
-    A fold is the test split of its training, and a part of the other folds
-    validates: the epoch that is kept is chosen without the fold that judges it.
+    Each fold is the test split of its own run, and a fraction of the other folds is
+    the validation split: the best epoch is chosen without the test fold.
 
     Args:
-        words: overrides, and `folds=`, `repeats=` and `stratify=`.
+        words: Overrides of the config, and `folds=`, `repeats=` and `stratify=`.
 
     Raises:
-        ConfigError: with every mistake of the words, or if the data has no folds.
+        ConfigError: If the overrides have mistakes (the error lists all of them), or if
+            the config or the data does not allow folds.
     """
     settings, overrides = _settings(words)
     base = compose(overrides)
@@ -52,7 +53,7 @@ def cross_validate(words: Sequence[str]) -> int:
 
 
 def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the command's own words as values, and the others."""
+    """Returns the values of the command's own overrides, and the remaining overrides."""
     settings, others, mistakes = dict(_OWN), [], []
     for word in words:
         key, _, text = word.partition("=")
@@ -84,7 +85,7 @@ def _fold_word(fold: int, repeat: int, settings: Mapping[str, Any]) -> str:
 
 
 def _with_fold(first: Composed, word: str) -> Composed:
-    """Returns a config with another fold: a copy, since composing takes its time."""
+    """Returns a copy of a config with another fold: composing again would be slow."""
     config = copy.deepcopy(first.config)
     config.split.fold = OmegaConf.create(word.partition("=")[2])
     return replace(first, config=config, overrides=[*first.overrides[:-1], word])
@@ -103,7 +104,7 @@ def _refuse_without_folds(base: Composed) -> None:
 
 
 def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
-    """Shows mean and spread over the folds, and writes the report of all of them."""
+    """Prints mean and spread over the folds, writes their report, and returns the metrics."""
     level = jobs[0].composed.config.report.confidence_level
     rows = fold_statistics(jobs, level)
     table = Table(box=None, pad_edge=False)
@@ -134,16 +135,16 @@ def _summarize(jobs: Sequence[Job], folder: Path) -> dict[str, float]:
 def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[str, Any]]:
     """Returns mean, spread and interval of each metric over the folds.
 
-    The folds' training sets overlap, so that their scores are no independent
-    draws: the interval is that of the corrected resampled t-test.
+    The training splits of the folds overlap, so their scores are not independent:
+    the interval is that of the corrected resampled t-test.
 
     Args:
-        jobs: finished, one for each fold.
-        confidence_level: of the interval.
+        jobs: Finished jobs, one for each fold (and repeat).
+        confidence_level: Confidence level of the interval, between 0 and 1.
 
     Returns:
-        One mapping a metric: `metric`, `mean`, `spread` (the standard
-        deviation), `low` and `high`.
+        One mapping for each test metric: `metric`, `mean`, `spread` (the standard
+        deviation, with `ddof=1`), `low` and `high`.
 
     Source: Nadeau & Bengio 2003, "Inference for the Generalization Error",
     Machine Learning 52, section 3.
@@ -156,7 +157,7 @@ def fold_statistics(jobs: Sequence[Job], confidence_level: float) -> list[dict[s
     for name in names:
         values = np.array([job.metrics[name] for job in jobs if name in job.metrics])
         if len(values) < len(jobs):
-            continue  # a curve with one class in it: not in each fold
+            continue  # undefined in a fold with only one class, for example AUC
         spread = float(values.std(ddof=1))
         wide = spread * (1 / len(values) + 1 / (folds - 1)) ** 0.5
         wide *= float(stats.t.ppf((1 + confidence_level) / 2, len(values) - 1))

@@ -26,11 +26,11 @@ class Group:
     """Holds the parent run of a sweep or a search.
 
     Args:
-        client: of the store.
-        run_id: of the parent run.
-        tags: of the runs that belong to it.
-        kind: `"sweep"`, `"cross-validation"` or `"search"`.
-        name: of the sweep or the study.
+        client: MLflow client of the tracking store.
+        run_id: ID of the parent run.
+        tags: Tags of the member runs.
+        kind: Kind of group: `"sweep"`, `"cross-validation"` or `"search"`.
+        name: Name of the sweep or the study.
     """
 
     client: MlflowClient
@@ -41,18 +41,19 @@ class Group:
 
     @classmethod
     def open(cls, kind: str, name: str, members: Sequence[Composed], *, again: bool) -> Group:
-        """Opens the run that groups others, or the one that did so before.
+        """Creates the parent run, or reopens an earlier one.
 
-        It also creates a new SQLite store: two processes that do so at once destroy it.
+        This also creates a new SQLite store before any job starts: two processes that
+        create it at the same time corrupt it.
 
         Args:
-            kind: `"sweep"`, `"cross-validation"` or `"search"`.
-            name: of the sweep or the study.
-            members: configs of the runs, which MLflow keeps.
-            again: whether to go on with an earlier one of that name.
+            kind: Kind of group: `"sweep"`, `"cross-validation"` or `"search"`.
+            name: Name of the sweep or the study.
+            members: Configs of the tracked member runs.
+            again: Whether to continue an earlier parent run of that name.
 
         Raises:
-            KxError: if the store cannot be reached.
+            KxError: If the store cannot be reached.
         """
         first = members[0]
         uri = store_uri(first.config.tracking.uri)
@@ -74,7 +75,11 @@ class Group:
         return cls(client, run_id, {"mlflow.parentRunId": run_id, f"kx.{kind}": name}, kind, name)
 
     def adopt(self, run_ids: Sequence[str]) -> None:
-        """Makes runs, which were finished before, members of the group."""
+        """Makes existing runs members of the group.
+
+        Args:
+            run_ids: IDs of finished runs. Runs that are not in the store are skipped.
+        """
         for run_id in run_ids:
             try:
                 tags = [RunTag(key, value) for key, value in self.tags.items()]
@@ -89,16 +94,16 @@ class Group:
         fill: Callable[[Path], None],
         metrics: Mapping[str, float] | None = None,
     ) -> bool:
-        """Ends the run of the group, and those of its members that still seem to run.
+        """Ends the parent run, and the runs of members that the store still lists as running.
 
         Args:
-            jobs: of the group.
-            status: `"FINISHED"`, `"FAILED"` or `"KILLED"`.
-            fill: function that writes the group's artifacts into a folder.
-            metrics: of the group.
+            jobs: Jobs of the group.
+            status: Final status: `"FINISHED"`, `"FAILED"` or `"KILLED"`.
+            fill: Function that writes the group's artifacts into a folder.
+            metrics: Metrics of the parent run. Defaults to None: none.
 
         Returns:
-            Whether the store has taken it.
+            Whether the store was updated.
         """
         for job in jobs:
             if job.state in (FAILED, KILLED) and job.composed.config.tracking.enabled:
@@ -120,10 +125,10 @@ class Group:
 
 
 def end_run(job: Job) -> None:
-    """Ends the run of a job, in its store, whose process could not do so itself.
+    """Ends the run of a job in its store, if the job's process could not do so itself.
 
     Args:
-        job: that was begun.
+        job: A job that was started.
     """
     if not job.run_id or not job.composed.config.tracking.enabled:
         return

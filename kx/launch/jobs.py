@@ -1,4 +1,4 @@
-"""The jobs of a sweep: what each is, and how far it has come."""
+"""Jobs of a sweep: their configs and their progress."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ class Job:
     """Holds a job of a sweep.
 
     Args:
-        number: from 1.
-        composed: its config.
-        words: those of its overrides in which the jobs differ.
-        log: file for what it prints.
-        tags: of its run.
-        options: further arguments of `kx.training.train`.
-        asks: whether it asks after every epoch if it is to go on.
+        number: Number of the job, from 1.
+        composed: Config of the job.
+        words: Overrides of the job that are not common to all jobs.
+        log: Path to the log file for its output.
+        tags: Tags of its run.
+        options: Further arguments of `kx.training.train`.
+        asks: Whether the job asks after every epoch if it should continue.
+            Defaults to False.
     """
 
     number: int
@@ -47,58 +48,63 @@ class Job:
     best: float | None = None
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
-    curve: list[float] = field(default_factory=list)  # of the metric by which it is judged
-    retries: int = 0  # how often it was run again, its process lost
+    curve: list[float] = field(default_factory=list)  # of the monitored metric
+    retries: int = 0  # how often it was run again after its process was lost
     folder: str = ""  # of its run
-    place: str = ""  # the machine, where it is another one
+    place: str = ""  # name of the machine, if it is another one
     _begun: float = 0.0
     _ended: float = 0.0
 
     @property
     def label(self) -> str:
-        """What tells it from the other jobs."""
+        """Returns a label of its overrides, without secrets, or its number if it has none."""
         return " ".join(map(redact_word, self.words)) or f"job {self.number}"
 
     @property
     def epochs(self) -> int:
-        """The number of epochs that it is to have."""
+        """Returns the number of epochs to train for."""
         return int(self.options.get("stop_after") or self.composed.config.epochs)
 
     @property
     def monitor(self) -> tuple[str, str]:
-        """The metric by which it is judged, as `val/accuracy`, and `"max"` or `"min"`."""
+        """Returns the monitored metric, such as `val/accuracy`, and `"max"` or `"min"`."""
         task = self.composed.config.task
         return public_name(str(task.get("monitor") or "")), str(task.get("monitor_mode", "min"))
 
     @property
     def score(self) -> float | None:
-        """The metric by which it is judged, at the epoch that was kept."""
+        """Returns the monitored metric at the best epoch, or None if it is not known yet."""
         return self.metrics.get(self.score_name, self.best)
 
     @property
     def score_name(self) -> str:
-        """The name of that metric among the final ones."""
+        """Returns the name of the monitored metric among the final metrics."""
         return self.monitor[0].replace("val/", "best/val_").replace("train/", "best/")
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """Returns the run time of the job so far, in seconds."""
         if not self._begun:
             return 0.0
         return (self._ended or time.monotonic()) - self._begun
 
     def begin(self, *, queued: bool = False) -> None:
-        """Notes that its process has begun, or waits for its turn elsewhere.
+        """Marks the job as running, or as queued by a scheduler.
 
         Args:
-            queued: whether it waits.
+            queued: Whether the job is queued. Defaults to False.
         """
         self.state, self._begun = QUEUED if queued else RUNNING, time.monotonic()
         self.error = ""
 
     def hear(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Notes what its process says."""
-        if kind == "process" and self.state in UNDERWAY:  # perhaps once more, elsewhere
+        """Updates the job from a message of its process.
+
+        Args:
+            kind: Kind of message: `"process"`, `"queued"`, `"run"`, `"epoch"` or `"end"`.
+            values: Values of the message.
+        """
+        if kind == "process" and self.state in UNDERWAY:  # may be a second attempt elsewhere
             self.state, self.place = RUNNING, values.get("place", "")
             self.curve, self.best, self.epoch = [], None, 0
             self._begun = time.monotonic()
@@ -107,7 +113,7 @@ class Job:
         elif kind == "run":
             self.run_name, self.run_id = values["name"], values["id"]
             self.folder = values["folder"]
-            history = values["history"]  # of a run that goes on
+            history = values["history"]  # not empty if the run was resumed
             self.epoch = max((len(column) for column in history.values()), default=0)
             for value in history.get(self.monitor[0], ()):
                 self._see(value)
@@ -124,17 +130,23 @@ class Job:
         self.best = (max if self.monitor[1] == "max" else min)(self.curve)
 
     def end(self, state: str, error: str = "", metrics: Mapping[str, float] | None = None) -> None:
-        """Notes how it ended."""
+        """Marks the job as ended.
+
+        Args:
+            state: Final state of the job.
+            error: Error message of a job that failed or was killed.
+            metrics: Final metrics of the run. Defaults to None: none.
+        """
         self.state, self.error, self._ended = state, error, time.monotonic()
         self.metrics = dict(metrics or {})
 
 
 def jobs_of(composed: Sequence[Composed], logs: Path) -> list[Job]:
-    """Returns the jobs of a sweep; those that `resume=auto` finds finished are kept.
+    """Returns the jobs of a sweep. Jobs that `resume=auto` finds finished are kept as they are.
 
     Args:
-        composed: the configs.
-        logs: folder for what the jobs print.
+        composed: Config of each job.
+        logs: Path to the folder for the jobs' log files.
     """
     everywhere = set.intersection(*(set(item.overrides) for item in composed))
     several = len(composed) > 1

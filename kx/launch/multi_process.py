@@ -1,4 +1,4 @@
-"""One training in several processes that kx starts, of this machine or of a Ray cluster."""
+"""Distributed training of one run in several processes, local or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,27 +21,31 @@ from kx.process import quiet_log_level
 from kx.signals import Stop, noting_stop
 from kx.tracking.records import mark
 
-# What says that this process trains with others, and what it is where it does not.
+# Environment variables of a process that trains with others, and their values in one that does not.
 _TOGETHER = {"TF_CONFIG": "", "SLURM_STEP_NUM_TASKS": "1"}
-_GRACE_SECONDS = 60.0  # of the others, once one has ended
-_UNREACHED = ("UnavailableError", "DeadlineExceededError", "AbortedError")  # of TensorFlow
+_GRACE_SECONDS = 60.0  # for the other processes to end, once one has ended
+# Names of TensorFlow's errors for a process that cannot be reached.
+_UNREACHED = ("UnavailableError", "DeadlineExceededError", "AbortedError")
 
 
 def is_team(job: Composed) -> bool:
-    """Says whether a run is one that kx starts in several processes.
+    """Returns whether kx starts the run in several processes.
 
     Args:
-        job: its config.
+        job: Config of the run.
     """
     several = job.config.strategy.get("processes")
     return bool(several) and not os.environ.get("TF_CONFIG")
 
 
 def refuse_teams(jobs: Sequence[Composed]) -> None:
-    """Refuses several processes a job where each job has one.
+    """Raises if a job of a sweep or a search would train in several processes.
+
+    Args:
+        jobs: Configs of the jobs.
 
     Raises:
-        ConfigError: if the config, or the environment, asks for them.
+        ConfigError: If a config or the environment sets up several processes.
     """
     if any(map(is_team, jobs)):
         raise ConfigError(
@@ -56,17 +60,21 @@ def refuse_teams(jobs: Sequence[Composed]) -> None:
 
 
 def run_team(job: Composed) -> int:
-    """Runs one training in several processes, and returns the exit code.
+    """Trains one run in several processes, and returns the exit code.
 
-    If one of them is lost, all are started again, and go on after the last
-    epoch that was kept (launcher.max_retries).
+    If a process is lost, all are started again (at most `launcher.max_retries`
+    times), and resume after the last saved epoch.
 
     Args:
-        job: the composed config, with `strategy.processes`.
+        job: Composed config, with `strategy.processes`.
+
+    Returns:
+        0 if the run has finished, 130 after Ctrl-C, else 1.
 
     Raises:
-        ConfigError: if the processes cannot train together.
-        KxError: if the launcher cannot start processes that find each other.
+        ConfigError: If the backend is not TensorFlow, or if the batch size is not a
+            multiple of the number of processes.
+        KxError: If the launcher cannot start processes that connect to each other.
     """
     count = int(job.config.strategy.processes)
     if job.config.backend != "tensorflow":
@@ -107,12 +115,12 @@ class _Team:
         self._console = Console(highlight=False, soft_wrap=True)
 
     def run(self, stop: Stop) -> int:
-        """Runs the processes to their end, as often as it takes."""
+        """Runs the processes to their end, with retries, and returns the exit code."""
         leader = self._members[0]
         while True:
             self._start()
             lost = self._follow(stop)
-            if leader.state in DONE:  # it keeps the run; what becomes of the others is no matter
+            if leader.state in DONE:  # only the leader writes the run
                 self._say(f"finished: {leader.run_name} ({leader.run_id[:8]}). kx runs; kx ui")
                 return 0
             if stop.asked:
@@ -140,7 +148,7 @@ class _Team:
             order = spec_of(member)
             task = {"type": "worker", "index": index}
             cluster = json.dumps({"cluster": {"worker": places}, "task": task})
-            # All go on with the run that the first one began.
+            # All processes resume the run of the first one.
             begun = order.begun.with_name("process-1.folder")
             own = {**order.environment, "TF_CONFIG": cluster}
             orders[index] = replace(order, environment=own, begun=begun, leads=index == 0)
@@ -153,14 +161,14 @@ class _Team:
             raise KxError(f"a process cannot be started: {wrong[0]}") from wrong[0]
 
     def _follow(self, stop: Stop) -> str:
-        """Hears the processes to their end; returns which was lost first, if one was."""
+        """Handles messages until all processes have ended; returns which was lost first."""
         lost, end_by, stopping = "", None, False
         while self._handles:
             for index, said in list(self._engine.listen(self._handles)):
                 member = self._members[index]
                 if said is None:
                     ending = self._ended(index, stopping)
-                    lost = lost or ending  # the first: the others follow from it
+                    lost = lost or ending  # the loss of the first process causes the others
                     continue
                 member.hear(*said)
                 if index == 0:
@@ -172,7 +180,7 @@ class _Team:
             if self._handles and not stopping and (over or stop.asked):
                 now = time.monotonic()
                 end_by = end_by or now + (0 if stop.asked or lost else _GRACE_SECONDS)
-                if now >= end_by:  # who waits for a lost one waits for long
+                if now >= end_by:  # they may wait long for a lost process
                     stopping = True
                     for handle in self._handles.values():
                         handle.stop()
@@ -184,21 +192,21 @@ class _Team:
             leader.end(FAILED, f"stopped after {limit:g} minutes (launcher.timeout_minutes)")
 
     def _lost_each_other(self) -> str:
-        """Says so if no process failed by itself: a network that was down, not a mistake."""
+        """Returns a message if all failures are connection errors between processes."""
         failed = [member for member in self._members if member.state == FAILED]
         if failed and all(member.error.startswith(_UNREACHED) for member in failed):
             return f"the processes lost each other: {failed[0].error.splitlines()[0][:200]}"
         return ""
 
     def _ended(self, index: int, stopping: bool) -> str:
-        """Notes that a process has ended; returns how, if it was lost."""
+        """Handles the end of a process; returns how it ended if it was lost."""
         from kx.launch.group import end_run
 
         member, handle = self._members[index], self._handles.pop(index)
         ending = handle.ending()
         handle.close()
         lost = ""
-        if member.state == KILLED and not stopping:  # by somebody else
+        if member.state == KILLED and not stopping:  # by a user or a scheduler
             member.end(FAILED, "stopped from outside")
             lost = f"{member.label} was lost: {member.error}"
         if member.state in UNDERWAY:
@@ -210,7 +218,7 @@ class _Team:
         return lost
 
     def _tell(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Prints how the first process goes."""
+        """Prints the progress of the first process."""
         if kind == "run":
             self._say(f"{values['name']}: {len(self._members)} processes")
         elif kind == "epoch":

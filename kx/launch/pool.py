@@ -1,4 +1,4 @@
-"""Workers for jobs: some at a time, none of which harms another."""
+"""Worker pool: runs a number of jobs at a time, isolated from each other."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from kx.launch.table import Progress
 from kx.signals import Stop
 from kx.tracking.records import mark
 
-_TRIES = 3  # to start jobs: a busy scheduler may refuse once, or a machine that is short of memory
-_ALIKE = 5  # first jobs that fail with the same error, after which the others are not begun
-_BACK_OFF_SECONDS = 1.0  # twice as long after each
+_TRIES = 3  # attempts to start jobs: a busy scheduler, or a lack of memory, may be temporary
+_ALIKE = 5  # if this many first jobs fail with the same error, no other job is started
+_BACK_OFF_SECONDS = 1.0  # doubled after each refused start
 
 
 class Source(Protocol):
-    """Gives jobs to a pool, and hears how they go."""
+    """Provides jobs to a pool, and receives their progress."""
 
     def next(self) -> Job | None:
-        """Returns a job to start now, or None while there is none."""
+        """Returns the next job to start, or None while there is none."""
         ...
 
     def goes_on(self, job: Job) -> bool:
-        """Says, after an epoch of a job that asks, whether it is to go on."""
+        """Returns whether a job continues, after an epoch of a job with `asks`."""
         ...
 
     def ended(self, job: Job) -> None:
-        """Hears that a job has ended."""
+        """Receives a job that has ended."""
         ...
 
 
 class JobList:
-    """Gives the jobs of a list, in order; those that wait.
+    """Provides the waiting jobs of a list, in order.
 
     Args:
-        jobs: the list.
+        jobs: The jobs.
+
+    Attributes:
+        same_error: Error of the first jobs if they all failed with it; else empty.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -49,7 +52,7 @@ class JobList:
         self.same_error = ""
 
     def next(self) -> Job | None:
-        """Returns the first job that waits; none after several that all failed alike."""
+        """Returns the first waiting job, or None if the first jobs all failed with one error."""
         ended = [job for job in self._jobs if job.state not in (WAITING, *UNDERWAY)]
         errors = {job.error if job.state == FAILED else "" for job in ended}
         if len(ended) >= _ALIKE and len(errors) == 1 and (error := errors.pop()):
@@ -58,25 +61,26 @@ class JobList:
         return next((job for job in self._jobs if job.state == WAITING), None)
 
     def goes_on(self, job: Job) -> bool:
-        """Lets every job go on."""
+        """Returns True: every job continues."""
         return True
 
     def ended(self, job: Job) -> None:
-        """Takes note of nothing: the job knows how it ended."""
+        """Does nothing: the job itself holds its final state."""
 
 
 class Pool:
-    """Gives jobs to an engine, hears what they say, and ends those that hang.
+    """Starts jobs with an engine, receives their messages, and ends those that hang.
 
     Args:
-        engine: that runs them, open.
-        workers: jobs at a time.
-        progress: what is shown.
-        max_retries: how often a job goes on whose process was lost. Defaults to None: as
-            often as the engine has it.
+        engine: Engine that runs the jobs; already open.
+        workers: Number of jobs that run at a time.
+        progress: Progress display.
+        max_retries: How often a job is run again after its process was lost. Defaults to
+            None: the engine's `max_retries`.
 
     Attributes:
-        gave_up: why no job is run any more, if the engine cannot run any.
+        gave_up: Reason why no further job is run, if the engine cannot run any; else empty.
+        max_retries: How often a job is run again after its process was lost.
     """
 
     def __init__(
@@ -86,13 +90,18 @@ class Pool:
         self.max_retries = engine.max_retries if max_retries is None else max_retries
         self._engine, self._workers, self._progress = engine, workers, progress
         self._running: dict[int, tuple[Job, Handle]] = {}  # by the worker's slot
-        self._again: list[Job] = []  # whose process was lost, or could not be started
+        self._again: list[Job] = []  # jobs whose process was lost, or could not be started
         self._refused = 0  # times in a row
         self._not_before = 0.0
         self._stopping = False
 
     def run(self, source: Source, stop: Stop) -> None:
-        """Runs jobs until the source has no more and none runs, or a stop is asked for."""
+        """Runs jobs until the source has no more and none runs, or a stop is requested.
+
+        Args:
+            source: Source of the jobs.
+            stop: Stop request that is checked between messages.
+        """
         with self._progress:
             while not stop.asked and not self.gave_up:
                 self._fill(source)
@@ -136,7 +145,7 @@ class Pool:
             self._put_back(list(refused.values()), str(handles[next(iter(refused))]))
 
     def _put_back(self, jobs: Sequence[Job], error: str) -> None:
-        """Lets jobs wait whose processes could not be started, for a while or for good."""
+        """Queues jobs that could not be started again; gives up after `_TRIES` attempts."""
         for job in jobs:
             job.state, job.error = QUEUED, f"its process cannot be started: {error}"
         self._again = [*jobs, *self._again]
@@ -145,7 +154,7 @@ class Pool:
             self.gave_up = f"no process can be started: {error}"
 
     def _listen(self, source: Source) -> None:
-        """Hears what the jobs say, for a moment."""
+        """Waits briefly for messages of the jobs, and handles them."""
         handles = {slot: handle for slot, (_, handle) in self._running.items()}
         try:
             heard = list(self._engine.listen(handles))
@@ -170,11 +179,11 @@ class Pool:
         self._end_hanging()
 
     def _end(self, slot: int, source: Source) -> None:
-        """Notes that the process of a job has ended."""
+        """Handles the end of a job's process: runs the job again, or marks it as ended."""
         job, handle = self._running.pop(slot)
         ending = handle.ending()
         handle.close()
-        if job.state in UNDERWAY:  # it could not say so itself
+        if job.state in UNDERWAY:  # the process ended without an "end" message
             if not self._stopping and job.retries < self.max_retries:
                 job.retries += 1
                 self._progress.again(job, ending, self.max_retries)
@@ -195,7 +204,7 @@ class Pool:
                 handle.stop()
 
     def _stop_all(self, source: Source) -> None:
-        """Stops the jobs that run, and waits for them."""
+        """Stops the running jobs, and waits for them to end."""
         self._stopping = True
         for job in self._again:
             job.end(KILLED, (job.error if self.gave_up else "") or "stopped")
@@ -213,14 +222,14 @@ class Pool:
 
 
 def spec_of(job: Job) -> JobSpec:
-    """Returns what a job's process is told.
+    """Returns the specification of a job for its process.
 
     Args:
-        job: the job.
+        job: The job.
     """
     begun = job.log.with_suffix(".folder")
     if not job.retries:
-        begun.unlink(missing_ok=True)  # of an earlier sweep of the same jobs
+        begun.unlink(missing_ok=True)  # left by an earlier sweep of the same jobs
     return JobSpec(
         config={**plain(job.composed.config), "backend": str(job.composed.config.backend)},
         overrides=job.composed.overrides,

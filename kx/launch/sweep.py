@@ -1,4 +1,4 @@
-"""A sweep: the jobs of `-m`, their group in MLflow, and their results."""
+"""Sweeps: runs the jobs of `-m`, groups them in MLflow, and writes their results."""
 
 from __future__ import annotations
 
@@ -34,13 +34,18 @@ def run_sweep(
     """Runs composed configs, each in a fresh process, and returns the exit code.
 
     Args:
-        composed: the configs, checked.
-        kind: what it is called.
-        summarize: function that is called with the jobs and a folder once all
-            have finished; it writes `report/` in there, and returns metrics.
+        composed: Checked configs, one for each job.
+        kind: Kind of sweep, part of its name. Defaults to `"sweep"`.
+        summarize: Function that is called with the jobs and the sweep's folder once all
+            jobs have finished. It writes `report/` in the folder, and returns metrics.
+            Defaults to None: no summary.
 
     Returns:
-        0 if all have finished, 130 after Ctrl-C, else 1.
+        0 if all jobs have finished, 130 after Ctrl-C, else 1.
+
+    Raises:
+        ConfigError: If the launchers differ, two jobs share a folder or a config, or a
+            job needs several processes.
     """
     settings = _settings(composed)
     _refuse_one_folder(composed)
@@ -84,7 +89,7 @@ def _end(
     stop: Stop,
     summarize: Summarize | None,
 ) -> int:
-    """Shows and keeps what came of a sweep, and returns the exit code."""
+    """Prints and saves the results of a sweep, and returns the exit code."""
     show_results(jobs)
     text = as_csv(jobs)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +103,7 @@ def _end(
     if summarize and not failed:
         try:
             metrics = summarize(jobs, folder)
-        except (KxError, OSError) as error:  # the jobs are finished, and their group is to end
+        except (KxError, OSError) as error:  # the group in MLflow must still be ended
             wrong = f"what the jobs say together cannot be told: {error}"
             print(wrong)
     if group:
@@ -122,7 +127,7 @@ def _end(
 
 
 def _open_group(kind: str, name: str, jobs: list[Job]) -> Group | None:
-    """Opens the MLflow run that groups the jobs, if any of them is tracked."""
+    """Opens the MLflow run that groups the jobs; returns None if none is tracked."""
     tracked = [job for job in jobs if job.composed.config.tracking.enabled]
     if not tracked:
         return None
@@ -130,7 +135,7 @@ def _open_group(kind: str, name: str, jobs: list[Job]) -> Group | None:
         from kx.launch.group import Group
     again = tracked[0].composed.config.resume == "auto"
     group = Group.open(kind, name, [job.composed for job in tracked], again=again)
-    # Finished before, they belong to this sweep, too.
+    # Jobs that had finished before also belong to this sweep.
     group.adopt([job.run_id for job in tracked if job.state in DONE and job.run_id])
     return group
 
@@ -153,7 +158,7 @@ def _refuse_one_folder(composed: Sequence[Composed]) -> None:
 
 
 def _refuse_twins(composed: Sequence[Composed]) -> None:
-    """Refuses two jobs of one config: they would give one result, and go on as one run."""
+    """Raises if two jobs have the same config: they would be resumed as the same run."""
     seen: dict[str, int] = {}
     for number, item in enumerate(composed, 1):
         text = str(resolved(item.config))
@@ -165,6 +170,6 @@ def _refuse_twins(composed: Sequence[Composed]) -> None:
 
 
 def _digest(composed: Sequence[Composed]) -> str:
-    """Returns a word that is the same for the same jobs."""
+    """Returns a hash that is the same for the same jobs, so that a sweep can be resumed."""
     text = " ".join(identity(item) for item in composed)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What a sweep shows: a live table while it runs, and the results at its end."""
+"""Terminal output of a sweep: a live table while it runs, and the results at its end."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kx.console import clock, number, wide_console
 from kx.launch.jobs import DONE, FAILED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
 from kx.secrets import redact_word
 
-_MAX_ROWS = 30  # of the live table: running jobs first
+_MAX_ROWS = 30  # of the live table; running jobs come first
 
 
 class Progress:
-    """Shows how the jobs of a sweep go: a live table in a terminal, else a line an event.
+    """Shows the progress of a sweep: a live table in a terminal, else one line per event.
 
     Args:
-        jobs: of the sweep.
-        workers: jobs at a time.
-        console: where to print. Defaults to standard output.
+        jobs: Jobs of the sweep.
+        workers: Number of jobs that run at a time.
+        console: Console to print to. Defaults to None: standard output.
     """
 
     def __init__(self, jobs: Sequence[Job], workers: int, console: Console | None = None) -> None:
@@ -44,24 +44,24 @@ class Progress:
             self._live.stop()
 
     def began(self, job: Job) -> None:
-        """Says that a job has begun, or waits for its turn, where no table shows it."""
+        """Prints that a job has started or is queued, if there is no live table."""
         if not self.console.is_terminal:
             what = "is queued" if job.state == QUEUED else "began"
             where = f" on {job.place}" if job.place else ""
             self._say(f"{self._of_all(job)} {what}{where}: {job.label}")
 
     def goes_on(self, job: Job) -> None:
-        """Says that a job goes on with a run that was begun before, where no table shows it."""
+        """Prints that a job continues an earlier run, if there is no live table."""
         if not self.console.is_terminal:
             self._say(f"{self._of_all(job)} goes on after epoch {job.epoch}: {job.run_name}")
 
     def again(self, job: Job, ending: str, max_retries: int) -> None:
-        """Says that a job is run again, whose process was lost.
+        """Prints that a job whose process was lost is run again.
 
         Args:
-            job: the job.
-            ending: how its process ended.
-            max_retries: how often that may be.
+            job: The job.
+            ending: Description of how its process ended.
+            max_retries: Maximum number of retries.
         """
         self._say(
             f"{self._of_all(job)} is run again ({job.retries} of {max_retries}): {job.label}\n"
@@ -69,7 +69,7 @@ class Progress:
         )
 
     def ended(self, job: Job) -> None:
-        """Says how a job has ended; of one that failed, why."""
+        """Prints how a job ended, and the error if it failed."""
         name, _ = job.monitor
         if job.state in DONE:
             score = "" if job.score is None else f", {name} {job.score:.4g}"
@@ -89,7 +89,7 @@ class Progress:
     def _table(self) -> Group:
         order = {RUNNING: 0, QUEUED: 1, FAILED: 2, WAITING: 3}
         shown = sorted(self._jobs, key=lambda job: (order.get(job.state, 4), -job.number))
-        # Long overrides take several lines: what is below the screen's end is not seen.
+        # Long overrides wrap over several lines, and rows below the screen's end are not visible.
         width = max(20, self.console.width - 40)
         lines = 1 + max((len(job.label) // width for job in shown), default=0)
         rows = max(1, min(_MAX_ROWS, (self.console.height - 4) // lines))
@@ -117,11 +117,11 @@ class Progress:
 
 
 def seconds_left(jobs: Sequence[Job], workers: int) -> float | None:
-    """Estimates how long a sweep goes on; None while nothing is known.
+    """Estimates the remaining time of a sweep in seconds; None while no epoch has ended.
 
     Args:
-        jobs: of the sweep.
-        workers: jobs at a time.
+        jobs: Jobs of the sweep.
+        workers: Number of jobs that run at a time.
     """
     trained = [job for job in jobs if job.seconds and job.epoch]
     rates = [job.seconds / job.epoch for job in trained]
@@ -136,7 +136,7 @@ def seconds_left(jobs: Sequence[Job], workers: int) -> float | None:
 
 
 def ranked(jobs: Sequence[Job]) -> list[Job]:
-    """Returns the jobs, the best first; those without a score last."""
+    """Returns the jobs sorted by score, best first; jobs without a score come last."""
 
     def key(job: Job) -> tuple[bool, float, int]:
         sign = -1 if job.monitor[1] == "max" else 1
@@ -147,7 +147,7 @@ def ranked(jobs: Sequence[Job]) -> list[Job]:
 
 
 def columns(jobs: Sequence[Job]) -> list[str]:
-    """Returns the metrics that a table of results shows."""
+    """Returns the names of the metrics that the table of results shows."""
     names = {name for job in jobs for name in job.metrics}
     scores = {job.score_name for job in jobs}
     tests = {f"test/{name.rpartition('_')[2]}" for name in scores} | {"test/loss"}
@@ -155,7 +155,12 @@ def columns(jobs: Sequence[Job]) -> list[str]:
 
 
 def show_results(jobs: Sequence[Job], console: Console | None = None) -> None:
-    """Prints the results of a sweep, the best job first."""
+    """Prints the results of a sweep, best job first.
+
+    Args:
+        jobs: Jobs of the sweep.
+        console: Console to print to. Defaults to None: standard output.
+    """
     console = console or wide_console()
     table = Table(box=None, pad_edge=False)
     names = columns(jobs)
@@ -172,7 +177,7 @@ def show_results(jobs: Sequence[Job], console: Console | None = None) -> None:
 
 
 def as_csv(jobs: Sequence[Job]) -> str:
-    """Returns the results of a sweep as CSV: every final metric, the best job first."""
+    """Returns the results of a sweep as CSV text: all final metrics, best job first."""
     names = sorted({name for job in jobs for name in job.metrics})
     keys = sorted({key for job in jobs for key in _assigned(job)})
     text = io.StringIO()

@@ -1,5 +1,5 @@
 """Model builders: functions `(inputs, outputs, *, <sizes>) -> keras.Model`.
 
-A builder knows shapes and its own sizes, nothing else. It sees normalized
-input and returns an uncompiled model that gives raw scores, in pure Keras.
+A builder depends only on shapes and its own sizes. Its model takes normalized
+input, gives raw scores, is not compiled, and consists of Keras layers.
 """

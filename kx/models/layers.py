@@ -1,4 +1,4 @@
-"""Small pieces that several builders share."""
+"""Layers and checks that several model builders share."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from kx.errors import ConfigError
 
 
 def penalty(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
-    """Returns the regularizer of these strengths, or None if both are 0."""
+    """Returns an L1 and L2 regularizer, or None if both strengths are 0."""
     return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
 
 
 def batch_normalized(x: Any) -> Any:
-    """Adds batch normalization, over the whole batch where several devices share it."""
+    """Adds batch normalization, over the whole batch if several devices share it."""
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return keras.layers.BatchNormalization(synchronized=several)(x)
 
 
 def require_image(inputs: Any, model: str) -> None:
-    """Refuses input that is no image of shape `(height, width, channels)`.
+    """Checks that the input is an image of shape `(height, width, channels)`.
+
+    Args:
+        inputs: Spec of one example.
+        model: Name of the model, for the error message.
 
     Raises:
-        ConfigError: with the models that fit other data.
+        ConfigError: If the input is not an image. The message names models for other data.
     """
     if len(inputs.shape) != 3:
         raise ConfigError(
@@ -36,9 +40,19 @@ def require_image(inputs: Any, model: str) -> None:
 
 
 def scores(x: Any, units: int, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> Any:
-    """Adds the last dense layer, which gives the raw scores in float32.
+    """Adds the last dense layer, which computes the raw scores.
 
-    Float32 also under a mixed precision policy: the loss needs it.
+    Under a mixed precision policy they are float32, which the loss needs.
+
+    Args:
+        x: Tensor of shape `(batch, features)`.
+        units: Number of scores.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
+        **kwargs: Further arguments of `keras.layers.Dense`.
+
+    Returns:
+        Tensor of scores, shape `(batch, units)`.
     """
     dense = keras.layers.Dense(
         units, kernel_regularizer=penalty(l1, l2), dtype=_score_dtype(), name="scores", **kwargs

@@ -1,4 +1,4 @@
-"""The report of a classification: two classes or more, one for each example."""
+"""Reports on a classification: two classes or more, one for each example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from kx.contracts.findings import Findings, ReportOptions, bootstrap
 from kx.report import figures
 
-_MAX_CURVES = 20  # more lines in one figure cannot be told apart
+_MAX_CURVES = 20  # more curves in one figure cannot be distinguished
 
 
 def class_findings(
@@ -26,12 +26,14 @@ def class_findings(
     """Evaluates class probabilities.
 
     Args:
-        targets: class indices, shape `(num_examples,)`.
-        probabilities: shape `(num_examples, num_classes)`.
-        class_names: one for each class.
-        options: how much to show.
-        top_k: reported where there are more classes than this.
-        answers: class indices, if not those of the highest probability.
+        targets: Class index of each example, shape `(num_examples,)`.
+        probabilities: Probability of each class, shape `(num_examples, num_classes)`.
+        class_names: Name of each class.
+        options: Options of the report.
+        top_k: Number k of the top-k accuracy, which is reported if there are more classes than k.
+            Defaults to 5.
+        answers: Class index of each answer, shape `(num_examples,)`. Defaults to None: the class of
+            the highest probability.
     """
     from sklearn import metrics
 
@@ -125,7 +127,7 @@ def _averages(details: Any) -> dict[str, float]:
 
 
 def _areas(targets: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns the areas under the ROC and the precision-recall curve, mean over the classes."""
+    """Returns the areas under the ROC and precision-recall curves, averaged over the classes."""
     from sklearn import metrics
 
     present = [c for c in labels if 0 < (targets == c).sum() < len(targets)]
@@ -153,9 +155,9 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, num_bins: int
     """Returns the expected calibration error.
 
     Args:
-        correct: whether each answer is right.
-        confidence: its probability.
-        num_bins: of equal width.
+        correct: Whether each answer is right, shape `(num_examples,)`.
+        confidence: Probability of each answer, shape `(num_examples,)`.
+        num_bins: Number of bins of equal width. Defaults to 15.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
 
@@ -173,7 +175,7 @@ def calibration_error(correct: np.ndarray, confidence: np.ndarray, num_bins: int
 
 
 def _resampled(targets: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, float]:
-    """Returns accuracy and macro F1, from counts alone: it runs a thousand times."""
+    """Returns accuracy and macro F1 from counts only, since it is called a thousand times."""
     hits = np.bincount(targets[targets == answers], minlength=num_classes)
     actual = np.bincount(targets, minlength=num_classes)
     given = np.bincount(answers, minlength=num_classes)

@@ -1,4 +1,4 @@
-"""Figures, on matplotlib's own objects: no global state, no window."""
+"""Draws figures with Matplotlib's object interface: no global state, no window."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from matplotlib.font_manager import FontProperties, findfont
 
 rcParams["text.parse_math"] = False  # a class may be called "$5-$10"
 _BLUE, _ORANGE, _GRAY = "#2f6db3", "#d9822b", "#8a8f98"
-_CAPTION_CHARACTERS = 28  # of a line above a picture
-_FIRST_CHINESE = "\u2e80"  # of the characters that no font of Europe has
+_CAPTION_CHARACTERS = 28  # per line above an image
+_FIRST_CHINESE = "\u2e80"  # first character that European fonts lack
 _CHINESE_FONTS = ["Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei",
                   "Microsoft YaHei", "PingFang SC", "Heiti SC"]  # fmt: skip
 
@@ -30,7 +30,7 @@ def _new(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def font_for(text: str) -> FontProperties:
-    """Returns a font that has the characters of a text, Chinese ones included, if there is one."""
+    """Returns a font with the characters of a text, Chinese ones included, if there is one."""
     if text.isascii():
         return FontProperties()
     for family in _CHINESE_FONTS:
@@ -45,17 +45,17 @@ def font_for(text: str) -> FontProperties:
 
 @functools.cache
 def _tell_of_fonts() -> None:
-    """Says once that figures have boxes for characters: matplotlib warns of each of them."""
+    """Prints once that characters are drawn as boxes: Matplotlib would warn of each of them."""
     warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
     print("figures: no font here has Chinese characters; install one, such as fonts-noto-cjk")
 
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draws a confusion matrix: rows are the truth, coloured by their share.
+    """Draws a confusion matrix: rows are the truth, cells are coloured by their share.
 
     Args:
-        matrix: counts, shape `(num_classes, num_classes)`.
-        class_names: one for each class.
+        matrix: Counts, shape `(num_classes, num_classes)`.
+        class_names: Name of each class.
     """
     count = len(class_names)
     size = min(14.0, 2.5 + 0.5 * count)
@@ -80,9 +80,9 @@ def roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> Figure:
     """Draws ROC curves, one against the rest for each class.
 
     Args:
-        truth: true or false, shape `(num_examples, num_classes)`.
-        scores: likewise, higher for true.
-        names: of the curves; classes after the last one are left out.
+        truth: Whether an example is of a class, shape `(num_examples, num_classes)`.
+        scores: Scores, higher for true, shape `(num_examples, num_classes)`.
+        names: Names of the curves; classes after the last name are omitted.
     """
     from sklearn import metrics
 
@@ -100,9 +100,9 @@ def precision_recall(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]
     """Draws precision-recall curves, one against the rest for each class.
 
     Args:
-        truth: true or false, shape `(num_examples, num_classes)`.
-        scores: likewise, higher for true.
-        names: of the curves; classes after the last one are left out.
+        truth: Whether an example is of a class, shape `(num_examples, num_classes)`.
+        scores: Scores, higher for true, shape `(num_examples, num_classes)`.
+        names: Names of the curves; classes after the last name are omitted.
     """
     from sklearn import metrics
 
@@ -117,7 +117,7 @@ def precision_recall(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]
 
 
 def _curves(truth: np.ndarray, names: Sequence[str]) -> list[tuple[int, str]]:
-    """Returns the classes that have both cases: the others have no curve."""
+    """Returns the classes with both positive and negative examples: the others have no curve."""
     return [(i, n) for i, n in enumerate(names) if 0 < truth[:, i].sum() < len(truth)]
 
 
@@ -128,12 +128,12 @@ def _legend(axes: Any, names: Sequence[str]) -> None:
 
 
 def reliability(correct: np.ndarray, confidence: np.ndarray, num_bins: int = 15) -> Figure:
-    """Draws how often answers of a confidence are right, and how many there are.
+    """Draws the share of right answers and the number of answers by confidence.
 
     Args:
-        correct: whether each answer is right.
-        confidence: its probability.
-        num_bins: of equal width.
+        correct: Whether each answer is right, shape `(num_examples,)`.
+        confidence: Probability of each answer, shape `(num_examples,)`.
+        num_bins: Number of bins of equal width. Defaults to 15.
     """
     figure = Figure(figsize=(5.6, 5.6), layout="constrained", dpi=110)
     above, below = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
@@ -152,12 +152,12 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, num_bins: int = 15)
 
 
 def predicted(targets: np.ndarray, answers: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws answers against the truth, a panel a target.
+    """Draws answers against the truth, one panel for each target.
 
     Args:
-        targets: shape `(num_examples, num_targets)`.
-        answers: likewise.
-        names: one for each target.
+        targets: True values, shape `(num_examples, num_targets)`.
+        answers: Predicted values, shape `(num_examples, num_targets)`.
+        names: Name of each target.
     """
     figure, panels = _panels(len(names))
     for i, axes in enumerate(panels):
@@ -173,9 +173,9 @@ def residuals(targets: np.ndarray, answers: np.ndarray, names: Sequence[str]) ->
     """Draws residuals against the answers, and their histogram.
 
     Args:
-        targets: shape `(num_examples, num_targets)`.
-        answers: likewise.
-        names: one for each target.
+        targets: True values, shape `(num_examples, num_targets)`.
+        answers: Predicted values, shape `(num_examples, num_targets)`.
+        names: Name of each target.
     """
     figure, panels = _panels(2 * len(names))
     for i, name in enumerate(names):
@@ -201,10 +201,11 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure | None:
-    """Draws each metric over the epochs, training and validation in one panel.
+    """Draws each metric over the epochs, with training and validation in one panel.
 
     Args:
-        history: `train/NAME` and `val/NAME` to one value an epoch; `phase`, if there are several.
+        history: `train/NAME` and `val/NAME` to one value for each epoch; `phase`, if there
+            are several phases.
 
     Returns:
         The figure, or None if there is nothing to draw.
@@ -239,12 +240,12 @@ def _begins(phases: Sequence[float]) -> list[tuple[int, int]]:
 def picture_grid(
     pictures: Sequence[np.ndarray], captions: Sequence[str], title: str = ""
 ) -> Figure:
-    """Draws pictures in a grid, each with a line below.
+    """Draws images in a grid, each with a caption above.
 
     Args:
-        pictures: of shape `(height, width, channels)`, uint8 or floats in [0, 1].
-        captions: one for each.
-        title: of the whole.
+        pictures: Images of shape `(height, width, channels)`, uint8 or floats in [0, 1].
+        captions: Caption of each image.
+        title: Title of the figure. Defaults to `""`: none.
     """
     columns = min(5, max(1, len(pictures)))
     rows = math.ceil(len(pictures) / columns)

@@ -1,4 +1,4 @@
-"""The report of a multi-label task."""
+"""Reports on a multi-label task."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def label_findings(
     """Evaluates label probabilities.
 
     Args:
-        targets: 0 and 1, shape `(num_examples, num_labels)`.
-        probabilities: likewise, between 0 and 1.
-        class_names: one for each label.
-        threshold: the probability from which a label is given.
-        options: how much to show.
+        targets: 0 or 1 for each label, shape `(num_examples, num_labels)`.
+        probabilities: Probability of each label, shape `(num_examples, num_labels)`.
+        class_names: Name of each label.
+        threshold: Lowest probability with which a label is given.
+        options: Options of the report.
     """
     truth = targets > 0.5
     answers = probabilities >= threshold

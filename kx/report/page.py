@@ -16,7 +16,7 @@ from kx.contracts.findings import Findings
 
 PREDICTIONS = "predictions.npz"
 MAX_PREDICTIONS_BYTES = 2**28
-_SCORES = ("scores", "probabilities")  # what answers are made of
+_SCORES = ("scores", "probabilities")  # the answers are computed from them
 _PAGE = Path(__file__).with_name("page.html")
 
 
@@ -32,12 +32,12 @@ def write_report(
     """Writes `report.html`, `report.json`, `predictions.npz` and a PNG for each figure.
 
     Args:
-        findings: what was found.
-        folder: where; made if it is not there.
-        title: of the page.
-        subtitle: a line below it.
-        confidence_level: of the intervals.
-        config_text: the run's config, shown at the end.
+        findings: Findings of the evaluation.
+        folder: Folder of the report, made if it does not exist.
+        title: Title of the page.
+        subtitle: Line below the title.
+        confidence_level: Confidence level of the intervals.
+        config_text: Config of the run, shown at the end. Defaults to `""`: none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoded = {}
@@ -70,7 +70,7 @@ def write_report(
 
 
 def _bounded(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the predictions without what makes them too large: scores first, answers last."""
+    """Returns the predictions within the size limit: scores are left out first, answers last."""
     kept = dict(predictions)
     largest = sorted(kept, key=lambda name: (name not in _SCORES, -kept[name].nbytes))
     left_out = []

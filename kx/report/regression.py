@@ -1,4 +1,4 @@
-"""The report of a regression."""
+"""Reports on a regression."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def number_findings(
     """Evaluates predicted numbers.
 
     Args:
-        targets: shape `(num_examples, num_targets)`.
-        answers: likewise.
-        names: one for each target.
-        options: how much to show.
+        targets: True values, shape `(num_examples, num_targets)`.
+        answers: Predicted values, shape `(num_examples, num_targets)`.
+        names: Name of each target.
+        options: Options of the report.
     """
     from sklearn import metrics
 

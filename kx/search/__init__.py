@@ -1,1 +1,1 @@
-"""Searches: KerasTuner's oracles over the keys of the config; a trial is an ordinary run."""
+"""Hyperparameter search by KerasTuner's oracles over config keys; each trial is a run."""

@@ -1,4 +1,4 @@
-"""The values of a space, as KerasTuner has them."""
+"""Conversion of a space and its values to and from KerasTuner's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from kx.search.space import Parameter
 def hyperparameters(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> Any:
     """Returns the space as KerasTuner's `HyperParameters`.
 
-    A choice is kept by its place, since KerasTuner takes neither lists nor null
-    nor mixed types; one of numbers by its numbers, whose order counts. A range
-    of floats with a step is kept by the places of its values, which KerasTuner
-    would find by binary sums: of 0.1 to 0.3 it loses 0.3.
+    A choice is encoded by the index of its value, since KerasTuner accepts neither
+    lists nor null nor mixed types; a choice of numbers by the numbers, since their
+    order matters. A range of floats with a step is encoded by the indices of its
+    values: KerasTuner adds binary floats, and so loses 0.3 in the range 0.1 to 0.3.
 
     Args:
-        parameters: each after those on which it depends.
-        defaults: path to the config's own value.
+        parameters: Parameters of the space, each after those on which it depends.
+        defaults: Values of the search's config, by path.
+
+    Returns:
+        A `keras_tuner.HyperParameters` object without values.
     """
     import keras_tuner
 
@@ -29,11 +32,13 @@ def hyperparameters(parameters: Sequence[Parameter], defaults: Mapping[str, Any]
 
 
 def starting_values(parameters: Sequence[Parameter], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config's own values as KerasTuner has them, or what is nearest in the space.
+    """Returns the values of the search's config, encoded for KerasTuner, by path.
+
+    A value outside the space is replaced by the nearest one of the space.
 
     Args:
-        parameters: each after those on which it depends.
-        defaults: path to the config's own value.
+        parameters: Parameters of the space, each after those on which it depends.
+        defaults: Values of the search's config, by path.
     """
     found: dict[str, Any] = {}
     for parameter in parameters:
@@ -92,7 +97,12 @@ def _is_numeric(parameter: Parameter) -> bool:
 
 
 def encode(parameter: Parameter, value: Any) -> Any:
-    """Returns a value as KerasTuner has it."""
+    """Returns a value in KerasTuner's encoding: a number, a bool, or an index.
+
+    Args:
+        parameter: Parameter of the value.
+        value: A value that the parameter admits.
+    """
     if _by_place(parameter):
         return parameter.place(value)
     if parameter.kind != "choice" or _is_numeric(parameter):
@@ -105,7 +115,7 @@ def _as_json(value: Any) -> str:
 
 
 def _nearest(parameter: Parameter, value: Any) -> Any:
-    """Returns the value of a range that is nearest to a number; else the first candidate."""
+    """Returns the value of a range nearest to a number, or the first candidate of a choice."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or parameter.kind not in ("float", "int"):
         return parameter.candidates[0]
@@ -116,11 +126,11 @@ def _nearest(parameter: Parameter, value: Any) -> Any:
 
 
 def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns path to value of the parameters that count, from what KerasTuner has.
+    """Returns the values of the active parameters by path, decoded from KerasTuner's.
 
     Args:
-        parameters: of the space.
-        values: of a KerasTuner trial.
+        parameters: Parameters of the space, each after those on which it depends.
+        values: Values of a KerasTuner trial.
     """
     found: dict[str, Any] = {}
     for parameter in parameters:
@@ -142,12 +152,17 @@ def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[s
 def as_places(
     config: Mapping[str, Any], parameters: Sequence[Parameter], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns KerasTuner's config of a space and its values, of before ranges were kept by place.
+    """Converts a saved KerasTuner config, in which ranges may be encoded by value, to indices.
+
+    Studies of earlier versions encode a range of floats with a step by its values.
 
     Args:
-        config: of `HyperParameters`, as a study has kept it.
-        parameters: of the space.
-        defaults: path to the config's own value.
+        config: Config of `HyperParameters`, as saved in a study.
+        parameters: Parameters of the space.
+        defaults: Values of the search's config, by path.
+
+    Returns:
+        A mapping with the keys `space` and `values`.
     """
     was = {item["config"]["name"]: item["class_name"] for item in config["space"]}
     old = [p for p in parameters if _by_place(p) and was.get(p.path) == "Float"]

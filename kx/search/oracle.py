@@ -1,4 +1,4 @@
-"""KerasTuner's oracles: which values a trial is to have."""
+"""Adapter of KerasTuner's oracles, which choose the values of each trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kx.config import build
 from kx.search.keras_tuner_values import as_places, decode, hyperparameters, starting_values
 from kx.search.space import Parameter
 
-# Keys of `tuner` that are the search's own, and not the oracle's.
+# Keys of `tuner` that kx reads itself and does not pass to the oracle.
 OWN_KEYS = (
     "study",
     "space",
@@ -32,13 +32,16 @@ _EPOCHS, _GOES_ON_FROM = "tuner/epochs", "tuner/trial_id"
 
 
 class Oracle:
-    """Asks one of KerasTuner's oracles, and keeps what it knows.
+    """Wraps one of KerasTuner's oracles, and saves and restores its state.
 
     Args:
-        settings: of `tuner`.
-        parameters: of the space.
-        objective: the metric and its direction.
-        defaults: path to the config's own value.
+        settings: Values of the config's `tuner` node.
+        parameters: Parameters of the space.
+        objective: Name of the metric, and its direction `"max"` or `"min"`.
+        defaults: Values of the search's config, by path.
+
+    Attributes:
+        exhausted: Whether the oracle has no further trials.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Oracle:
         node = {k: v for k, v in settings.items() if k not in OWN_KEYS}
         if "iterations" in node:
             node["hyperband_iterations"] = node.pop("iterations")
-        node["seed"] = int(settings["seed"]) + 1  # KerasTuner takes 0 for a random one
+        node["seed"] = int(settings["seed"]) + 1  # KerasTuner replaces a seed of 0 by a random one
         space = hyperparameters(parameters, defaults)
         self._oracle = build(
             node,
@@ -69,19 +72,20 @@ class Oracle:
         self.exhausted = False
         names = ("max_trials", "iterations", "max_hours")
         self._limits = {name: settings.get(name) for name in names}
-        # What it knows is kept in the study's file, whole or not at all.
+        # The state is saved in the study's file instead, in one atomic write.
         self._oracle.save = lambda: None
         self._oracle._save_trial = lambda trial: None
-        # It counts those of earlier sessions, too, and raises with its lock held: `Search` counts.
+        # KerasTuner also counts failures of earlier sessions, and raises while it holds its
+        # lock; `Search` counts them instead.
         self._oracle._check_consecutive_failures = lambda: None
         start = starting_values(parameters, defaults)
-        # A grid begins with what is active by these; without them, at random.
+        # GridSearch reads from these which keys are active first; else it starts at random.
         self._oracle.hyperparameters.values = dict(start)
         if settings["start_with_defaults"]:
             self._begin_with(start)
 
     def _begin_with(self, defaults: dict[str, Any]) -> None:
-        """Lets the first random trial have the config's own values."""
+        """Makes the first random trial use the values of the search's config."""
         draw = self._oracle._random_values
 
         def values() -> dict[str, Any] | None:
@@ -90,17 +94,18 @@ class Oracle:
         self._oracle._random_values = values
 
     def ask(self, number: int) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
-        """Returns the next trial, or None if there is none: now, or at all (`exhausted`).
+        """Returns the next trial, or None if there is none now, or none at all (`exhausted`).
 
         Args:
-            number: of the trial.
+            number: Number of the trial.
 
         Returns:
-            KerasTuner's name for it; path to value; and what the method adds:
-            `epochs` after which to stop, `goes_on_from` another trial's name.
+            A tuple `(key, values, added)`: KerasTuner's name of the trial, its values
+            by path, and what the method adds: `epochs` after which the trial stops,
+            `goes_on_from`, the name of the trial that it continues.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a Gaussian process that fits badly
+            warnings.simplefilter("ignore")  # about Gaussian processes that do not converge
             trial = self._oracle.create_trial(f"kx-{number}")
         self.exhausted = trial.status == "STOPPED"
         if trial.status != "RUNNING":
@@ -115,14 +120,14 @@ class Oracle:
 
     @property
     def num_trials(self) -> int | None:
-        """The number of trials that there will be at most, or None if that is not known."""
+        """Returns the maximum number of trials, or None if it is not known."""
         if "iterations" in self._limits and self._limits["iterations"] is not None:
             return self._planned_trials() * int(self._limits["iterations"])
         limit = self._limits["max_trials"]
         return None if limit is None else int(limit)
 
     def _planned_trials(self) -> int:
-        """Returns the number of trials of a Hyperband: all rounds of all its brackets."""
+        """Returns the number of trials of one Hyperband iteration: all rounds of all brackets."""
         oracle = self._oracle
         return sum(
             oracle._get_size(bracket, number)
@@ -131,12 +136,12 @@ class Oracle:
         )
 
     def tell(self, key: str, score: float | None, error: str = "") -> bool:
-        """Says how a trial ended, and returns whether it is to be tried again.
+        """Reports the end of a trial, and returns whether the trial is retried.
 
         Args:
-            key: KerasTuner's name for it.
-            score: None if it failed.
-            error: why.
+            key: KerasTuner's name of the trial.
+            score: Score of the trial, or None if it failed.
+            error: Error message of a failed trial. Defaults to an empty string.
         """
         trial = self._oracle.trials[key]
         if score is None:
@@ -144,25 +149,25 @@ class Oracle:
         else:
             trial.status = "COMPLETED"
             self._oracle.update_trial(key, {self._oracle.objective.name: score})
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells of retries
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner prints retries
             self._oracle.end_trial(trial)
         again = key in self._oracle._retry_queue
-        if again:  # it is tried at once, by the same name
+        if again:  # retried at once, under the same name
             self._oracle._retry_queue.remove(key)
             trial.status = "RUNNING"
             self._oracle.ongoing_trials[f"kx-again-{key}"] = trial
         return again
 
     def state(self) -> dict[str, Any]:
-        """Returns all that the oracle knows, as plain data."""
+        """Returns the state of the oracle as JSON-serializable data."""
         trials = {key: trial.get_state() for key, trial in self._oracle.trials.items()}
         return {"oracle": self._oracle.get_state(), "trials": trials, "limits": self._limits}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Gives the oracle what it knew.
+        """Restores the state of the oracle.
 
         Args:
-            state: as `state` returned it.
+            state: State as returned by `state()`.
         """
         self._oracle.trials = {
             key: self._trial_class.from_state(self._kept(value))
@@ -174,12 +179,12 @@ class Oracle:
             if hasattr(self._oracle, name)
         }
         self._oracle.set_state(self._kept(state["oracle"]))
-        for name, value in limits.items():  # which may be larger now
+        for name, value in limits.items():  # the config may have raised them since
             setattr(self._oracle, name, value)
-        if hasattr(self._oracle, "_current_iteration"):  # with fewer, Hyperband never ends
+        if hasattr(self._oracle, "_current_iteration"):  # below it, Hyperband never ends
             least = self._oracle._current_iteration + 1
             self._oracle.hyperband_iterations = max(self._oracle.hyperband_iterations, least)
-        if hasattr(self._oracle, "_ordered_ids"):  # a grid, whose place KerasTuner forgets
+        if hasattr(self._oracle, "_ordered_ids"):  # a grid: KerasTuner does not save its position
 
             def compare(a: str, b: str) -> int:
                 return int(self._oracle._compare(self._values_of(a), self._values_of(b)))
@@ -191,7 +196,7 @@ class Oracle:
             self._oracle._populate_next = list(self._oracle.start_order)
 
     def _kept(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a state of KerasTuner's whose space is kept as it is now."""
+        """Returns a KerasTuner state, converted to the current encoding of the space."""
         space = as_places(state["hyperparameters"], self._parameters, self._defaults)
         return {**state, "hyperparameters": {**state["hyperparameters"], **space}}
 

@@ -1,4 +1,4 @@
-"""Which trials are stopped early, by their curves."""
+"""Pruners: early stopping of trials by their learning curves."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import math
 import statistics
 from collections.abc import Sequence
 
-_FIRST_TRIALS = 4  # that run to their end, so that there is something to compare with
-_FIRST_EPOCHS = 3  # that every trial has
-_FACTOR = 3
+_FIRST_TRIALS = 4  # never pruned: the median needs trials to compare with
+_FIRST_EPOCHS = 3  # epochs that every trial runs
+_FACTOR = 3  # ASHA's reduction factor
 
 
 def goes_on(
     pruner: str | None, curve: Sequence[float], others: Sequence[Sequence[float]], direction: str
 ) -> bool:
-    """Says whether a trial is to go on after an epoch.
+    """Returns whether a trial continues after an epoch.
 
     Args:
         pruner: `"median"` (after Golovin et al. 2017, "Google Vizier", section 3.2.2:
             stop if the best so far is worse than the median of the others' best at
             that epoch), `"asha"` (Li et al. 2020, "A System for Massively Parallel
             Hyperparameter Tuning", section 3, stopping variant: at epochs 3, 9, 27 …
-            only the best third goes on) or None.
-        curve: the objective after each epoch so far.
-        others: those of the other trials.
-        direction: `"max"` or `"min"`.
+            only the best third continues) or None: every trial continues.
+        curve: Objective after each epoch so far, shape (num_epochs,).
+        others: Curves of the other trials, in the same form.
+        direction: Direction of the objective, `"max"` or `"min"`.
 
     Example:
     >>> goes_on("median", [0.1, 0.1, 0.1], [[0.5, 0.6, 0.7]] * 4, "max")
@@ -37,7 +37,7 @@ def goes_on(
         return True
     if not any(map(math.isfinite, curve)):
         return epoch < _FIRST_EPOCHS
-    # A NaN is neither large nor small: an epoch without a number counts for nothing.
+    # NaN compares false with every number, so epochs without a finite value are ignored.
     curves = [list(filter(math.isfinite, other[:epoch])) for other in others if len(other) >= epoch]
     reached = [best(values) for values in curves if values]
     mine = best(filter(math.isfinite, curve))

@@ -1,4 +1,4 @@
-"""`tuner=…`: a search from its begin to its best model."""
+"""Entry point of searches (`tuner=…`): runs them from setup to the best model."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def run_searches(bases: Sequence[Composed]) -> int:
     """Runs searches one after the other, and returns the largest of their exit codes.
 
     Args:
-        bases: the config of each search.
+        bases: Config of each search.
 
     Raises:
-        ConfigError: if two of them are the same study, or one is none.
+        ConfigError: If two of them have the same study, or one is not a search.
     """
     names = [study_name(base) for base in bases]
     if len(set(names)) < len(names):
@@ -65,18 +65,18 @@ def run_searches(bases: Sequence[Composed]) -> int:
 
 
 def run_search(base: Composed) -> int:
-    """Searches, and returns the exit code.
+    """Runs a search, and returns the exit code.
 
     Args:
-        base: the config of the search, whose `tuner` is not none.
+        base: Config of the search, with a `tuner` other than none.
 
     Returns:
-        0 if the search came to its end, 130 after Ctrl-C, else 1.
+        0 if the search ran to its end, 130 after Ctrl-C, else 1.
 
     Raises:
-        ConfigError: if the space or another key of `tuner` is wrong, or if the
+        ConfigError: If the space or another key of `tuner` is invalid, or if the
             study of this name has another config.
-        KxError: if all trials failed.
+        KxError: If all trials failed, or if another process runs the same study.
     """
     refuse_teams([base])
     settings = plain(base.config.tuner, resolve=True)
@@ -160,7 +160,7 @@ def _search(
         study.winner = best.number if study.finished and best else None
         study.winner_is = settings["winner"] if study.finished else ""
         code = _end(base, study, trials, search, group, stopped=stop.asked, gave_up=pool.gave_up)
-        study.save()  # after all: a search that is killed while it ends is ended anew
+        study.save()  # last: if the search is killed in `_end`, the next session repeats it
     return code
 
 
@@ -182,7 +182,7 @@ def _end(
     stopped: bool,
     gave_up: str,
 ) -> int:
-    """Shows and keeps what came of a search, and returns the exit code."""
+    """Prints and saves the results of a search, and returns the exit code."""
     from kx.search.results.figures import write_figures
     from kx.search.results.winner import experiment_file, register, winning_config
 
@@ -190,7 +190,7 @@ def _end(
     (study.folder / "trials.csv").write_text(as_csv(study), encoding="utf-8")
     try:
         write_figures(study, trials.parameters, study.folder / "report")
-    except Exception as error:  # the figures are Optuna's; what was found is kept all the same
+    except Exception as error:  # Optuna may raise any error, and the other results are still saved
         print(f"the figures could not be drawn: {first_line(error)}")
     written = winner = None
     if search.jobs and search.jobs[-1].tags.get("kx.kind") == "winner":
@@ -206,7 +206,7 @@ def _end(
         told = group.close(search.jobs, status, lambda folder: _fill(study, folder))
         if winner:
             told = register(study, group, winner.run_id) and told
-        if study.finished and not told:  # else nobody would tell the store any more
+        if study.finished and not told:  # else no later session would update the store
             study.finished = False
             print("the same command tells the tracking store what it has missed")
     print(f"\nstudy {study.name}: {clock(study.seconds)}, {display(study.folder)}")
@@ -234,7 +234,7 @@ def _end(
 
 
 def _way_out(base: Composed, search: Search) -> str:
-    """Says how a search goes on of which all trials have failed."""
+    """Returns how to continue a search whose trials have all failed."""
     anew = "tuner.overwrite=true begins anew."
     if search.gave_up:
         return f"the same command goes on; {anew}"

@@ -1,4 +1,4 @@
-"""A search: trials, each an ordinary run in a fresh process, until the oracle has enough."""
+"""A search: runs trials, each in a fresh process, until the oracle is exhausted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ _MAX_STOPS = 3
 
 
 class Search:
-    """Gives trials to the workers, tells the oracle how they went, and keeps the study.
+    """Passes trials to the workers, reports their scores to the oracle, and saves the study.
 
     Args:
-        base: the search's own config.
-        settings: of `tuner`.
-        study: new, or one that goes on.
-        trials: that composes the configs.
-        oracle: that says which values to try.
-        tags: of each trial's run.
+        base: Config of the search.
+        settings: Values of the config's `tuner` node.
+        study: Study of the search: a new one, or one to continue.
+        trials: Composer of the trial configs.
+        oracle: Oracle that chooses the values to try.
+        tags: Tags of each trial's run.
+
+    Attributes:
+        jobs: Jobs that were created so far.
+        gave_up: Reason why the search ends early; empty if it does not.
+        stop: Stop request that the search checks.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class Search:
         tags: Mapping[str, str],
     ) -> None:
         self.jobs: list[Job] = []
-        self.gave_up = ""  # why, after too many failures in a row
+        self.gave_up = ""
         self.stop = Stop()
         self._base, self._settings, self._study = base, settings, study
         self._trials, self._oracle, self._tags = trials, oracle, tags
@@ -54,21 +59,21 @@ class Search:
         self._waiting: list[Job] = []
         self._failures = 0  # in a row
         for trial in study.trials:
-            if trial.state == RUNNING:  # of a search that was stopped
+            if trial.state == RUNNING:  # from an earlier session that was stopped
                 self._queue(trial)
 
-    # --- what a pool asks of a source of jobs
+    # --- protocol of `kx.launch.pool.Source`
 
     def next(self) -> Job | None:
-        """Returns the next training of a trial, or None while there is none."""
+        """Returns the next job of a trial, or None while there is none."""
         if not self._waiting and not self._enough():
             self._ask()
         return self._waiting.pop(0) if self._waiting else None
 
     def goes_on(self, job: Job) -> bool:
-        """Says whether a trial is to go on after an epoch, as its pruner has it."""
+        """Returns whether a trial continues after an epoch, as the pruner decides."""
         trial, execution = self._parts[job.number]
-        index = trial.executions.index(execution)  # with the same fold, and the like seed
+        index = trial.executions.index(execution)  # others of the same fold and seed offset
         others = [
             other.executions[index].curve
             for other in self._study.trials
@@ -78,13 +83,13 @@ class Search:
         if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
             return True
         execution.pruned, execution.epochs = True, job.epoch
-        self._save()  # else a search that is killed now would ask again, later
+        self._save()  # else a search that is killed now would decide again when resumed
         return False
 
     def ended(self, job: Job) -> None:
-        """Notes how a training ended; with the last one of a trial, the trial ends."""
+        """Records the end of a job; the trial ends with its last job."""
         trial, execution = self._parts[job.number]
-        if trial.state != RUNNING:  # another of its trainings has failed for good
+        if trial.state != RUNNING:  # another of its executions has failed for good
             return
         execution.seconds += job.seconds
         execution.run_id, execution.epochs = job.run_id, job.epoch
@@ -95,7 +100,7 @@ class Search:
                 self._complete(trial)
         elif job.state == FAILED:
             self._fail(trial, job.error, [execution])
-        elif not self.stop.asked:  # somebody else stopped it, perhaps as it took too much memory
+        elif not self.stop.asked:  # stopped from outside, for example for its use of memory
             execution.stops += 1
             if execution.stops > _MAX_STOPS:
                 error = f"Its process was told to end {execution.stops} times, not by the search."
@@ -103,19 +108,19 @@ class Search:
             else:
                 index = trial.executions.index(execution)
                 self._waiting.append(self._job(trial, execution, index))
-        self._save()  # else it was stopped, and goes on where it was
+        self._save()  # a job that the search itself stopped stays RUNNING, and is resumed
 
     # --- trials
 
     def _enough(self) -> bool:
-        """Says whether no trial is to begin any more."""
+        """Returns whether no further trial may start."""
         limit = self._settings["max_hours"]
         late = limit is not None and self.seconds > 3600 * limit
         return late or bool(self.gave_up) or self._oracle.exhausted
 
     @property
     def seconds(self) -> float:
-        """How long the search has taken, all its sessions together."""
+        """Returns the duration of the search in seconds, over all its sessions."""
         return self._before + time.monotonic() - self._begun
 
     def _ask(self) -> None:
@@ -180,7 +185,7 @@ class Search:
         self._oracle.tell(trial.key, trial.score)
 
     def _fail(self, trial: Trial, error: str, executions: list[Execution]) -> None:
-        """Lets what failed be tried again, as often as asked, or ends the trial."""
+        """Queues the failed executions again if the oracle retries the trial, else ends it."""
         trial.error, trial.tries = error, trial.tries + 1
         if NO_METRIC in error:
             self.gave_up = f"The objective cannot be measured: {error}"
@@ -206,7 +211,11 @@ class Search:
         self._study.save()
 
     def finished(self, stop: Stop) -> bool:
-        """Says whether the search has come to its end, and was not stopped before."""
+        """Returns whether the search ran to its end without being stopped.
+
+        Args:
+            stop: Stop request of the session.
+        """
         running = any(trial.state == RUNNING for trial in self._study.trials)
         return not running and not stop.asked and not self.gave_up
 
@@ -214,18 +223,19 @@ class Search:
 def extras(
     base: Composed, study: Study, trial: Trial, execution: Execution, index: int
 ) -> dict[str, Any]:
-    """Returns what a trial's config has besides the values of the space.
+    """Returns the config values of a trial that are not part of the space, by path.
 
     Args:
-        base: the search's own config.
-        study: of the trial.
-        trial: the trial.
-        execution: of the trial.
-        index: of the execution, from 0; each fold in turn, then with the next seed.
+        base: Config of the search.
+        study: Study of the trial.
+        trial: The trial.
+        execution: Execution of the trial.
+        index: Index of the execution, from 0. Executions run over all folds, then
+            over all folds again with the next seed.
     """
     folds = base.config.tuner.folds
     fold = {"split.fold": {"number": index % folds + 1, "of": int(folds)}} if folds else {}
-    longest = base.config.tuner.get("max_epochs")  # schedules are as long as these
+    longest = base.config.tuner.get("max_epochs")  # learning-rate schedules span all of them
     monitor, mode = study.objective
     name = execution.folder.rpartition("/")[2]
     return {

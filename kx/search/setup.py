@@ -1,4 +1,4 @@
-"""How a search begins: its settings and its space checked, its study opened."""
+"""Setup of a search: checks its settings and its space, and opens its study."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ from kx.search.study import FAILED, FILE, Study, study_folder
 from kx.search.trial_configs import Trials, unknown_space
 from kx.secrets import redact
 
-# Of `tuner`, what may change while a study goes on: how much, and what is done with it.
+# Keys of `tuner` that may change when a study is continued.
 _MAY_CHANGE = (
     "max_trials", "max_hours", "iterations", "workers", "winner", "overwrite", "study",
     "max_retries_per_trial", "max_consecutive_failed_trials",
 )  # fmt: skip
 _PRUNERS = ("median", "asha")
-_LARGEST_GRID = 10_000
+_LARGEST_GRID = 10_000  # values of one key: KerasTuner's grid keeps them all in memory
 _WINNERS = (None, "keep", "retrain", "none")
 
 
 def study_name(base: Composed) -> str:
-    """Returns the name of a search's study."""
+    """Returns the name of a search's study.
+
+    Args:
+        base: Config of the search.
+    """
     given = base.config.tuner.get("study")
     what = base.choices.get("experiment") or f"{base.choices['model']}-{base.choices['data']}"
     return str(given or what)
 
 
 def checked(base: Composed, settings: dict[str, Any]) -> tuple[Trials, Study]:
-    """Returns what composes the trials, and the study as it would begin.
+    """Checks a search, and returns the composer of its trials and a new study.
 
     Args:
-        base: the search's own config.
-        settings: of `tuner`.
+        base: Config of the search.
+        settings: Values of the config's `tuner` node.
 
     Raises:
-        ConfigError: with every mistake of the settings, or of the space.
+        ConfigError: If the settings or the space have mistakes. The error lists all of them.
     """
     mistakes = _setting_mistakes(base, settings)
     space, unknown = _space(base, settings["space"])
@@ -102,7 +106,7 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
 
 
 def _grid_mistakes(parameters: Sequence[Parameter]) -> list[Mistake]:
-    """KerasTuner's grid holds all values of a key in memory, and looks through them."""
+    """Returns a mistake for each parameter that has too many values for a grid search."""
     found = []
     for parameter in parameters:
         if parameter.kind == "int" and not parameter.step and parameter.sampling == "linear":
@@ -129,7 +133,7 @@ def _fold_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]:
 
 
 def _space(base: Composed, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
-    """Returns path to node of the space, and the nulls that take nothing out of the model's own."""
+    """Returns the space by path, and mistakes for nulls that match no default parameter."""
     space = flat(given)
     if space:
         return space, []
@@ -143,7 +147,7 @@ def _space(base: Composed, given: Mapping[str, Any]) -> tuple[dict[str, Any], li
 
 
 def _default_space(base: Composed) -> dict[str, Any]:
-    """Returns the space that is shipped for the model, or the project's own for it."""
+    """Returns the default space of the model: the project's own, or the one kx ships."""
     model = base.choices["model"]
     folders = [*map(Path, base.config_dirs), project_dir() / "conf", CONF_DIR]
     for folder in folders:
@@ -155,7 +159,14 @@ def _default_space(base: Composed) -> dict[str, Any]:
 
 
 def objective(base: Composed) -> tuple[str, str]:
-    """Returns the metric by which trials are judged, as Keras names it, and its direction."""
+    """Returns the Keras name of the metric that the search optimizes, and its direction.
+
+    Args:
+        base: Config of the search.
+
+    Raises:
+        ConfigError: If the direction of the metric is not known.
+    """
     task = base.config.task
     name = base.config.tuner.objective
     if not name:
@@ -175,14 +186,16 @@ def objective(base: Composed) -> tuple[str, str]:
 
 
 def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
-    """Returns the study of the same name that goes on, or None.
+    """Returns the existing study of the same name to continue, or None.
+
+    A study whose trials have all failed may be replaced by one with another config.
 
     Args:
-        new: as it would begin.
-        settings: of `tuner`.
+        new: New study of the search.
+        settings: Values of the config's `tuner` node.
 
     Raises:
-        ConfigError: if the earlier one has another config.
+        ConfigError: If the existing study has another config.
     """
     if is_file(new.folder / FILE) and not settings["overwrite"]:
         study = Study.load(new.folder)
@@ -196,18 +209,18 @@ def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
             )
             return None
         return study
-    with contextlib.suppress(ConfigError, OSError):  # what it wrote is known as its own still
+    with contextlib.suppress(ConfigError, OSError):  # its experiment file counts as unedited
         new.experiment = Study.load(new.folder).experiment
     return None
 
 
 def forget(new: Study) -> None:
-    """Removes what an earlier study of the same name has left.
+    """Removes the files of an earlier study of the same name.
 
     Args:
-        new: that takes its place.
+        new: Study that replaces it.
     """
-    (new.folder / FILE).unlink(missing_ok=True)  # first: the rest alone is no study
+    (new.folder / FILE).unlink(missing_ok=True)  # first: without it there is no study
     for old in new.folder.iterdir():
         if old.is_dir():
             shutil.rmtree(old)
@@ -216,7 +229,12 @@ def forget(new: Study) -> None:
 
 
 def has_more(study: Study, settings: dict[str, Any]) -> bool:
-    """Says whether a finished study is now to have more trials than it was."""
+    """Returns whether the settings extend a finished study: larger limits, or another winner.
+
+    Args:
+        study: The finished study.
+        settings: Values of the config's `tuner` node.
+    """
     had = study.oracle.get("limits", {})
     longer = any(
         _or_endless(settings.get(key)) > _or_endless(had.get(key))

@@ -1,4 +1,4 @@
-"""The search space: YAML over keys of the config, read and checked."""
+"""Search spaces: parses and checks the YAML of `tuner.space` over keys of the config."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ _ALLOWED = {
 }
 _WORDS = {"type", "when", *(word for words in _ALLOWED.values() for word in words)}
 _SAMPLINGS = ("linear", "log", "reverse_log")
-_LARGEST = 1e15  # up to which a float has all whole numbers
-_SLACK = Decimal("1e-9")  # of a step: what a step with all its digits (1/3) lacks
+_LARGEST = 1e15  # a float represents all whole numbers up to about 9e15 exactly
+_SLACK = Decimal("1e-9")  # in steps: rounding error of a step such as 1/3 in 16 digits
 
 
 def _exact(number: float) -> Decimal:
-    """Returns a number as it was written: 0.1, and not the nearest binary fraction."""
+    """Returns a number as it was written: 0.1, not the nearest binary fraction."""
     return Decimal(str(number))
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """Describes what a key may be.
+    """Describes the values that a key of the config may take.
 
     Args:
-        path: of the key, with dots.
-        kind: `"float"`, `"int"`, `"choice"` or `"bool"`.
-        min: the smallest number.
-        max: the largest number, included.
-        step: between numbers; with `sampling="log"`, the factor between them.
-        sampling: `"linear"`, `"log"` or `"reverse_log"`.
-        values: of a choice; lists, null and mixed types, too.
-        when: key to values; the parameter counts only where each has one of them.
+        path: Dotted path of the key.
+        kind: Type of the parameter: `"float"`, `"int"`, `"choice"` or `"bool"`.
+        min: Smallest number of a range.
+        max: Largest number of a range, inclusive.
+        step: Difference between numbers of a range; their ratio if sampling is not
+            linear. Defaults to None: a continuous range.
+        sampling: Sampling of a range: `"linear"`, `"log"` or `"reverse_log"`.
+            Defaults to `"linear"`.
+        values: Values of a choice. Lists, null and mixed types are allowed.
+        when: Allowed values of other parameters, by path. The parameter is active only
+            where each of them has one of its allowed values.
     """
 
     path: str
@@ -54,19 +57,19 @@ class Parameter:
 
     @property
     def candidates(self) -> list[Any]:
-        """The values that stand for all: those of a choice, the ends of a range."""
+        """Returns representative values: all values of a choice, the ends of a range."""
         if self.kind in ("float", "int"):
             return [self.min, self.max]
         return [False, True] if self.kind == "bool" else list(self.values)
 
     def active(self, values: Mapping[str, Any]) -> bool:
-        """Says whether the parameter counts beside values of the others."""
+        """Returns whether the parameter is active, given the values of the others by path."""
         return all(
             path in values and values[path] in allowed for path, allowed in self.when.items()
         )
 
     def admits(self, value: Any) -> bool:
-        """Says whether a value is one of the parameter's."""
+        """Returns whether the parameter may take a value."""
         if self.kind in ("choice", "bool"):
             return any(type(value) is type(v) and value == v for v in self.candidates)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -81,7 +84,7 @@ class Parameter:
 
     @property
     def num_steps(self) -> int:
-        """The number of values of a range with a step, `max` among them where a step meets it."""
+        """Returns the number of values of a range with a step; includes `max` if on a step."""
         assert self.step is not None
         if self.sampling == "linear":
             steps = (_exact(self.max) - _exact(self.min)) / _exact(self.step)
@@ -90,30 +93,30 @@ class Parameter:
         return int(steps + _SLACK) + 1
 
     def at(self, place: int) -> Any:
-        """Returns the value of a range with a step, by its place.
+        """Returns the value at an index of a range with a step.
 
-        The sum is decimal, as a reader would do it: 0.1, 0.2, 0.3, where binary
-        floats come to 0.30000000000000004, beyond the largest.
+        The sum is decimal: 0.1, 0.2, 0.3, where binary floats give
+        0.30000000000000004, which exceeds `max`.
 
         Args:
-            place: from 0, the smallest value, to `num_steps` - 1.
+            place: Index of the value, from 0 (the smallest) to `num_steps` - 1.
         """
         low, high, step = _exact(self.min), _exact(self.max), _exact(self.step or 1)
         if self.sampling == "linear":
             value = low + place * step
         elif self.sampling == "log":
             value = low * step**place
-        else:  # reverse_log: dense at the upper end, from which it counts
+        else:  # reverse_log: dense at the upper end, so the steps count down from it
             value = high + low - low * step ** (self.num_steps - 1 - place)
         if self.kind == "int":
             return int(min(max(value, low), high))
         return min(max(float(f"{value:.12g}"), self.min), self.max)
 
     def place(self, value: float) -> int:
-        """Returns the place of the nearest value of a range with a step.
+        """Returns the index of the nearest value of a range with a step.
 
         Args:
-            value: a number within the range.
+            value: Number within the range.
         """
         assert self.step is not None
         if self.sampling == "linear":
@@ -127,10 +130,10 @@ class Parameter:
 
 
 def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]]:
-    """Reads a space; nested and dotted keys mean the same path.
+    """Parses a space. Nested and dotted keys are equivalent.
 
     Args:
-        space: key to `{type: …}`.
+        space: Mapping of keys to `{type: …}` nodes.
 
     Returns:
         The parameters, each after those on which it depends, and the mistakes.
@@ -170,13 +173,18 @@ def read_space(space: Mapping[str, Any]) -> tuple[list[Parameter], list[Mistake]
 
 
 def flat(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns path to what it may be, but for those that a null takes out."""
+    """Returns the nodes of a space by path, without those that a null removes."""
     nodes = {path: node for path, node in _pairs(space) if node is not None}
     return without(nodes, taken_out(space))
 
 
 def without(nodes: Mapping[str, Any], nulls: Sequence[str]) -> dict[str, Any]:
-    """Returns path to node, less what nulls take out."""
+    """Returns the nodes by path, without those that nulls remove.
+
+    Args:
+        nodes: Nodes of a space, by path.
+        nulls: Paths whose node is null.
+    """
     gone = {path for null in nulls for path in taken_by(null, nodes)}
     return {path: node for path, node in nodes.items() if path not in gone}
 
@@ -187,7 +195,7 @@ def taken_out(space: Mapping[str, Any]) -> list[str]:
 
 
 def taken_by(null: str, paths: Collection[str]) -> list[str]:
-    """Returns what a null takes out: the path itself, or, where that is none, all below it."""
+    """Returns the paths that a null removes: its own, or if that is unknown, all below it."""
     return [null] if null in paths else [p for p in paths if p.startswith(f"{null}.")]
 
 
@@ -197,7 +205,7 @@ def _pairs(space: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
         if not isinstance(node, Mapping):
             yield here, node
             continue
-        # `model` may be a parameter, and have `model.dropout` beside what it is itself.
+        # `model` may be a parameter itself and also contain `model.dropout`.
         inner = {
             k: v
             for k, v in node.items()

@@ -1,4 +1,4 @@
-"""A study: what a search knows, in one file that is always whole. Imports no TensorFlow."""
+"""Studies: the saved state of a search, in one atomic JSON file. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SCORED = (COMPLETED, PRUNED)
 
 @dataclass
 class Execution:
-    """Holds one training of a trial.
+    """Holds one execution of a trial: a training run.
 
     Args:
-        folder: of its run.
-        score: the objective, once it is known.
-        epochs: that it trained, in all.
-        seconds: that it took.
-        run_id: of the tracking store.
-        done: whether it has ended.
-        pruned: whether it was stopped by its curve.
-        curve: the objective after each epoch.
-        stops: how often its process was told to end, not by the search.
+        folder: Path to the folder of the run.
+        score: Objective of the run. Defaults to None: not known yet.
+        epochs: Number of epochs that it was trained for, in total.
+        seconds: Training time in seconds.
+        run_id: ID of the run in the tracking store.
+        done: Whether the execution has ended.
+        pruned: Whether the pruner stopped it.
+        curve: Objective after each epoch.
+        stops: How often its process was stopped from outside the search.
     """
 
     folder: str
@@ -53,16 +53,17 @@ class Trial:
     """Holds a trial of a study.
 
     Args:
-        number: from 1.
-        key: KerasTuner's name for it.
-        values: path to value of the parameters that count.
-        epochs: after which it stops.
-        state: `"RUNNING"`, `"COMPLETED"`, `"PRUNED"` or `"FAILED"`.
-        score: the objective, the mean of its executions.
-        executions: its trainings.
-        goes_on_from: number of the trial whose weights it continues.
-        error: why it failed.
-        tries: how often it has failed.
+        number: Number of the trial, from 1.
+        key: KerasTuner's name of the trial.
+        values: Values of the active parameters, by path.
+        epochs: Number of epochs after which the trial stops.
+        state: State of the trial: `"RUNNING"`, `"COMPLETED"`, `"PRUNED"` or `"FAILED"`.
+            Defaults to `"RUNNING"`.
+        score: Mean objective of its executions. Defaults to None: not known yet.
+        executions: Executions of the trial.
+        goes_on_from: Number of the trial whose weights it continues. Defaults to None.
+        error: Error message of a failed trial.
+        tries: How often the trial has failed.
     """
 
     number: int
@@ -78,12 +79,12 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """How long it has trained."""
+        """Returns the training time in seconds, over all executions."""
         return sum(execution.seconds for execution in self.executions)
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation of its executions' scores; None with fewer than two."""
+        """Returns the standard deviation of the executions' scores; None with fewer than two."""
         scores = [e.score for e in self.executions if e.score is not None]
         if len(scores) < 2:
             return None
@@ -95,19 +96,19 @@ class Study:
     """Holds a study.
 
     Args:
-        name: of the study.
-        folder: of the study.
-        fixed: what may not change while it goes on: config, space and method.
-        objective: the metric, as `val_loss`, and `"max"` or `"min"`.
-        trials: in the order of their begin.
-        oracle: KerasTuner's state.
-        seconds: that the search has taken, all its sessions together.
-        finished: whether the search has come to its end.
-        winner: number of the best trial, once that is finished.
-        winner_is: what became of it: `"keep"`, `"retrain"` or `"none"`.
-        experiment: hash of the experiment file that was written of it.
-        run_id: of the tracking store's run that groups its trials.
-        failed: what to do once all trials have failed; empty if they have not.
+        name: Name of the study.
+        folder: Path to the folder of the study.
+        fixed: What may not change when the study is continued: config, space and method.
+        objective: Name of the metric, such as `val_loss`, and `"max"` or `"min"`.
+        trials: Trials in the order in which they were started.
+        oracle: State of KerasTuner's oracle.
+        seconds: Duration of the search in seconds, over all its sessions.
+        finished: Whether the search ran to its end.
+        winner: Number of the best trial. Defaults to None: the search is not finished.
+        winner_is: How the best model was produced: `"keep"`, `"retrain"` or `"none"`.
+        experiment: SHA-256 hash of the experiment file written for the best trial.
+        run_id: ID of the run in the tracking store that groups the trials.
+        failed: Advice on how to continue after all trials have failed; else empty.
     """
 
     name: str
@@ -125,7 +126,7 @@ class Study:
     failed: str = ""
 
     def save(self) -> None:
-        """Writes the study, whole or not at all."""
+        """Writes the study atomically."""
         trials = [dataclasses.asdict(trial) for trial in self.trials]
         values = {**vars(self), "trials": trials}
         del values["folder"]
@@ -145,8 +146,11 @@ class Study:
     def load(cls, folder: Path) -> Study:
         """Reads a study.
 
+        Args:
+            folder: Path to the folder of the study.
+
         Raises:
-            ConfigError: if its file is damaged.
+            ConfigError: If its file is damaged.
         """
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -171,22 +175,26 @@ class Study:
         return sorted(scored, key=lambda t: (sign * t.score, -t.epochs, t.number))  # type: ignore[operator]
 
     def best(self) -> Trial | None:
-        """Returns the best trial whose weights are still there, or None.
+        """Returns the best trial whose weights still exist, or None.
 
-        Those of one that Hyperband promoted are the later trial's now.
+        A trial that Hyperband promoted has no weights of its own: the trial that
+        continues it trains in the same folder.
         """
         gone = {trial.goes_on_from for trial in self.trials}
         return next((trial for trial in self.scored() if trial.number not in gone), None)
 
     def trial(self, number: int) -> Trial:
-        """Returns a trial by its number."""
+        """Returns a trial by its number, from 1."""
         return self.trials[number - 1]
 
     def refuse_change(self, fixed: Mapping[str, Any]) -> None:
-        """Refuses to go on with another config, space or method than the study began with.
+        """Raises if config, space or method differ from those the study was started with.
+
+        Args:
+            fixed: Current config, space and method.
 
         Raises:
-            ConfigError: with all that differs.
+            ConfigError: If any value differs. The error lists all differences.
         """
         from kx.tracking.resume import differences
 
@@ -210,7 +218,7 @@ class Study:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a number of NumPy's
+    if hasattr(value, "item"):  # a NumPy scalar
         return value.item()
     return str(value)
 
@@ -229,10 +237,10 @@ def find_study(name: str) -> Study:
     """Returns a study of this project.
 
     Args:
-        name: of the study.
+        name: Name of the study.
 
     Raises:
-        RunNotFoundError: if there is none of that name.
+        RunNotFoundError: If there is no study of that name.
     """
     folder = study_folder(name)
     if not is_file(folder / FILE):

@@ -1,4 +1,4 @@
-"""From the values of a trial to its config; and whether all that a space allows makes one."""
+"""Composition of trial configs, and the check that every value of a space is valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kx.config.overrides import word
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.search.space import Parameter
 
-# What a trial's command line tells of what it has besides its values: the numbers depend on it.
+# Keys besides the trial's values that its overrides list, since its metrics depend on them.
 _TOLD = ("seed", "epochs", "task.monitor", "task.monitor_mode", "split.fold")
 
 
@@ -24,11 +24,11 @@ class Trials:
     """Composes the configs of a search's trials.
 
     Args:
-        base: the search's own config.
-        parameters: of the space, each after those on which it depends.
+        base: Config of the search.
+        parameters: Parameters of the space, each after those on which it depends.
 
     Raises:
-        ConfigError: with every mistake of the space.
+        ConfigError: If the space has mistakes. The error lists all of them.
     """
 
     def __init__(self, base: Composed, parameters: Sequence[Parameter]) -> None:
@@ -47,7 +47,7 @@ class Trials:
             yield Checker(hydra)
 
     def defaults(self) -> dict[str, Any]:
-        """Returns path to the config's own value, of the parameters that have one."""
+        """Returns the value in the search's config of each parameter, by path."""
         found = {}
         for parameter in self.parameters:
             if parameter.path in self._groups:
@@ -66,8 +66,8 @@ class Trials:
         """Returns the config of a trial.
 
         Args:
-            values: path to value of the parameters that count.
-            extra: further paths and values, of the schema's own keys.
+            values: Values of the active parameters, by path.
+            extra: Values of further keys of the schema, by path.
         """
         groups = {path: value for path, value in values.items() if path in self._groups}
         template = self._template(groups)
@@ -86,7 +86,7 @@ class Trials:
         return replace(template, config=config, overrides=[*base, *words], choices=choices)
 
     def _template(self, groups: Mapping[str, Any]) -> Composed:
-        """Returns the config of chosen options, composed once."""
+        """Returns the config with the chosen group options; composes it only once."""
         key = tuple(word(path, value) for path, value in groups.items())
         if key not in self._templates:
             with self._session() as checker:
@@ -95,7 +95,7 @@ class Trials:
         return self._templates[key]
 
     def _base_words(self, values: Mapping[str, Any], *, keep_tuner: bool = False) -> list[str]:
-        """Returns the words of the search that a trial's values do not replace."""
+        """Returns the overrides of the search that a trial's values do not replace."""
         return [
             item
             for item in self._base.overrides
@@ -106,7 +106,7 @@ class Trials:
     # --- checks
 
     def _check(self, checker: Checker) -> list[Mistake]:
-        """Composes trials until each value of each parameter was in one of them."""
+        """Composes trials that cover each candidate of each parameter; returns the mistakes."""
         mistakes: dict[tuple[str, str], Mistake] = {}
         for values in self._assignments():
             words = {word(path, value): path for path, value in values.items()}
@@ -129,7 +129,7 @@ class Trials:
     def _bound(
         self, checker: Checker, parameters: Sequence[Parameter]
     ) -> tuple[list[Parameter], list[Mistake]]:
-        """Lets a key of an option count only where an option that has it is chosen."""
+        """Restricts keys of group options to the options that have the key."""
         by_path = {parameter.path: parameter for parameter in parameters}
         options: dict[tuple[str, str], Composed | None] = {}
         found, mistakes = [], []
@@ -156,7 +156,7 @@ class Trials:
         return found, mistakes
 
     def _assignments(self) -> Iterator[dict[str, Any]]:
-        """Yields values of trials; each candidate of each parameter is in one of them."""
+        """Yields values of trials that together cover each candidate of each parameter."""
         left = {p.path: list(p.candidates) for p in self.parameters}
         by_path = {p.path: p for p in self.parameters}
         while target := next((p for p in self.parameters if left[p.path]), None):
@@ -188,14 +188,19 @@ def _holds(composed: Composed | None, path: str) -> bool:
 
 
 def _placed(mistake: Mistake, places: Mapping[str, str]) -> Mistake:
-    """Puts a mistake of a trial's word where the space has it."""
+    """Returns a mistake with its place in the space instead of the trial's override."""
     if mistake.place in places:
         return Mistake(f"tuner.space.{places[mistake.place]}", mistake.message)
     return mistake
 
 
 def unknown_space(model: str, available: Sequence[str]) -> ConfigError:
-    """Returns the error of a search without a space, for a model that has no default one."""
+    """Returns the error for a search without a space whose model has no default space.
+
+    Args:
+        model: Name of the model.
+        available: Names of the available spaces.
+    """
     return ConfigError(
         f"tuner.space: there is no default space for model={model}."
         f" {did_you_mean(model, available)} Give it keys: tuner.space.optimizer.learning_rate="

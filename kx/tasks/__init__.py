@@ -1,8 +1,8 @@
-"""Tasks: what is being learnt.
+"""Tasks: the kinds of prediction.
 
-A task option names a function `(targets, *, …) -> Task`: from the spec of the
-targets to loss, metrics, what a model must give, what its scores mean, and what
-a good report shows.
+A task option names a function `(targets, *, …) -> Task`. From the spec of the
+targets it defines loss, metrics, the outputs of the model, the meaning of its
+scores, and the contents of the report.
 """
 
 from kx.contracts.task import Task

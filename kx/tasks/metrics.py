@@ -1,7 +1,7 @@
-"""Keras's metrics on what kx's models and batches give: raw scores, and targets that may be mixed.
+"""Keras metrics for raw scores and targets that may be mixed.
 
-Of a mixture (mixup, cutmix), the answer that counts as right is that of its larger part: Keras's
-own take any target that is not exactly 0 for a yes, or none but exactly 1.
+For a mixture (mixup, cutmix), the label of its larger part is the correct one. The metrics of Keras
+instead take any target other than exactly 0 as positive, or only targets of exactly 1.
 """
 
 from __future__ import annotations
@@ -17,26 +17,44 @@ def _larger_part(y_true: Any) -> Any:
 
 @keras.saving.register_keras_serializable("kx")
 class AccuracyOnScores(keras.metrics.BinaryAccuracy):
-    """Measures the accuracy of yes and no: its threshold is one of raw scores."""
+    """Measures the binary accuracy on raw scores, to which its threshold applies."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of targets and raw scores."""
+        """Adds a batch of targets and raw scores.
+
+        Args:
+            y_true: Targets from 0 to 1, in the shape of the scores.
+            y_pred: Raw scores.
+            sample_weight: Weight of each example. Defaults to None: 1.
+        """
         super().update_state(_larger_part(y_true), y_pred, sample_weight)
 
 
 @keras.saving.register_keras_serializable("kx")
 class AreaUnderCurve(keras.metrics.AUC):
-    """Measures the area under the ROC curve."""
+    """Measures the area under the ROC curve of raw scores, with `from_logits=True`."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of targets and raw scores."""
+        """Adds a batch of targets and raw scores.
+
+        Args:
+            y_true: Targets from 0 to 1, in the shape of the scores.
+            y_pred: Raw scores.
+            sample_weight: Weight of each example. Defaults to None: 1.
+        """
         super().update_state(_larger_part(y_true), y_pred, sample_weight)
 
 
 @keras.saving.register_keras_serializable("kx")
 class F1OnScores(keras.metrics.F1Score):
-    """Measures F1 on raw scores: Keras's own takes probabilities."""
+    """Measures the F1 score on raw scores; Keras's metric takes probabilities."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of targets and raw scores."""
+        """Adds a batch of targets and raw scores.
+
+        Args:
+            y_true: Targets from 0 to 1, in the shape of the scores.
+            y_pred: Raw scores.
+            sample_weight: Weight of each example. Defaults to None: 1.
+        """
         super().update_state(_larger_part(y_true), keras.ops.sigmoid(y_pred), sample_weight)

@@ -1,1 +1,1 @@
-"""What is kept of a run, and where."""
+"""Run folders, training states and tracking stores."""

@@ -1,4 +1,4 @@
-"""Opens a run where the config says."""
+"""Opens a run in the tracker that the config chooses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kx.tracking.tracker import Tracker
 def open_run(
     job: Composed, folder: RunFolder, data: Data, extra: Mapping[str, Any]
 ) -> Iterator[Tracker]:
-    """Opens a run where the config says, in MLflow or nowhere: a new one, or the one that goes on.
+    """Opens a new or resumed run, in MLflow or untracked, as the config says.
 
     Args:
-        job: the composed config.
-        folder: of the run.
-        data: for its fingerprint and the dataset inputs.
-        extra: further tags.
+        job: Composed config.
+        folder: Folder of the run.
+        data: Data of the run, for its fingerprint and the dataset inputs.
+        extra: Additional tags.
 
     Yields:
         The tracker.

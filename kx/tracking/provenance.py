@@ -1,4 +1,4 @@
-"""What can be known about a run besides its config: code, packages, machine."""
+"""Collects what is known about a run besides its config: code, packages, machine."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Code:
     """Holds the state of the project's git repository.
 
     Args:
-        root: the repository's folder.
-        commit: the commit that is checked out.
-        diff: of tracked files against the commit; empty if there is none.
-        untracked: files that git neither tracks nor ignores.
+        root: Root folder of the repository.
+        commit: Hash of the commit that is checked out.
+        diff: Diff of the tracked files against the commit; empty if there is none.
+        untracked: Files that git neither tracks nor ignores.
     """
 
     root: Path
@@ -44,12 +44,12 @@ class Code:
 
     @property
     def clean(self) -> bool:
-        """Whether the files are those of the commit."""
+        """Returns whether the files are those of the commit."""
         return not self.diff and not self.untracked
 
 
 def git(*words: str, folder: Path) -> str | None:
-    """Returns what a git command prints, or None if it fails."""
+    """Returns the output of a git command, or None if it fails."""
     try:
         done = subprocess.run(
             ["git", *words], cwd=folder, capture_output=True, text=True, timeout=30, check=False,
@@ -61,10 +61,10 @@ def git(*words: str, folder: Path) -> str | None:
 
 
 def code_state(folder: Path) -> Code | None:
-    """Returns the state of the repository that a folder is in, or None if it is in none.
+    """Returns the state of the repository of a folder, or None if it is in none.
 
     Args:
-        folder: the project's.
+        folder: Folder of the project.
     """
     root = git("rev-parse", "--show-toplevel", folder=folder)
     commit = git("rev-parse", "HEAD", folder=folder)
@@ -72,7 +72,7 @@ def code_state(folder: Path) -> Code | None:
         return None
     top = Path(root.strip())
     diff = git("diff", "HEAD", "--no-color", folder=top) or ""
-    # What kx itself writes is no change of the code.
+    # Files that kx itself writes are not changes of the code.
     own = [f":(exclude,top,glob)**/{name}" for name in _OWN_OUTPUTS]
     words = ["ls-files", "--others", "--exclude-standard", "--", ":/", *own]
     others = git(*words, folder=top) or ""
@@ -80,7 +80,7 @@ def code_state(folder: Path) -> Code | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of the packages that the numbers depend on."""
+    """Returns the versions of the packages that the results depend on."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -95,7 +95,7 @@ def content_hash(path: str | Path) -> str | None:
     """Returns the SHA-256 of a file, or None if there is no such file.
 
     Args:
-        path: of the file; `~` is the home folder.
+        path: Path to the file; `~` is the home folder.
     """
     where = expanded(path)
     if not where.is_file():
@@ -116,12 +116,12 @@ def installed_packages() -> list[str]:
 
 
 def command(overrides: list[str]) -> str:
-    """Returns the command line that starts this run."""
+    """Returns the command line that starts a run with these overrides, with secrets hidden."""
     return shlex.join(["python", "-m", "kx.run", *map(redact_word, overrides)])
 
 
 def machine() -> dict[str, str]:
-    """Returns what is known of the machine."""
+    """Returns a description of the machine."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
@@ -142,7 +142,7 @@ def _processor() -> str:
 
 
 def user() -> str:
-    """Returns the name of the user."""
+    """Returns the name of the user, or `"unknown"`."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

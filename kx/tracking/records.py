@@ -1,6 +1,6 @@
-"""What a run's own folder says of it: `run.json`, and the lock of the process that writes it.
+"""Reads and writes the record of a run, `run.json` in its folder, and locks the folder.
 
-It is there whatever the tracking store does, and is read without TensorFlow or MLflow.
+The record does not depend on the tracking store, and is read without TensorFlow or MLflow.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from kx.tracking.store import uri_now
 FILE = "run.json"
 _LOCK = "lock"
 _POINTER = ".folder"
-_PLACES = ("runs/*", "studies/*/trials/*", "studies/*/winner-*")  # in the project
+_PLACES = ("runs/*", "studies/*/trials/*", "studies/*/winner-*")  # in the project folder
 _STATE = re.compile(r"epoch-(\d{6})\.npz")
-# They change neither the weights nor the order in which they are made.
+# These keys change neither the weights nor the order of their updates.
 _OUTSIDE_IDENTITY = ("resume", "run_dir", "tracking", "report", "launcher")
 
 
 @dataclass
 class Record:
-    """Holds what is known of a run without its tracking store.
+    """Holds the record of a run, which does not depend on the tracking store.
 
     Args:
-        folder: of the run.
-        name: of the run.
-        identity: equal for runs of the same config.
-        config: resolved, secrets hidden.
-        overrides: the words that started it, secrets hidden.
+        folder: Folder of the run.
+        name: Name of the run.
+        identity: Hash of the config, equal for runs of the same config.
+        config: Resolved config, with secrets hidden.
+        overrides: Overrides that started the run, with secrets hidden.
         status: `"RUNNING"`, `"FINISHED"`, `"PAUSED"` (a trial of a search),
-            `"FAILED"` or `"KILLED"`. A process that is killed leaves RUNNING.
-        run_id: of the tracking store, once it has one.
-        uri: of the tracking store; None for `tracking=none`.
-        metrics: final numbers of a finished run.
-        error: the last error, if it failed.
-        host: on which it was written last.
-        pid: of the process that wrote it last.
-        started: seconds since 1970.
-        threads: kind to the number that TensorFlow had: its numbers depend on them.
+            `"FAILED"` or `"KILLED"`. A process that is killed leaves `"RUNNING"`.
+        run_id: Id of the run in the tracking store. Defaults to None: not known yet.
+        uri: URI of the tracking store. Defaults to None (`tracking=none`).
+        metrics: Final metrics of a finished run.
+        error: Last error, if the run failed.
+        host: Name of the machine that wrote the record last.
+        pid: Id of the process that wrote the record last.
+        started: Start time, in seconds since 1970.
+        threads: Number of TensorFlow's threads by kind: the results depend on them.
     """
 
     folder: Path
@@ -73,17 +73,17 @@ class Record:
 
     @property
     def states(self) -> Path:
-        """Where the training's states are."""
+        """Returns the folder of the training's states."""
         return self.folder / "state"
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are done, by the states that are kept."""
+        """Returns the number of finished epochs, according to the states that are kept."""
         found = state_files(self.states)
         return int(_STATE.fullmatch(found[-1].name)[1]) if found else 0  # type: ignore[index]
 
     def write(self) -> None:
-        """Writes the record, whole or not at all."""
+        """Writes the record atomically."""
         values = dataclasses.asdict(self)
         del values["folder"]
         values["uri"], values["error"] = redact(self.uri), scrub(self.error)
@@ -98,7 +98,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> Record | None:
-        """Returns a folder's record, or None if it has none that can be read."""
+        """Returns the record of a folder, or None if it has no readable one."""
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             known = {item.name for item in dataclasses.fields(cls)}
@@ -115,26 +115,26 @@ class Record:
         """Returns the record of a new run.
 
         Args:
-            job: the composed config.
-            folder: of the run.
-            name: of the run.
+            job: Composed config.
+            folder: Folder of the run.
+            name: Name of the run.
         """
         config = redact(resolved(job.config))
         return cls(folder, name, identity(job), config, [redact_word(w) for w in job.overrides])
 
 
 def state_files(folder: Path) -> list[Path]:
-    """Returns the files of a training's states, the last epoch's last."""
+    """Returns the files of a training's states, sorted by epoch, the latest last."""
     return sorted(path for path in folder.glob("epoch-*.npz") if _STATE.fullmatch(path.name))
 
 
 def mark(run_id: str, status: str, error: str) -> None:
-    """Notes in a run's folder how it ended, where its own process could not.
+    """Records in a run's folder how it ended, if its own process could not.
 
     Args:
-        run_id: of the run.
+        run_id: Id of the run.
         status: `"FAILED"` or `"KILLED"`.
-        error: why.
+        error: Reason for the end.
     """
     for record in all_records():
         if record.run_id == run_id and record.status == "RUNNING":
@@ -143,7 +143,7 @@ def mark(run_id: str, status: str, error: str) -> None:
 
 
 def point_to(folder: Path) -> None:
-    """Leaves word in `runs/` of a run's folder that is elsewhere, so that it is found."""
+    """Writes a pointer file to `runs/` for a run's folder elsewhere, so that it can be found."""
     project = project_dir()
     if any(folder in project.glob(place) for place in _PLACES):
         return
@@ -153,15 +153,15 @@ def point_to(folder: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         pointer = parent / f"{folder.name}-{digest}{_POINTER}"
         pointer.write_text(f"{folder}\n", encoding="utf-8")
-    except OSError:  # perhaps why the folder is elsewhere: then it is found by its run_dir alone
+    except OSError:  # `runs/` may be read-only: the run is then found by its run_dir alone
         pass
 
 
 def identity(job: Composed) -> str:
-    """Returns a word that is equal for jobs whose training is the same.
+    """Returns a hash that is equal for jobs with the same training.
 
     Args:
-        job: the composed config.
+        job: Composed config.
     """
     config = {k: v for k, v in resolved(job.config).items() if k not in _OUTSIDE_IDENTITY}
     chosen = {k: job.choices.get(k) for k in ("model", "data")}  # a user's own objects, too
@@ -170,9 +170,9 @@ def identity(job: Composed) -> str:
 
 
 def all_records() -> list[Record]:
-    """Returns the records of the project's runs, the last one started first.
+    """Returns the records of the project's runs, most recently started first.
 
-    They are in `runs/`, in the folders of studies, and where `run_dir` chose.
+    They are read from `runs/`, the folders of studies, and the folders chosen with `run_dir`.
     """
     project = project_dir()
     folders = [path.parent for place in _PLACES for path in project.glob(f"{place}/{FILE}")]
@@ -183,7 +183,7 @@ def all_records() -> list[Record]:
 
 
 def same_config(job: Composed) -> list[Record]:
-    """Returns the records of runs of this very config, the last one started first."""
+    """Returns the records of runs with exactly this config, most recently started first."""
     wanted = identity(job)
     given = job.config.run_dir
     if given:
@@ -193,25 +193,25 @@ def same_config(job: Composed) -> list[Record]:
 
 
 def is_trial(record: Record) -> bool:
-    """Says whether a run belongs to a search, which alone goes on with it."""
+    """Returns whether a run belongs to a search; only the search resumes such a run."""
     return project_dir() / "studies" in record.folder.parents
 
 
 def finished_record(job: Composed) -> Record | None:
-    """Returns the record of the last run of this config, if it is finished and `resume=auto`."""
+    """Returns the record of the config's last run if finished and `resume=auto`, or None."""
     same = same_config(job) if job.config.resume == "auto" else []
     return same[0] if same and same[0].status == "FINISHED" else None
 
 
 def lock(folder: Path, wait_seconds: float = 0.0) -> FileLock:
-    """Returns the lock of a run's folder, taken. It is free again when its process ends.
+    """Acquires and returns the lock of a run's folder. It is released when its process ends.
 
     Args:
-        folder: of the run.
-        wait_seconds: for the lock to become free.
+        folder: Folder of the run.
+        wait_seconds: Maximum time to wait for the lock, in seconds. Defaults to 0.
 
     Raises:
-        KxError: if another process has it.
+        KxError: If another process holds the lock.
     """
     taken = FileLock(folder / _LOCK, timeout=wait_seconds)
     try:
@@ -227,7 +227,7 @@ def lock(folder: Path, wait_seconds: float = 0.0) -> FileLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Says whether a process is writing the run of a folder now."""
+    """Returns whether a process is writing to a run's folder now."""
     if not (folder / _LOCK).exists():
         return False
     try:
@@ -235,5 +235,5 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that may not be written to
+    except OSError:  # a read-only folder
         return False

@@ -1,4 +1,4 @@
-"""Which run is to go on: `resume=RUN`. Imports no TensorFlow."""
+"""Finds the run to resume: `resume=RUN`. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from kx.secrets import REDACTED, redact
 from kx.tracking.records import Record, all_records, is_trial
 
 _WORDS = ("auto", "never")
-# What a run that goes on may have otherwise than it began.
+# Keys that may differ when a run is resumed.
 _MAY_CHANGE = ("epochs", "callbacks", "report", "tracking", "resume", "run_dir", "launcher")
 
 
 def recorded_words(words: Sequence[str]) -> list[str]:
-    """Returns the words of the command line, those that began `resume=RUN` before them.
+    """Returns the overrides of the command line, preceded by those of the run in `resume=RUN`.
 
     Args:
-        words: in Hydra's override syntax.
+        words: Overrides in Hydra's syntax.
 
     Raises:
-        RunNotFoundError: if there is no such run.
+        RunNotFoundError: If there is no such run.
     """
     name = _chosen(words)
     if name in _WORDS:
@@ -41,7 +41,7 @@ def recorded_words(words: Sequence[str]) -> list[str]:
 
 
 def _defaults_of_then(record: Record, words: Sequence[str]) -> list[str]:
-    """Returns the words for defaults that were others when an earlier version began the run."""
+    """Returns overrides for defaults that differed in the version that began the run."""
     dropped = record.config["data"].get("drop_remainder")
     if not isinstance(dropped, bool) or any(w.startswith("data.drop_remainder=") for w in words):
         return []
@@ -56,7 +56,7 @@ def _defaults_of_then(record: Record, words: Sequence[str]) -> list[str]:
 
 
 def is_one_run(words: Sequence[str]) -> bool:
-    """Says whether words go on with one run, by its name (`resume=RUN`)."""
+    """Returns whether overrides resume one run by its name (`resume=RUN`)."""
     return not set(_chosen(words).split(",")) <= set(_WORDS)
 
 
@@ -66,10 +66,10 @@ def _chosen(words: Sequence[str]) -> str:
 
 
 def find_record(name: str) -> Record:
-    """Returns the record of a RUN: a run id, the start of one, a name, `latest`, `best`, a folder.
+    """Returns the record of a RUN: a run id or its start, a name, `latest`, `best`, or a folder.
 
     Raises:
-        RunNotFoundError: if no run folder of this project is that run's.
+        RunNotFoundError: If no run folder of this project matches, or several do.
     """
     there = Record.read(expanded(name).absolute()) if "/" in name else None
     if there is not None:
@@ -100,12 +100,12 @@ def find_record(name: str) -> Record:
 
 
 def refuse_other_config(job: Composed, record: Record) -> None:
-    """Refuses to go on with a run in another config than it began with.
+    """Raises if a run would be resumed with another config than it began with.
 
     Raises:
-        ConfigError: with every key that differs.
+        ConfigError: If keys differ; the message has each of them.
     """
-    now = json.loads(json.dumps(redact(resolved(job.config)), default=str))  # as it was kept
+    now = json.loads(json.dumps(redact(resolved(job.config)), default=str))  # as recorded
     before = record.config
     mistakes = [
         Mistake(key, f"the run {record.name} began with {was!r}. Received: {now_is!r}.")
@@ -122,7 +122,7 @@ def refuse_other_config(job: Composed, record: Record) -> None:
 
 
 def _is_kept(config: Mapping[str, Any], key: str) -> bool:
-    """Says whether a config has a key: an earlier version's lacks those that came later."""
+    """Returns whether a config has a key: configs of earlier versions lack later keys."""
     node: Any = config
     for name in key.split("."):
         if not isinstance(node, Mapping) or name not in node:
@@ -134,12 +134,12 @@ def _is_kept(config: Mapping[str, Any], key: str) -> bool:
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """Returns where two configs differ: the path, what was, what is now.
+    """Returns the differences of two configs: the path, the value before, the value now.
 
     Args:
-        before: nested keys and values.
-        now: likewise.
-        path: under which both stand.
+        before: First config, as nested keys and values.
+        now: Second config, as nested keys and values.
+        path: Path of both within the whole config. Defaults to `""`.
     """
     found = []
     for key in dict.fromkeys([*before, *now]):

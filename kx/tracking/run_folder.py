@@ -1,4 +1,4 @@
-"""The run's own folder: `runs/NAME` in the project, for its state, checkpoints, logs and caches."""
+"""Manages a run's folder, `runs/NAME` in the project, for state, checkpoints, logs and caches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kx.paths import expanded
 from kx.tracking.records import Record, is_locked, lock, point_to, same_config
 
 _WAIT_SECONDS = 20.0
-_RESERVED = ("latest", "best")  # what kx's commands call a run
+_RESERVED = ("latest", "best")  # names with a meaning of their own in kx's commands
 
 
 @dataclass
@@ -25,10 +25,11 @@ class RunFolder:
     """Holds the folder of a run.
 
     Args:
-        record: what the folder says of the run.
-        resumed: whether the run was begun before.
-        paused: whether it ends PAUSED, to be gone on with, and not FINISHED.
-        leads: whether it is kept; not that of a process which trains with others.
+        record: Record of the run.
+        resumed: Whether the run was begun earlier. Defaults to False.
+        paused: Whether the run ends as PAUSED, to be resumed, and not FINISHED. Defaults to False.
+        leads: Whether the folder is kept; False for a process that trains with others and does not
+            lead. Defaults to True.
     """
 
     record: Record
@@ -39,20 +40,20 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """Returns the folder."""
         return self.record.folder
 
     @property
     def name(self) -> str:
-        """The name of the run."""
+        """Returns the name of the run."""
         return self.record.name
 
     def begin(self, run_id: str, uri: str | None) -> None:
-        """Says that the run has begun: its folder stays, whatever happens.
+        """Marks the run as begun: its folder is kept from now on.
 
         Args:
-            run_id: of the tracking store.
-            uri: of the tracking store.
+            run_id: Id of the run in the tracking store.
+            uri: URI of the tracking store, or None if the run is not tracked.
         """
         self._begun = True
         self.record.run_id, self.record.uri = run_id, uri
@@ -62,12 +63,12 @@ class RunFolder:
 
 
 def literal(path: Path) -> str:
-    """Returns a path that OmegaConf reads as it stands."""
+    """Returns a path with `${` escaped, so that OmegaConf does not interpolate it."""
     return str(path).replace("${", "\\${")
 
 
 def run_name(job: Composed) -> str:
-    """Returns a run's name: the given one, else what it is and when it began."""
+    """Returns the name of a run: the given one, else its main options and its start time."""
     given = job.config.tracking.run_name
     if given:
         if str(given) in _RESERVED:
@@ -84,16 +85,16 @@ def run_name(job: Composed) -> str:
 def open_run_folder(job: Composed) -> Iterator[RunFolder]:
     """Opens the folder of a run, new or resumed, and sets the config's `run_dir` to it.
 
-    The folder is locked until its end. The caches in it are removed at the end;
-    all of it is, if a new run does not begin.
+    The folder is locked within the context. Its caches are removed at the end;
+    the whole folder is removed if a new run does not begin.
 
     Raises:
-        KxError: if it cannot be made, or another process writes it.
+        KxError: If the folder cannot be made, or another process is writing to it.
     """
     given = job.config.run_dir
     try:
         folder = _resumed(job) or _new(job)
-        # What was killed just now may be ending still.
+        # A process that was just killed may still hold the lock.
         held = lock(folder.path, _WAIT_SECONDS if job.config.resume == "auto" else 0.0)
     except OSError as error:
         raise KxError(
@@ -102,7 +103,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
     if folder.resumed:
         print(f"{folder.name} goes on after epoch {folder.record.epochs_done}")
     job.config.run_dir = literal(folder.path)
-    shutil.rmtree(folder.path / "cache", ignore_errors=True)  # half-filled, after a kill
+    shutil.rmtree(folder.path / "cache", ignore_errors=True)  # may be incomplete after a kill
     try:
         if not folder.resumed:
             folder.record.write()
@@ -126,9 +127,9 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
 
 @contextmanager
 def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
-    """Opens a folder of its own for a process that trains with others, and keeps nothing.
+    """Opens a temporary folder for a process that trains with others but does not lead.
 
-    It goes on where the process that leads does, from a copy of the run's state.
+    The process resumes where the leading process does, from a copy of the run's state.
     """
     given = job.config.run_dir
     with tempfile.TemporaryDirectory(prefix="kx-follower-") as name:
@@ -136,7 +137,7 @@ def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
         path.mkdir()
         found = _resumed(job, quiet=True)
         record = Record.of(job, path, path.name)
-        if found is not None and not found.record.epochs_done:  # or the leader's own, begun now
+        if found is not None and not found.record.epochs_done:  # or the leader's run, just begun
             found = None
         if found is not None:
             shutil.copytree(found.record.states, record.states)
@@ -151,12 +152,12 @@ def open_followers_folder(job: Composed) -> Iterator[RunFolder]:
 def _write_at_end(record: Record) -> None:
     try:
         record.write()
-    except OSError as error:  # a full disk: what went wrong before is what counts
+    except OSError as error:  # e.g. a full disk: an earlier error of the run is more important
         print(f"{record.folder}: how the run ended could not be noted: {error}")
 
 
 def _resumed(job: Composed, *, quiet: bool = False) -> RunFolder | None:
-    """Returns the folder of the run to go on with, or None where a new one is to be begun."""
+    """Returns the folder of the run to resume, or None for a new run."""
     resume = job.config.resume
     if resume in ("auto", "never"):
         unfinished = [r for r in same_config(job) if r.status != "FINISHED"]
@@ -180,14 +181,14 @@ def _resumed(job: Composed, *, quiet: bool = False) -> RunFolder | None:
             )
     before = Record.of(job, record.folder, record.name)
     before.started, before.threads = record.started, record.threads
-    if record.uri is not None:  # else it was not tracked, and begins to be now
+    if record.uri is not None:  # else it was not tracked, and is from now on
         before.run_id, before.uri = record.run_id, record.uri
     folder = RunFolder(before, resumed=True)
     return folder
 
 
 def _hint(unfinished: list[Record]) -> None:
-    """Says that there is a run to go on with."""
+    """Prints a note if a run of this config can be resumed."""
     idle = [record for record in unfinished if not is_locked(record.folder)]
     if idle:
         print(
@@ -218,7 +219,7 @@ def _new(job: Composed) -> RunFolder:
 
 
 def _make(parent: Path, name: str) -> Path:
-    """Makes a new folder; one that is there already belongs to another run."""
+    """Makes a new folder, numbered if another run already has the name."""
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
@@ -231,7 +232,7 @@ def _make(parent: Path, name: str) -> Path:
 
 
 def _remove(path: Path, *, whole: bool) -> None:
-    """Removes a folder of which nothing came; of a user's own one, only what kx wrote."""
+    """Removes the folder of a run that did not begin; of a user's own one, only kx's files."""
     if whole:
         shutil.rmtree(path, ignore_errors=True)
         return

@@ -1,10 +1,10 @@
-"""The whole state of a training at the end of an epoch, so that it can go on exactly.
+"""Saves the complete state of a training after each epoch, so that it can be resumed exactly.
 
-A file an epoch, `state/epoch-000012.npz` in the run's folder, written beside its
-place and then renamed; the last two are kept. It has every variable of the model
-(the states of dropout's seed generators among them) and of the optimizer (moments,
-averages, accumulated gradients, learning rate, iterations), and what the callbacks
-count: best values, patience, the history. The order of the examples and their augmentation need no
+There is one file per epoch, `state/epoch-000012.npz` in the run's folder, written under
+another name and then renamed; the last two are kept. It contains every variable of the model
+(including the states of dropout's seed generators) and of the optimizer (moments,
+averages, accumulated gradients, learning rate, iterations), and the state of the callbacks:
+best values, patience, the history. The order of the examples and their augmentation need no
 state: they are functions of seed and epoch.
 """
 
@@ -31,16 +31,16 @@ class State:
     """Holds the state of a training after an epoch.
 
     Args:
-        epoch: the number of epochs that are done.
-        epochs: the number that the training was to have.
-        model: the model's variables.
-        optimizer: the optimizer's variables.
-        callbacks: what each callback counts, by its kind and place.
-        stopped: whether a callback has ended the training.
-        data_fingerprint: of the data that was trained on.
-        phases: the number of epochs that were done when each phase so far began.
-        stepped: places, among the model's variables, of those that the optimizer steps; None
-            in a state of an earlier version.
+        epoch: Number of finished epochs.
+        epochs: Planned number of epochs.
+        model: Variables of the model.
+        optimizer: Variables of the optimizer.
+        callbacks: State of each callback, by its kind and position.
+        stopped: Whether a callback has stopped the training. Defaults to False.
+        data_fingerprint: Fingerprint of the training data.
+        phases: Number of finished epochs at the start of each phase so far. Defaults to `[0]`.
+        stepped: Indices, among the model's variables, of those that the optimizer updates.
+            Defaults to None: a state of an earlier version.
     """
 
     epoch: int
@@ -55,14 +55,14 @@ class State:
 
 
 def save(folder: Path, state: State) -> Path:
-    """Writes a state, and removes those before the last two.
+    """Writes a state, and removes all but the last two.
 
     Args:
-        folder: where, `state/` of the run's folder.
-        state: the state.
+        folder: Folder of the states: `state/` of the run's folder.
+        state: State to write.
 
     Returns:
-        The file. A process that dies while it is written leaves the ones before as they were.
+        Path to the file. If the process dies during the write, earlier files are unchanged.
     """
     arrays: dict[str, np.ndarray] = {}
 
@@ -70,7 +70,7 @@ def save(folder: Path, state: State) -> Path:
         if isinstance(value, np.ndarray):
             name = f"array_{len(arrays)}"
             dtype = value.dtype.name
-            # NumPy's files know no bfloat16: its bytes, and its name beside them.
+            # NumPy's files do not support bfloat16: keep its bytes and the dtype's name.
             arrays[name] = value.view(f"u{value.itemsize}") if value.dtype.kind == "V" else value
             return {"__array__": name, "dtype": dtype}
         if isinstance(value, tuple):
@@ -102,14 +102,14 @@ def save(folder: Path, state: State) -> Path:
 def load_last(folder: Path, data_fingerprint: str) -> State | None:
     """Returns the last state that can be read, or None if there is none.
 
-    A file that is damaged is named, and set aside; the one before it counts then.
+    A damaged file is reported and renamed, and the state before it is read.
 
     Args:
-        folder: where the states are.
-        data_fingerprint: of the data, which must be the state's.
+        folder: Folder of the states.
+        data_fingerprint: Fingerprint of the data, which must be that of the state.
 
     Raises:
-        KxError: if the data was changed since.
+        KxError: If the data has changed since the state was saved.
     """
     for path in reversed(state_files(folder)):
         try:
@@ -131,12 +131,12 @@ def load(path: Path) -> State:
     """Reads a state.
 
     Args:
-        path: of its file.
+        path: Path to the file.
 
     Raises:
-        ValueError: if it is damaged (also `OSError`, `zipfile.BadZipFile`).
+        ValueError: If the file is damaged (also `OSError`, `zipfile.BadZipFile`).
     """
-    # A zip, whose members have checksums. NumPy leaves a damaged file open that it opened itself.
+    # A zip file has checksums. NumPy does not close a damaged file that it opened itself.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         meta = json.loads(file["meta"].tobytes().decode())
 

@@ -1,4 +1,4 @@
-"""Where the MLflow store is. Imports no MLflow."""
+"""Locates the MLflow tracking store. Imports no MLflow."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from kx.secrets import (
 
 _ANSWER_SECONDS = 5.0
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-# A server that does not answer: MLflow's own patience is minutes, for each request.
+# By default, MLflow retries each request for minutes if a server does not answer.
 for _key, _value in (("TIMEOUT", "15"), ("MAX_RETRIES", "2"), ("BACKOFF_FACTOR", "1")):
     os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{_key}", _value)
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def store_uri(uri: str | None = None) -> str:
-    """Returns the tracking URI that runs go to.
+    """Returns the URI of the tracking store.
 
-    It is the one given, else that of the environment (MLFLOW_TRACKING_URI),
-    else `mlflow.db` in the project's folder. User and password of a server go where MLflow
-    reads them and does not show them.
+    It is `uri`, else the environment variable `MLFLOW_TRACKING_URI`, else `mlflow.db` in the
+    project folder. The user and password of a server are moved to where MLflow
+    reads them without showing them.
 
     Args:
-        uri: any MLflow tracking URI.
+        uri: Any MLflow tracking URI. Defaults to None.
 
     Raises:
-        KxError: for a server that would get the password of another one.
+        KxError: If the server would get the password of another one.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not chosen:
@@ -56,13 +56,13 @@ def store_uri(uri: str | None = None) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Returns the file of a SQLite store; None for others.
+    """Returns the file of a SQLite store, or None for other stores.
 
     Args:
-        uri: of the store.
+        uri: URI of the store.
 
     Raises:
-        KxError: for a name that MLflow cannot open.
+        KxError: If MLflow cannot open a file of this name.
     """
     if not uri.startswith("sqlite:///"):
         return None
@@ -77,30 +77,30 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def uri_now(uri: str | None) -> str | None:
-    """Returns where a store is now that a run's folder names: with the project, it may have moved.
+    """Returns the current URI of a store that a run recorded, since the project may have moved.
 
     Args:
-        uri: as it was when the run began.
+        uri: URI of the store when the run began, or None.
     """
     try:
         file = sqlite_file(uri) if uri else None
-    except KxError:  # a folder that MLflow cannot open: who needs this store is told
+    except KxError:  # MLflow cannot open it, which is reported when the store is opened
         return uri
     own = project_dir() / file.name if file is not None else None
     if file is not None and own is not None and not file.parent.exists() and own.exists():
-        return f"sqlite:///{own}"  # a store whose folder is there is away for a while, perhaps
+        return f"sqlite:///{own}"  # if its folder exists, it may just be unavailable
     return uri
 
 
 def full_uri(recorded: str | None, given: str | None = None) -> str:
-    """Returns the URI of a run's store: what a run's folder says of it lacks its password.
+    """Returns the full URI of a run's store, with the password that is not recorded.
 
     Args:
-        recorded: in the run's folder; None if the run was not tracked.
-        given: in the config, if it is.
+        recorded: URI in the run's folder, or None if the run was not tracked.
+        given: URI in the config. Defaults to None.
 
     Raises:
-        KxError: if the password is not at hand.
+        KxError: If the password is not known.
     """
     original = given or os.environ.get("MLFLOW_TRACKING_URI") or ""
     if recorded is None or recorded in (redact(original), redact(bare(original))):
@@ -116,36 +116,38 @@ def full_uri(recorded: str | None, given: str | None = None) -> str:
 
 
 def artifact_root(file: Path) -> Path:
-    """Returns where the artifacts of a SQLite store are: `mlartifacts/` beside it.
+    """Returns the artifact folder of a SQLite store: `mlartifacts/` beside it.
 
     Args:
-        file: of the store.
+        file: Path to the store.
     """
     return file.parent / "mlartifacts"
 
 
 def artifact_location(uri: str, experiment: str) -> str | None:
-    """Returns where the artifacts of a new experiment go: `mlartifacts/` beside a SQLite store.
+    """Returns the artifact URI of a new experiment in a SQLite store, or None for other stores.
+
+    It is in `mlartifacts/` beside the SQLite store. Other stores choose the place themselves.
 
     Args:
-        uri: the tracking URI. Other stores choose by themselves (None).
-        experiment: its name.
+        uri: Tracking URI.
+        experiment: Name of the experiment.
     """
     file = sqlite_file(uri)
     if file is None:
         return None
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in experiment)
-    return (artifact_root(file) / safe).as_uri()  # whatever letters the folder has
+    return (artifact_root(file) / safe).as_uri()  # escapes special characters
 
 
 def refuse_unreachable(uri: str) -> None:
-    """Refuses, within seconds, a server that does not answer: MLflow's own patience is minutes.
+    """Raises within seconds if a server does not answer, which takes MLflow itself minutes.
 
     Args:
-        uri: of the store.
+        uri: URI of the store.
 
     Raises:
-        OSError: if its address cannot be reached.
+        OSError: If the address cannot be reached.
     """
     parts = urlsplit(uri)
     kind, _, driver = parts.scheme.partition("+")
@@ -159,11 +161,11 @@ def refuse_unreachable(uri: str) -> None:
 
 
 def unusable(uri: str, error: Exception) -> KxError:
-    """Returns the error of a store that cannot be reached, with the ways out.
+    """Returns the error of a store that cannot be used, with advice.
 
     Args:
-        uri: of the store.
-        error: what was raised.
+        uri: URI of the store.
+        error: Exception that was raised.
     """
     advice = "Choose another (tracking.uri=…) or train without: tracking=none."
     if isinstance(error, ImportError) and "psycopg" in str(error):
@@ -181,19 +183,19 @@ def unusable(uri: str, error: Exception) -> KxError:
 
 
 def await_server(uri: str, seconds: float) -> None:
-    """Waits for a tracking server that is away for a while; of other stores, for nothing.
+    """Waits for a tracking server that is temporarily unavailable; ignores other stores.
 
     Args:
-        uri: of the store.
-        seconds: to wait at most.
+        uri: URI of the store.
+        seconds: Maximum time to wait, in seconds.
     """
     end = time.monotonic() + seconds
-    address = bare(uri).rstrip("/")  # urlopen takes `user@host` for the host
+    address = bare(uri).rstrip("/")  # urlopen would read `user@host` as the host
     while uri.startswith(("http://", "https://")) and time.monotonic() < end:
         try:
             with urlopen(f"{address}/health", timeout=_ANSWER_SECONDS):
                 return
-        except HTTPError:  # it answers, in its own way
+        except HTTPError:  # an error response is an answer, too
             return
         except OSError:
             time.sleep(1.0)
@@ -201,13 +203,13 @@ def await_server(uri: str, seconds: float) -> None:
 
 @contextmanager
 def current_store(uri: str | None) -> Iterator[None]:
-    """Makes a store MLflow's current one, and leaves all as it was.
+    """Sets MLflow's current store within the context, and restores the previous one.
 
-    MLflow's own `set_tracking_uri` also sets the environment, where the next run
-    of this process would find it.
+    MLflow's own `set_tracking_uri` also sets the environment variable, which the next run
+    of this process would read.
 
     Args:
-        uri: the tracking URI.
+        uri: Tracking URI.
     """
     from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 

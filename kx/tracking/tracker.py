@@ -1,4 +1,4 @@
-"""What follows a run: the contract of a tracker, and the one that keeps nothing.
+"""Defines the interface of a tracker, and the tracker that keeps nothing.
 
 Imports no MLflow: with `tracking=none` a run starts two seconds earlier.
 """
@@ -11,11 +11,11 @@ from typing import Any
 
 
 class Tracker:
-    """Follows a run that is kept nowhere (`tracking=none`), and says what any tracker can do.
+    """Tracks a run without keeping anything (`tracking=none`); the base class of trackers.
 
     Args:
-        run_id: of the run.
-        run_name: of the run.
+        run_id: Id of the run.
+        run_name: Name of the run.
     """
 
     kept = False
@@ -25,23 +25,23 @@ class Tracker:
         self.run_name = run_name
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs numbers of a step."""
+        """Logs metrics of a step."""
 
     def steps(self, name: str) -> set[int] | None:
-        """Returns the steps of a metric that are kept; None if nobody can say."""
+        """Returns the logged steps of a metric, or None if they are not known."""
         return None
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Logs tags, which may change."""
+        """Logs tags, which can be changed later."""
 
     def artifacts(self, folder: Path, path: str | None = None) -> None:
-        """Logs the files of a folder."""
+        """Logs the files of a folder as artifacts."""
 
     def text(self, text: str, path: str) -> None:
         """Logs a text as a file."""
 
     def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
-        """Logs a Keras model, with the signature of its inputs and outputs, and what it needs."""
+        """Logs a Keras model with the signature of its inputs and outputs and its requirements."""
 
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""

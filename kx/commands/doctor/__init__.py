@@ -1,1 +1,1 @@
-"""`kx doctor`: whether this machine and this config can train."""
+"""`kx doctor`: checks of this machine and of a config."""

@@ -1,4 +1,4 @@
-"""Builds the strategy of a config in a process of its own, for `kx doctor`."""
+"""Builds the strategy of a config in a separate process, for `kx doctor`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What `kx doctor` says of devices: TensorFlow's, or JAX's, as the config asks."""
+"""The devices that `kx doctor` reports: TensorFlow's or JAX's, by the config's backend."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-_FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # of x86 processors
+_FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # CPU flags of x86 processors
 _ANSWER_SECONDS = 120
 JAX_MISSING = 'pip install "kx[jax]"'
 
 
 @dataclass(frozen=True)
 class Device:
-    """Holds a device: `kind` is `cpu`, `gpu` or `tpu`, `capability` that of an NVIDIA GPU."""
+    """Describes a device.
+
+    Args:
+        name: Name of the device.
+        kind: `"cpu"`, `"gpu"` or `"tpu"`.
+        capability: Compute capability of an NVIDIA GPU: `(8, 0)`. Defaults to `()`.
+    """
 
     name: str
     kind: str
@@ -25,12 +31,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Answer:
-    """Holds what JAX says of itself.
+    """Holds the result of starting JAX.
 
     Args:
-        works: whether it starts.
-        text: its devices, or its complaint.
-        devices: likewise, as objects.
+        works: Whether JAX starts.
+        text: Names of its devices, or its error message.
+        devices: Devices of JAX. Defaults to `()`.
     """
 
     works: bool
@@ -39,7 +45,7 @@ class Answer:
 
 
 def jax_answer() -> Answer:
-    """Returns what JAX says of itself, or how to install it."""
+    """Returns JAX's devices or error message, or how to install it if it is missing."""
     if importlib.util.find_spec("jax") is None:
         return Answer(False, JAX_MISSING)
     return _ask_jax()
@@ -47,7 +53,7 @@ def jax_answer() -> Answer:
 
 @functools.cache
 def _ask_jax() -> Answer:
-    """Asks in a process of its own: JAX takes a GPU's memory, and starts only once."""
+    """Starts JAX in a separate process, since it takes a GPU's memory and starts only once."""
     script = (
         "import jax, json; print(json.dumps([(str(d), d.platform,"
         " str(getattr(d, 'compute_capability', ''))) for d in jax.devices()]))"
@@ -72,7 +78,7 @@ def gpus(on_jax: bool) -> list[str]:
     """Returns the names of the GPUs that the backend sees.
 
     Args:
-        on_jax: whether it is JAX.
+        on_jax: Whether the backend is JAX.
     """
     if on_jax:
         return [device.name for device in jax_answer().devices if device.kind == "gpu"]
@@ -82,10 +88,10 @@ def gpus(on_jax: bool) -> list[str]:
 
 
 def first_device(on_jax: bool) -> Device:
-    """Returns the device that a model is trained on, if nothing else is asked.
+    """Returns the device that trains a model by default.
 
     Args:
-        on_jax: whether the backend is JAX.
+        on_jax: Whether the backend is JAX.
     """
     if on_jax:
         return next(iter(jax_answer().devices), Device("", "cpu"))
@@ -98,14 +104,15 @@ def first_device(on_jax: bool) -> Device:
 
 
 def how_fast(precision: str, device: Device) -> str:
-    """Says whether a half precision is faster on a device.
+    """Returns a text on whether a half precision is faster than float32 on a device.
 
     Args:
         precision: `"mixed_bfloat16"` or `"mixed_float16"`.
-        device: the device.
+        device: Device that trains the model.
     """
     half = precision == "mixed_float16"
     if device.kind == "gpu":
+        # Tensor cores take float16 from capability 7.0 (Volta), bfloat16 from 8.0 (Ampere).
         faster = device.capability >= ((7, 0) if half else (8, 0))
     elif device.kind == "tpu":
         faster = not half

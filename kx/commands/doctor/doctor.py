@@ -1,4 +1,4 @@
-"""`kx doctor`: what works in this installation, and whether a config can run here."""
+"""`kx doctor`: checks what works in this installation, and whether a config can run."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _ANSWER_SECONDS = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """Holds one thing that was looked at.
+    """Holds the result of one check.
 
     Args:
-        area: `backend`, `strategy` …
-        name: of the thing.
-        works: whether it does.
-        text: what was seen, and what to do.
-        asked: whether the config asks for it.
+        area: Area of the check: `"backend"`, `"strategy"` …
+        name: Name of what was checked.
+        works: Whether it works.
+        text: Description of the result, and of what to do.
+        asked: Whether the config requires it. Defaults to False.
     """
 
     area: str
@@ -61,10 +61,13 @@ class Finding:
 
 
 def doctor(overrides: Sequence[str]) -> int:
-    """Prints what works here, and returns 1 if the config asks for what does not.
+    """Prints what works on this machine.
 
     Args:
-        overrides: of the config that is to run.
+        overrides: Overrides of the config to check.
+
+    Returns:
+        Exit code: 1 if something that the config requires does not work, else 0.
     """
     config = compose(overrides).config
     import_quietly()
@@ -83,7 +86,7 @@ def _checked(check: Callable[[DictConfig], Iterator[Finding]], config: DictConfi
     try:
         for finding in check(config):
             found.append(finding)
-    except (KxError, subprocess.TimeoutExpired) as error:  # a TF_CONFIG that cannot be read …
+    except (KxError, subprocess.TimeoutExpired) as error:  # e.g. an unreadable TF_CONFIG
         found.append(Finding(check.__name__.strip("_"), "config", False, str(error), True))
     return found
 
@@ -106,7 +109,7 @@ def _show(findings: Sequence[Finding]) -> None:
     wide_console().print(table)
 
 
-# --- packages and the machine
+# --- Packages and machine
 
 
 def _packages(config: DictConfig) -> Iterator[Finding]:
@@ -141,7 +144,7 @@ def _machine(config: DictConfig) -> Iterator[Finding]:
         yield Finding("machine", "GPUs", bool(used), ", ".join(used) or "none")
 
 
-# --- what a config chooses
+# --- Choices of a config
 
 
 def _backends(config: DictConfig) -> Iterator[Finding]:
@@ -164,7 +167,7 @@ def _precisions(config: DictConfig) -> Iterator[Finding]:
                 layer(tf.ones((2, 2)))
             text = how_fast(name, device) if name.startswith("mixed") else ""
             yield Finding("precision", name, True, text, asked == name)
-        except Exception as error:  # whatever the device cannot do
+        except Exception as error:  # any type, if the device lacks the precision
             yield Finding("precision", name, False, first_line(error), asked == name)
 
 
@@ -217,7 +220,7 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
 
 
 def _built(name: str, text: str, config: DictConfig) -> Finding:
-    """Builds the strategy in a process of its own, as a training would."""
+    """Builds the strategy in a separate process, as a training does."""
     from omegaconf import OmegaConf
 
     done = subprocess.run(
@@ -262,7 +265,7 @@ def _launchers(config: DictConfig) -> Iterator[Finding]:
 
 
 def _tried(area: str, name: str, config: DictConfig) -> Finding:
-    """Opens the config's launcher, and closes it."""
+    """Opens and closes the config's launcher."""
     try:
         engine = make_engine(config.launcher)
         engine.open(str(config.backend))

@@ -1,1 +1,1 @@
-"""`kx reproduce`: trains a run again, and compares the numbers."""
+"""`kx reproduce`: trains a run again, and compares the metrics."""

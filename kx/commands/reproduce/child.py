@@ -1,4 +1,4 @@
-"""The fresh process of `kx reproduce`: trains a recorded config."""
+"""The separate process of `kx reproduce`, which trains a recorded config."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from kx.run import report_errors
 
 
 def main(job_file: str) -> None:
-    """Trains the config of a job file, and leaves the new run's id beside it.
+    """Trains the config of a job file, writes the new run's id, and exits.
 
     Args:
-        job_file: JSON: config, overrides, choices, id of the recorded run, result file.
+        job_file: Path to the JSON file, with the keys `config`, `overrides`, `choices`, `of` (id of
+            the recorded run) and `result` (path of the file for the new id).
     """
     words = json.loads(Path(job_file).read_text(encoding="utf-8"))
 

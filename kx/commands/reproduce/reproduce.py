@@ -1,4 +1,4 @@
-"""`kx reproduce RUN`: the same run again, and every metric of every epoch compared."""
+"""`kx reproduce RUN`: trains a run again, and compares every metric of every epoch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _CHILD = "import sys; from kx.commands.reproduce.child import main; main(sys.arg
 
 
 def reproduce(run: Run) -> int:
-    """Runs a finished run again in a fresh process, and compares.
+    """Trains a run again in a separate process, and compares the metrics.
 
     Args:
-        run: the finished run.
+        run: Recorded run. If it was stopped, only its recorded epochs are compared.
 
     Returns:
-        0 if every metric of every epoch is equal bit for bit, else 1.
+        Exit code: 0 if every metric of every epoch is equal bit for bit, else 1.
 
     Raises:
-        ReproductionError: if the run cannot be run again.
+        ReproductionError: If the run cannot be trained again.
     """
     tags = open_client(run.uri).get_run(run.id).data.tags
     if own := tags.get("kx.own_objects"):
@@ -78,14 +78,14 @@ def _warn_of_weights(run: Run, tags: Mapping[str, str]) -> None:
 
 
 def _cwd(tags: Mapping[str, str]) -> Path:
-    """Returns where the run was started, if that is here, else the project's folder."""
+    """Returns the folder where the run was started, or the project's folder if it is missing."""
     cwd = tags.get("kx.cwd", "")
     return Path(cwd) if os.path.isdir(cwd) else project_dir()
 
 
 @contextmanager
 def _code(tags: Mapping[str, str]) -> Iterator[Path]:
-    """Yields the project's folder as it was: a worktree of the commit, if the tree was clean."""
+    """Yields the project's folder; for a run of a clean commit, in the state of that commit."""
     commit, clean = tags.get("mlflow.source.git.commit"), tags.get("kx.git_clean") == "true"
     code = provenance.code_state(project_dir())
     if not commit or not clean or code is None:
@@ -116,7 +116,7 @@ def _code(tags: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _run_again(run: Run, tags: Mapping[str, str], code_folder: Path) -> Run:
-    """Trains in a fresh process, and returns the new run."""
+    """Trains in a separate process, and returns the new run."""
     config = {**run.config, "resume": "never"}
     config["threads"] = {
         kind: int(tags.get(f"threads.{kind}", 0)) for kind in ("intra_op", "inter_op")
@@ -161,11 +161,14 @@ def _python_path(code_folder: Path) -> str:
 def first_differences(
     recorded: Mapping[str, Sequence[float]], again: Mapping[str, Sequence[float]]
 ) -> list[tuple[int, str, float | None, float | None]]:
-    """Returns the differences of the first epoch that differs: epoch, metric, both values.
+    """Returns the differences of the first epoch that differs.
 
     Args:
-        recorded: metric to one value an epoch.
-        again: likewise.
+        recorded: Metrics of the recorded run: name to one value for each epoch.
+        again: Metrics of the new run: name to one value for each epoch.
+
+    Returns:
+        Tuples of epoch (from 1), metric, recorded value and new value. A missing value is None.
 
     Example:
     >>> first_differences({"loss": [1.0, 0.5]}, {"loss": [1.0, 0.6]})
@@ -197,7 +200,7 @@ def _show_comparison(run: Run, again: Run) -> int:
         for name, value in sorted(run.metrics.items())
         if name.startswith("test/")
     ]
-    if run.status != "FINISHED":  # it was stopped: only what it has can be compared
+    if run.status != "FINISHED":  # the run was stopped: compare only its recorded epochs
         print(f"{run.name} is {run.status}: its {num_epochs(run.history)} epochs are compared")
         short = {name: again.history.get(name, [])[: len(v)] for name, v in run.history.items()}
         different, tests = first_differences(run.history, short), []

@@ -1,1 +1,1 @@
-"""Checks of a config: every mistake at once, as text, without a heavy import."""
+"""Checks of a config: all mistakes are reported at once, without a heavy import."""

@@ -1,4 +1,4 @@
-"""How to write on a command line what Hydra's parser refuses: commands that work."""
+"""Suggests commands that work in place of what Hydra's parser cannot read."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _EXPECTED = "Expected KEY=VALUE or OPTION=CHOICE."
 _FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--help", "--config-dir")
 _IN_A_FILE = "In a file it has any: experiments/NAME.yaml, then experiment=NAME"
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
-_LONGEST = 300  # letters of a command in a message
-_DEEPEST = 50  # brackets within brackets; Python gives up at some hundreds
-_MOST_JOINED = 30  # words that one pair of quotes is thought to miss
+_LONGEST = 300  # characters of a command in a message
+_DEEPEST = 50  # nested brackets; some hundreds raise a RecursionError
+_MOST_JOINED = 30  # arguments that are tried as one, with quotes around them
 
 
 def readable(word: str) -> Override | None:
-    """Returns a word as Hydra reads it, or None where it cannot.
+    """Returns the override that Hydra parses from text, or None if it cannot.
 
     Args:
-        word: of the command line.
+        word: Argument of the command line.
     """
     try:
         return OverridesParser.create().parse_override(word)
-    except Exception:  # of its parser's, of many kinds: the word is the user's
+    except Exception:  # the parser raises many types, and the text is the user's
         return None
 
 
 def quoted(key: str, value: str) -> str:
-    r"""Returns KEY=VALUE for the shell, whose value is taken letter by letter.
+    r"""Returns KEY=VALUE for the shell, quoted so that the value is read as plain text.
 
     Args:
-        key: of the config.
-        value: any text.
+        key: Key of the config.
+        value: Any text.
 
     Example:
     >>> quoted("data.path", "runs/epoch=3.csv")
@@ -48,17 +48,17 @@ def quoted(key: str, value: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Returns text in quotes of Hydra's, its `${` escaped for OmegaConf."""
+    """Returns text in quotes of Hydra's syntax, with `${` escaped for OmegaConf."""
     escaped = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
     return QuotedString(escaped, Quote.double).with_quotes()
 
 
 def not_a_word(word: str, error: Exception) -> str:
-    """Says why a word of the command line is no override, and how to write it.
+    """Returns why an argument of the command line is not an override, and how to write it.
 
     Args:
-        word: what was received.
-        error: the parser's.
+        word: Argument that was received.
+        error: Error of the parser.
     """
     key, sign, value = word.partition("=")
     if word.startswith("-"):
@@ -101,7 +101,7 @@ def _unreadable(key: str, value: str, error: Exception) -> str:
     if re.search(r"[{,][^:,]*[^\x00-\x7f][^:,]*:", value):
         return f"Here a key has letters of English alone. {_IN_A_FILE}"
     why = ""
-    if " while evaluating " in str(error):  # a function's own words
+    if " while evaluating " in str(error):  # the message of a function: range(…), cast(…)
         why = first_line(error).partition(": ")[2]
         return f"{why}. If it is text: {_shortened(quoted(key, value))}"
     elif left := _left_open(value):
@@ -122,13 +122,13 @@ def _shortened(command: str) -> str:
 
 
 def _command(key: str, value: str) -> str:
-    """Returns KEY=VALUE for the shell; its value is quoted where it must be."""
+    """Returns KEY=VALUE for the shell, with quotes around the value if needed."""
     word = f"{key}={value}"
     return _shortened(shlex.quote(word) if readable(word) else quoted(key, value))
 
 
 def _left_open(text: str) -> str:
-    """Says which bracket or quote of a value has no end, or returns an empty text."""
+    """Returns which bracket or quote of a value is not closed, or an empty string."""
     for sign in ("'", '"'):
         if text.count(sign) % 2 and text.startswith(sign):
             return f"The quote {sign}"
@@ -139,7 +139,7 @@ def _left_open(text: str) -> str:
 
 
 def _depth(text: str) -> int:
-    """Returns how many brackets are open at once, at most."""
+    """Returns the maximum depth of nested brackets."""
     depth = most = 0
     for letter in text:
         depth += (letter in "[{(") - (letter in "]})")
@@ -151,7 +151,7 @@ def _depth(text: str) -> int:
 
 
 def _mended(text: str) -> str | None:
-    """Returns a list or a mapping with quotes around what cannot be read; None for other text."""
+    """Returns a list or mapping with quotes around unreadable items, or None for other text."""
     text = text.strip()
     if len(text) < 2 or text[0] not in "[{" or text[-1] != _CLOSING[text[0]]:
         return None
@@ -172,7 +172,7 @@ def _mended(text: str) -> str | None:
 
 
 def _items(text: str) -> list[str] | None:
-    """Splits at the commas outside brackets and quotes; None where one of these has no end."""
+    """Splits at commas outside brackets and quotes, or returns None if one is not closed."""
     items, depth, quote = [""], 0, ""
     for letter in text:
         if quote:
@@ -190,14 +190,14 @@ def _items(text: str) -> list[str] | None:
     return None if depth or quote else [item for item in items if item.strip()]
 
 
-# --- several words that are one
+# --- several arguments that are one override
 
 
 def belong_together(words: Sequence[str]) -> tuple[int, str]:
-    """Returns how many words at the front are one mistake, and what to say of it; 0 if none.
+    """Returns how many of the first arguments are one mistake, and its message; 0 if none.
 
     Args:
-        words: of the command line, from one on.
+        words: Arguments of the command line, from the one to check on.
     """
     first, following = words[0], list(words[1:])
     second = following[0] if following else ""
@@ -223,11 +223,11 @@ def belong_together(words: Sequence[str]) -> tuple[int, str]:
 
 
 def stray(word: str, before: str) -> str:
-    """Says that a word has no `=`, and how it is written if it belongs to the one before.
+    """Returns the message for an argument without `=`, which may belong to the one before.
 
     Args:
-        word: of the command line.
-        before: the word before it, or an empty text.
+        word: Argument of the command line.
+        before: Argument before it, or an empty string.
     """
     key, sign, value = before.partition("=")
     if not sign or "." not in key or readable(before) is None or value.startswith(("[", "{")):
@@ -237,6 +237,6 @@ def stray(word: str, before: str) -> str:
 
 
 def as_text(override: Override) -> Any:
-    """Returns the command that gives an override's value as text, its commas included."""
+    """Returns the command that sets an override's value as text, including its commas."""
     word = override.input_line or ""
     return _shortened(quoted(override.get_key_element(), word.partition("=")[2]))

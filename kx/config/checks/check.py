@@ -1,9 +1,9 @@
 """Finds every mistake of a config before anything heavy is imported.
 
-The keys of the chosen option files are what exists; what a command line or an
-experiment sets is held against them: unknown keys, wrong types, options that
-are not there, values that Keras cannot use, arguments that a `_target_` in a
-plain Python file does not have.
+The chosen option files define the keys that exist. The overrides and experiments
+are checked against them: unknown keys, wrong types, options that do not exist,
+values that Keras cannot use, arguments that a `_target_` in a plain Python file
+does not have.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from kx.errors import ConfigError, Mistake
 
 
 class Checker:
-    """Composes configs in an open Hydra session, collecting every mistake.
+    """Composes configs in an open Hydra session, and collects every mistake.
 
     Args:
-        hydra: the open session.
+        hydra: Open Hydra session.
     """
 
     def __init__(self, hydra: Hydra) -> None:
@@ -67,22 +67,25 @@ class Checker:
         self.options = Options(self.repository)
         self.mistakes: list[Mistake] = []
         self.hydra_nodes: list[DictConfig] = []  # Hydra's own settings of each composed job
-        self._unread: set[str] = set()  # keys of words that could not be read
+        self._unread: set[str] = set()  # keys of overrides that could not be read
         self._choices = Choices(self.repository, self.options)
         self._similar = Similar(self.options)
         self._words: dict[str, Override] = {}
         self._composed_files: dict[tuple[str, ...], tuple[list[ResultDefault], dict[str, Any]]] = {}
 
-    def compose_all(self, words: list[str], *, multirun: bool) -> list[Composed]:
-        """Composes each job, and raises once with the mistakes of all."""
+    def compose_all(
+        self, words: list[str], *, multirun: bool, each: bool = False
+    ) -> list[Composed]:
+        """Composes each job (with `each` by Hydra); raises one ConfigError with all mistakes."""
         parsed = self._noted(read_words(words, self.loader))
         self._unread = {key_of(mistake.place) for mistake in self.mistakes}
         if multirun:
             jobs = self._noted(split_jobs(parsed, self.options))
-            from kx.console import with_progress  # rich: not for --help
+            from kx.console import with_progress  # it imports rich, which --help does not need
 
             shown = with_progress(jobs, "checking the jobs")
-            composed = [self._compose_like(self._noted(self._read(job))) for job in shown]
+            compose = self._compose if each else self._compose_like
+            composed = [compose(self._noted(self._read(job))) for job in shown]
         else:
             composed = [self._compose(self._noted(refuse_sweeps(parsed)))]
         if self.mistakes:
@@ -94,7 +97,7 @@ class Checker:
         return found[0]
 
     def _read(self, words: list[str]) -> tuple[list[Override], list[Mistake]]:
-        """Reads the words of a job; each word of a sweep is read once."""
+        """Parses the overrides of a job; each override of a sweep is parsed once."""
         if all(word in self._words for word in words):
             return [self._words[word] for word in words], []
         overrides, mistakes = read_words(words, self.loader)
@@ -102,7 +105,7 @@ class Checker:
         return overrides, mistakes
 
     def _compose_like(self, overrides: list[Override]) -> Composed | None:
-        """Returns the config of a job of a sweep: from one that is like it, or composed whole."""
+        """Returns the config of a job of a sweep: from a similar job, or composed by Hydra."""
         like = self._similar.make(overrides)
         if like is None:
             like = self._compose(overrides)
@@ -111,7 +114,7 @@ class Checker:
         return like
 
     def _compose(self, overrides: list[Override]) -> Composed | None:
-        """Returns the composed config, or None if a mistake was noted."""
+        """Returns the composed config, or None if it has a mistake."""
         before = len(self.mistakes)
         groups = [item for item in overrides if self.options.is_group(item.key_or_group)]
         good = []
@@ -131,22 +134,22 @@ class Checker:
                 good = [item for item in good if item.key_or_group != "experiment"]
         for override in [item for item in overrides if item not in groups]:
             if depends(override.key_or_group, refused):
-                continue  # its keys are those of an option that is not there
+                continue  # its option does not exist, so its keys are unknown
             if not self._check_value_override(override, known):
                 good.append(override)
         found = len(self.mistakes)
         composed = self._finish([item for item in overrides if item in good], deltas)
         if composed is None and before < found:
-            # What cannot be composed may only lack the experiment that was left out.
+            # The composition may have failed only because the wrong experiment was left out.
             del self.mistakes[found:]
         return composed if len(self.mistakes) == before else None
 
     def _files(self, groups: list[Override]) -> tuple[list[ResultDefault], dict[str, Any]] | None:
-        """Returns the files of chosen options and their keys, or None if a mistake was noted."""
+        """Returns the files of chosen options and their keys, or None if there is a mistake."""
 
         def composed(overrides: list[Override]) -> tuple[list[ResultDefault], dict[str, Any]]:
             key = tuple(item.input_line or "" for item in overrides)
-            if key not in self._composed_files:  # the same for each job that sweeps over values
+            if key not in self._composed_files:  # shared by jobs that differ only in values
                 defaults = create_defaults_list(
                     self.repository, "run", overrides, prepend_hydra=True, skip_missing=False
                 ).defaults
@@ -155,7 +158,7 @@ class Checker:
 
         try:
             return composed(groups)
-        except Exception as error:  # of Hydra, of many kinds: the words and files are the user's
+        except Exception as error:  # Hydra raises many types; the input is the user's
             before = len(self.mistakes)
             for override in groups:
                 try:
@@ -167,7 +170,7 @@ class Checker:
             return None
 
     def _finish(self, overrides: list[Override], deltas: list[Delta]) -> Composed | None:
-        """Composes what has no mistake so far, and checks its values and targets."""
+        """Composes the overrides without mistakes, and checks the values and targets."""
         words = [item.input_line or "" for item in overrides]
         try:
             config = self.loader.load_configuration(
@@ -178,14 +181,14 @@ class Checker:
             hydra_node = config.pop("hydra")
             OmegaConf.set_struct(config, True)
             values = plain(config, resolve=True)
-        except Exception as error:  # of Hydra and OmegaConf: the words and files are the user's
+        except Exception as error:  # Hydra and OmegaConf raise many types
             self._add(self._place_of(error, overrides, deltas), composition_text(error))
             return None
         found = without_echoes(check_values(values, choices), config) + check_targets(values)
         told = {key_of(mistake.place) for mistake in self.mistakes}
         for mistake in found:
             if mistake.place in told and NO_VALUE in mistake.message:
-                continue  # it has one, which is told of already
+                continue  # it has a value, whose mistake is reported already
             place = self._origin(mistake.place.partition(": ")[0], overrides, deltas)
             if place is None:
                 self.mistakes.append(mistake)
@@ -200,7 +203,7 @@ class Checker:
         return Composed(config, words, ours)
 
     def _place_of(self, error: Exception, overrides: list[Override], deltas: list[Delta]) -> str:
-        """Returns where the value was set of which Hydra or OmegaConf complains."""
+        """Returns where the value that an error of Hydra or OmegaConf names was set."""
         text = str(error)
         for override in overrides:
             line = override.input_line or ""
@@ -210,7 +213,7 @@ class Checker:
         return (self._origin(key[1], overrides, deltas) if key else None) or "config"
 
     def _origin(self, path: str, overrides: list[Override], deltas: list[Delta]) -> str | None:
-        """Returns where a value was set: a word, an experiment, or the file of a chosen option."""
+        """Returns where a value was set: an override, an experiment, or a chosen option's file."""
         set_by = [item for item in overrides if not self.options.is_group(item.key_or_group)]
         place = origin(path, set_by, deltas)
         group = path.partition(".")[0]
@@ -222,9 +225,9 @@ class Checker:
         return place
 
     def _known_keys(self, defaults: list[ResultDefault]) -> dict[str, Any]:
-        """Returns what the option files list: keys with their defaults."""
+        """Returns the keys of the option files with their defaults."""
         options = [d for d in defaults if not str(d.config_path).startswith("experiment/")]
-        copies = self.loader.repository  # Hydra merges one file into the other, in place
+        copies = self.loader.repository  # copies, since Hydra merges the files in place
         config = self.loader._compose_config_from_defaults_list(options, copies)
         return plain(config)
 
@@ -240,7 +243,7 @@ class Checker:
                 yield self.options.file_of(path), content
 
     def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
-        """Returns whether a mistake was noted."""
+        """Returns whether an override of a value has a mistake, which is recorded."""
         key = override.key_or_group
         place = command_line(override.input_line or "")
         if problem := key_problem(override, known):
@@ -266,10 +269,10 @@ class Checker:
         *,
         adds: bool = False,
     ) -> bool:
-        """Holds keys and types against the known keys; returns whether a mistake was noted."""
+        """Checks keys and types, and returns whether there is a mistake, which is recorded."""
         before = len(self.mistakes)
         if path in FREE_MAPPINGS or "_target_" in delta:
-            return False  # another target has other arguments: `check_targets` sees to those
+            return False  # another target has other arguments, see `check_targets`
         for key, value in delta.items():
             here = f"{path}.{key}" if path else str(key)
             where = with_line(place, str(key))
@@ -278,7 +281,7 @@ class Checker:
                 if path in ENTRIES and (is_entry or value is None):
                     continue
                 if adds and takes_new_keys(path):
-                    continue  # Hydra's own words for "yes, a new key"; `build` checks it
+                    continue  # the user wrote `+` or `++`; `build` checks the key
                 can_add = takes_new_keys(path) and takes_argument(known, str(key))
                 self._add(where, unknown_key(here, key, path, known, root, can_add=can_add))
             elif expected := type_problem(here, value):

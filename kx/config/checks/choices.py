@@ -1,4 +1,4 @@
-"""The options that words and files choose: whether they are there, and fit their group."""
+"""Checks that the chosen options exist, and fit their group."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kx.config.messages import command_line, shown
 from kx.config.schema import Config
 from kx.errors import ConfigError, Mistake, did_you_mean
 
-# Groups of one option each; of the others, several may be given as a list.
+# Groups with one option each. Of the others, several may be given as a list.
 _SINGLE = (
     "task", "model", "data", "split", "optimizer", "schedule", "transfer", "strategy", "report",
     "tracking", "launcher", "tuner",
 )  # fmt: skip
-_PLACED = ("experiment", *(item.name for item in fields(Config)))  # conf/run.yaml has them all
-# Groups without an option of which nothing is built or kept.
+_PLACED = ("experiment", *(item.name for item in fields(Config)))  # all are in conf/run.yaml
+# Groups whose option cannot be deleted: nothing could be trained or logged without it.
 NEEDED = (
     "task", "model", "data", "split", "optimizer", "strategy", "report", "tracking", "launcher",
 )  # fmt: skip
@@ -31,8 +31,8 @@ class Choices:
     """Checks chosen options.
 
     Args:
-        repository: Hydra's, of the open session.
-        options: the groups that there are.
+        repository: Repository of the open Hydra session.
+        options: Options of all groups.
     """
 
     def __init__(self, repository: Any, options: Options) -> None:
@@ -41,10 +41,10 @@ class Choices:
         self._visited: set[str] = set()
 
     def mistakes(self, override: Override) -> list[Mistake]:
-        """Returns what is wrong with a word that chooses, adds or deletes an option.
+        """Returns the mistakes of an override that chooses, adds or deletes an option.
 
         Args:
-            override: of a group.
+            override: Override of a group.
         """
         group, value = override.key_or_group, override.value()
         place = command_line(override.input_line or "")
@@ -68,7 +68,7 @@ class Choices:
         return found
 
     def _check(self, group: str, value: Any, place: str, found: list[Mistake]) -> None:
-        """Adds the mistakes of a choice, and of what its file chooses."""
+        """Adds the mistakes of a choice, and of the choices in its file, to `found`."""
         options = self._options.of(group)
         hint = did_you_mean(shown(value).strip("'"), options)
         if group in _SINGLE and isinstance(value, list):
@@ -93,7 +93,7 @@ class Choices:
 
     def _add_missing(self, group: str, item: Any, place: str, found: list[Mistake]) -> None:
         if group == "experiment" and str(item) in experiment_files():
-            try:  # it is there, and was left out since it does not parse
+            try:  # it exists, but was skipped since it cannot be parsed
                 load_yaml(experiment_files()[str(item)])
             except ConfigError as error:
                 found += error.mistakes
@@ -109,7 +109,7 @@ class Choices:
         place = self._options.file_of(config_path)
         try:
             result = self._repository.load_config(config_path)
-        except Exception as error:  # of Hydra, YAML and OmegaConf: the file is the user's
+        except Exception as error:  # Hydra, YAML and OmegaConf raise many types
             found.append(Mistake(config_path, str(error) or repr(error)))
             return
         parent = config_path.rpartition("/")[0]
@@ -126,7 +126,7 @@ class Choices:
 
 
 def depends(key: str, refused: set[str]) -> bool:
-    """Returns whether a key may be that of an option that was refused, or that one chooses.
+    """Returns whether a key may depend on an option that was refused.
 
     Args:
         key: Path of the key.

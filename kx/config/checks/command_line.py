@@ -1,4 +1,4 @@
-"""The words of a command line: read, and for a sweep split into those of its jobs."""
+"""Parses the overrides of a command line, and splits those of a sweep into its jobs."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from kx.config.messages import FREE_MAPPINGS, command_line
 from kx.config.schema import type_problem
 from kx.errors import ConfigError, Mistake
 
-_LARGEST = 1e15  # up to which a float has all whole numbers
-_TOGETHER = ("jit_compile", "deterministic", "backend")  # judged together
-_MOST_JOBS = 10_000  # of a sweep: each is composed and checked before the first begins
+_LARGEST = 1e15  # floats represent all integers up to here (2^53 = 9e15)
+_TOGETHER = ("jit_compile", "deterministic", "backend")  # `check_values` checks them together
+_MOST_JOBS = 10_000  # in a sweep: all are composed and checked before the first one starts
 
 
 def read_words(words: Sequence[str], loader: Any) -> tuple[list[Override], list[Mistake]]:
-    """Returns words as Hydra reads them, and the mistakes of those that it cannot read.
+    """Returns the overrides that Hydra parses, and the mistakes of the others.
 
     Args:
-        words: in Hydra's override syntax.
-        loader: Hydra's, of the open session, which finds the options of a glob.
+        words: Overrides in Hydra's syntax.
+        loader: Config loader of the open Hydra session, which finds the options of a glob.
     """
     parser = OverridesParser.create(config_loader=loader)
     overrides: list[Override] = []
@@ -53,7 +53,7 @@ def read_words(words: Sequence[str], loader: Any) -> tuple[list[Override], list[
             count = 1
             try:
                 override = _read(parser, word)
-                override.config_loader = loader  # which `parse_override` leaves out
+                override.config_loader = loader  # `parse_override` does not set it
                 overrides.append(override)
             except _NotReadError as error:
                 no_sign = "=" not in word and not word.startswith("-")
@@ -76,7 +76,7 @@ def _read(parser: OverridesParser, word: str) -> Override:
     try:
         word.encode()
         override = parser.parse_override(word)
-    except Exception as error:  # of the parser's, of many kinds: the word is the user's
+    except Exception as error:  # the parser raises many types
         raise _NotReadError(error) from error
     if not override.key_or_group:
         raise _NotReadError(ValueError("no key"))
@@ -84,10 +84,10 @@ def _read(parser: OverridesParser, word: str) -> Override:
 
 
 def refuse_sweeps(overrides: Iterable[Override]) -> tuple[list[Override], list[Mistake]]:
-    """Returns the overrides of one value, and the mistakes of those of several.
+    """Returns the overrides with one value, and the mistakes of those with several.
 
     Args:
-        overrides: of a command line without `-m`.
+        overrides: Overrides of a command line without `-m`.
     """
     kept, mistakes = [], []
     for override in overrides:
@@ -107,11 +107,11 @@ def refuse_sweeps(overrides: Iterable[Override]) -> tuple[list[Override], list[M
 def split_jobs(
     overrides: Iterable[Override], options: Options
 ) -> tuple[list[list[str]], list[Mistake]]:
-    """Returns the words of each job of a sweep; a later word wins over one of the same key.
+    """Returns the overrides of each job of a sweep; the last override of a key is used.
 
     Args:
-        overrides: of a command line with `-m`.
-        options: the groups that there are.
+        overrides: Overrides of a command line with `-m`.
+        options: Options of all groups.
     """
     choices: dict[str, list[str]] = {}
     mistakes = []
@@ -139,10 +139,10 @@ def split_jobs(
 
 
 def _values(value: Any, override: Override, options: Options) -> Iterator[str]:
-    """Yields the values of a sweep, as words: of choices, ranges and globs, also within a choice.
+    """Yields the values of a sweep as text: of choices, ranges and globs, also nested ones.
 
     Raises:
-        ConfigError: if there is none, or if they are too many.
+        ConfigError: If there is no value, or if there are too many.
     """
     if isinstance(value, ChoiceSweep):
         items = random.sample(value.list, len(value.list)) if value.shuffle else value.list
@@ -188,15 +188,15 @@ def _check_range(value: RangeSweep) -> None:
 
 
 class Similar:
-    """Makes the configs of jobs that differ in values alone from one that Hydra composed.
+    """Makes the configs of jobs that differ only in values from one that Hydra composed.
 
     Hydra takes a fifth of a second for a config. A sweep has few combinations of options and many
-    values: the first job of a combination is composed and checked whole; of the others, the keys
-    that they set and the keys that follow them by an interpolation. A job with a mistake is
-    composed whole, so that the messages are the same.
+    values. The first job of a combination is composed by Hydra and checked completely. For the
+    others, only the keys that they set are checked, and the keys that depend on these by an
+    interpolation. A job with a mistake is composed by Hydra, so that the messages are the same.
 
     Args:
-        options: The groups that there are.
+        options: Options of all groups.
     """
 
     def __init__(self, options: Options) -> None:
@@ -205,11 +205,11 @@ class Similar:
         self._following: dict[tuple[str, ...], list[str]] = {}
 
     def keep(self, overrides: Sequence[Override], composed: Composed) -> None:
-        """Keeps a config for the jobs that are like it."""
+        """Keeps a config for similar jobs."""
         self._whole.setdefault(self._combination(overrides), composed)
 
     def make(self, overrides: Sequence[Override]) -> Composed | None:
-        """Returns the config of a job, or None if it is to be composed whole.
+        """Returns the config of a job, or None if Hydra must compose it.
 
         Args:
             overrides: Overrides of the job.
@@ -226,7 +226,7 @@ class Similar:
                 return None
             try:
                 OmegaConf.update(config, key, value, merge=False)
-            except OmegaConfBaseException:  # which says it in its own words when composed whole
+            except OmegaConfBaseException:  # Hydra then composes it, and reports the mistake
                 return None
         if combination not in self._following:
             self._following[combination] = _following(whole.config, set_to)
@@ -236,14 +236,14 @@ class Similar:
         return Composed(config, words, whole.choices)
 
     def _combination(self, overrides: Sequence[Override]) -> tuple[str, ...]:
-        """Returns what jobs that differ in plain values have in common, in its order."""
+        """Returns what jobs that differ only in plain values have in common, in order."""
         return tuple(
             f"{override.key_or_group}=" if self._is_plain(override) else override.input_line or ""
             for override in overrides
         )
 
     def _is_plain(self, override: Override) -> bool:
-        """Returns whether an override sets a value of a key that is there."""
+        """Returns whether an override sets an existing key to a plain value."""
         key = override.key_or_group
         if override.is_add() or override.is_force_add() or override.is_delete():
             return False
@@ -274,7 +274,7 @@ class Similar:
 
 
 def _following(config: DictConfig, keys: Iterable[str]) -> list[str]:
-    """Returns the keys that take the value of one of these, also by way of another key."""
+    """Returns the keys that interpolate one of the given keys, directly or indirectly."""
     texts, found, named = dict(_interpolations(config)), [], list(keys)
     while named:
         key = named.pop()

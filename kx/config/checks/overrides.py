@@ -1,4 +1,4 @@
-"""What a word of the command line does to a key: whether it may be set, added or deleted."""
+"""Checks whether an override may set, add or delete its key."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kx.config.messages import FREE_MAPPINGS, shown
 from kx.config.schema import TYPES
 from kx.errors import did_you_mean
 
-# Of options: keys that kx reads by their names, beside the option's function.
+# Keys of options that kx itself reads by name, besides the option's function.
 _READ = ("task.monitor", "task.monitor_mode")
 _READ_WHOLE = ("tuner", "launcher", "transfer")
-_CLOSED = ("threads", "report", "tracking", "hydra")  # mappings that take no further keys
+_CLOSED = ("threads", "report", "tracking", "hydra")  # mappings that accept no additional keys
 
 
 def key_problem(override: Override, known: dict[str, Any]) -> str | None:
-    """Says why a word cannot be: of a key's path, and of what its + or ~ asks for.
+    """Returns why an override is not possible for its path or its `+` or `~`, or None.
 
     Args:
-        override: of a key, not of a group.
-        known: the keys of the chosen options' files.
+        override: Override of a key, not of a group.
+        known: Keys of the chosen options' files.
     """
     key = override.key_or_group
     if override.package is not None:
@@ -43,7 +43,7 @@ def key_problem(override: Override, known: dict[str, Any]) -> str | None:
 
 
 def takes_new_keys(path: str) -> bool:
-    """Says whether `+` may add a key below a path."""
+    """Returns whether `+` may add a key below a path."""
     return bool(path) and path.partition(".")[0] not in _CLOSED
 
 
@@ -57,7 +57,7 @@ def _find(key: str, known: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def _list_problem(key: str, known: dict[str, Any]) -> str | None:
-    """Says that a list has places and no keys."""
+    """Returns the message for a key below a list, or None if there is no such list."""
     node: Any = known
     names = key.split(".")
     for index, name in enumerate(names):
@@ -77,7 +77,7 @@ def _list_problem(key: str, known: dict[str, Any]) -> str | None:
 
 
 def _deletion_problem(override: Override, known: dict[str, Any]) -> str | None:
-    """Says why a key cannot be deleted: something reads it, or it is not there."""
+    """Returns why a key cannot be deleted (it is needed, or does not exist), or None."""
     key = override.key_or_group
     group, _, name = key.rpartition(".")
     node = _find(group, known)[1] if group else known

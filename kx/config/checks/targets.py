@@ -1,4 +1,4 @@
-"""Rules for the arguments of a config's targets.
+"""Checks the arguments of a config's targets.
 
 Sources are read as text: nothing is imported.
 """
@@ -14,16 +14,19 @@ from kx.config.schema import PIPELINE_KEYS
 from kx.config.signatures import signature_of
 from kx.errors import Mistake, did_you_mean
 
-ENTRIES = ("callbacks", "augment")  # named entries that a user adds at will, each with a `_target_`
-# What kx gives to a model, a task, an augmentation or a schedule.
+ENTRIES = ("callbacks", "augment")  # entries of any name, each with a `_target_`
+# Arguments that kx passes to a model, a task, an augmentation or a schedule.
 _FROM_KX = {"examples", "inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
 
 
 def check_targets(config: dict[str, Any]) -> list[Mistake]:
-    """Returns targets that are not there, and arguments that their functions do not have.
+    """Returns the mistakes of targets that do not exist, and of arguments that they do not have.
 
     Only plain Python files are read (kx's and the user's), as text. Other
-    targets are checked by `build`, once their module is imported.
+    targets are checked by `build`, after their module is imported.
+
+    Args:
+        config: Composed config, plain values.
     """
     mistakes = [
         Mistake(
@@ -59,7 +62,7 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
 
 
 def _entry_mistakes(config: dict[str, Any]) -> list[Mistake]:
-    """Returns the named entries that describe nothing: neither null nor a mapping with a target."""
+    """Returns the mistakes of entries that are neither null nor a mapping with a target."""
     return [
         Mistake(
             f"{group}.{name}",
@@ -84,7 +87,7 @@ def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def takes_argument(node: dict[str, Any], name: str) -> bool:
-    """Returns whether a node's target may take an argument, as far as its source tells.
+    """Returns whether a node's target may take an argument, as far as its source shows.
 
     Args:
         node: Node with `_target_`, or a mapping of named entries.
@@ -98,10 +101,10 @@ def takes_argument(node: dict[str, Any], name: str) -> bool:
 
 
 def needed_arguments(target: str) -> tuple[str, ...]:
-    """Returns the arguments without which a target cannot be called, as far as its source tells.
+    """Returns the required arguments of a target, as far as its source shows.
 
     Args:
-        target: `module.function`.
+        target: Import path: `module.function`.
     """
     try:
         found = signature_of(target)

@@ -1,4 +1,4 @@
-"""Choices that exist elsewhere and not here, each with its reason and with what works."""
+"""Choices that kx does not support, each with the reason and an alternative."""
 
 _STRATEGIES = (
     "What works: default (one device), mirrored (all GPUs of this machine), one_device,"
@@ -25,7 +25,7 @@ _HYDRA = {
     ),
 }
 
-# Hydra's own settings, by the start of their path: what does the same here.
+# Hydra's own settings, by the start of their path, and their equivalents in kx.
 _SETTINGS = {
     "hydra.launcher": _HYDRA["hydra/launcher"],
     "hydra.sweeper": _HYDRA["hydra/sweeper"],
@@ -45,7 +45,7 @@ def setting_reason(key: str) -> str | None:
     """Returns why a setting of Hydra's is refused, or None if it is not.
 
     Args:
-        key: the config path.
+        key: Path of the key.
     """
     return next(
         (why for name, why in _SETTINGS.items() if key == name or key.startswith(f"{name}.")), None
@@ -56,8 +56,8 @@ def reason(group: str, choice: object) -> str | None:
     """Returns why an option is refused, or None if it is not.
 
     Args:
-        group: the config group.
-        choice: the option's name.
+        group: Name of the config group.
+        choice: Name of the option.
     """
     if group in _HYDRA:
         return _HYDRA[group]

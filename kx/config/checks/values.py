@@ -1,4 +1,4 @@
-"""Rules for the values of a config. Nothing is imported to check them."""
+"""Checks the values of a config without importing the targets."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NO_VALUE = "This key has no value"
 
 
 def _is_path(value: Any) -> bool:
-    """Returns whether the system takes a path: names of 255 bytes, all of it below 4096."""
+    """Returns whether a path is valid for the system: 255 bytes a name, below 4096 in all."""
     names = [len(name) for name in str(value).encode(errors="replace").split(b"/")]
     return max(names) <= 255 and sum(names) + len(names) < 4000 and "\0" not in str(value)
 
 
 _PATH = Rule("a path: 255 bytes a name, 4000 in all", _is_path)
-_RUN_NAME = Rule("150 letters at most", lambda v: len(str(v)) <= 150)  # it names a folder, too
+_RUN_NAME = Rule("150 letters at most", lambda v: len(str(v)) <= 150)  # also a folder name
 _AT_LEAST_10 = Rule("at least 10", lambda v: v >= 10)
 _AT_LEAST_2 = Rule("at least 2, or null", lambda v: v >= 2)
 _KERAS_MODE = Rule("one of min, max, auto", lambda v: v in ("min", "max", "auto", UNKNOWN_MODE))
@@ -44,7 +44,7 @@ _REMATERIALIZE = Rule(
     "activations, or null (Keras 3.15's full and larger_than fail on TensorFlow)",
     lambda v: v in REMATERIALIZE,
 )
-# kx's own keys, which are no function's arguments.
+# kx's own keys, which are not arguments of a function.
 _OWN: dict[str, Any] = {
     **dict.fromkeys(["epochs", "batch_size", "steps_per_execution"], Count),
     **dict.fromkeys(["steps_per_epoch", "evaluation_steps", "overfit_batches"], Count | None),
@@ -119,7 +119,7 @@ def _keras_annotation(target: str, name: str) -> Annotation | None:
 
 
 def annotation_of(path: str, name: str, node: Mapping[str, Any]) -> Annotation | None:
-    """Returns which values a key takes, or None if nothing says so.
+    """Returns the annotation of the values that a key takes, or None if it has none.
 
     Args:
         path: Path of the key.
@@ -141,7 +141,7 @@ def annotation_of(path: str, name: str, node: Mapping[str, Any]) -> Annotation |
 
 
 def is_choice(path: str, name: str, node: Mapping[str, Any]) -> bool:
-    """Returns whether a key takes one of a few values: its rule says more than their type.
+    """Returns whether a key takes one of a few values, which its rule checks better than the type.
 
     Args:
         path: Path of the key.
@@ -153,19 +153,19 @@ def is_choice(path: str, name: str, node: Mapping[str, Any]) -> bool:
 
 
 def mismatch(default: Any, value: Any) -> str | None:
-    """Says why a value cannot stand where the option's file has this default.
+    """Returns why a value does not fit the default in the option's file.
 
     Args:
-        default: the value in the option's file; None admits anything.
-        value: what was received.
+        default: Value in the option's file. None accepts any value.
+        value: Value that was received.
 
     Returns:
-        A sentence, or None if it fits.
+        A sentence, or None if the value fits.
     """
     if default is None or default == "???":
         return None
     if isinstance(value, dict) and ("_target_" in value or isinstance(default, str)):
-        return None  # it stands for an object, as Keras takes one in place of its name
+        return None  # an object, which Keras accepts in place of its name
     if isinstance(default, str) and ("${" in default or value is None):
         return None
     if isinstance(value, str) and "${" in value:
@@ -195,11 +195,11 @@ def mismatch(default: Any, value: Any) -> str | None:
 
 
 def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistake]:
-    """Returns the values that cannot be used, and the required ones that are missing.
+    """Returns the mistakes of values that cannot be used, and of required ones that are missing.
 
     Args:
         config: Composed config, plain values.
-        choices: Group to the chosen option.
+        choices: Chosen option of each group.
     """
     mistakes = []
     for path, name, value, node in _keys(config):
@@ -227,7 +227,7 @@ def check_values(config: dict[str, Any], choices: dict[Any, Any]) -> list[Mistak
 def _keys(config: dict[str, Any]) -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
     """Yields the path, the last part of it, the value and the mapping of each key.
 
-    What is within an argument, as weights of classes by their names, has no rules.
+    Keys within an argument, such as the class names of class weights, have no annotation.
     """
     todo: list[tuple[str, dict[str, Any]]] = [("", config)]
     while todo:

@@ -1,8 +1,8 @@
-"""Augmentation of a batch: plain functions, stateless, keyed by example.
+"""Augmentations of a batch: stateless functions, with a seed for each example.
 
 Each is `(inputs, targets, seeds, *, strength …) -> (inputs, targets)`: inputs uint8, or float
 from 0 to 255, of shape `(batch, height, width, channels)`, targets as the loss takes them, seeds of
-shape `(batch, 2)`. An entry of the `augment` config names one; a chain runs in order.
+shape `(batch, 2)`. An entry of the `augment` config names one function; a chain runs them in order.
 """
 
 from kx.data.augment.chaining import Augment, Batch, chain, check_fits, check_range

@@ -1,4 +1,4 @@
-"""A chain of augmentations: built from the config, checked, run in order."""
+"""A chain of augmentations: built from the config, checked and applied in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kx.contracts.specs import Spec
 from kx.data.random import example_seeds, fold_in, uniform
 from kx.errors import ConfigError
 
-_CHOICE = 7919  # the stream of which images are changed at all
+_CHOICE = 7919  # number of the random stream that chooses the images to change
 
 Batch = tuple[Any, Any]
 Augment = Callable[[Any, Any, tf.Tensor], Batch]
@@ -25,10 +25,10 @@ def chain(entries: Mapping[str, Any]) -> Augment | None:
     """Builds the `augment` config: its entries in order, each with a random stream of its own.
 
     Args:
-        entries: name to a node with `_target_`; null entries are left out.
+        entries: Name to a node with `_target_`; null entries are skipped.
 
     Returns:
-        One function `(inputs, targets, seeds)`, or None if there is no entry.
+        Function `(inputs, targets, seeds) -> (inputs, targets)`, or None if there is no entry.
     """
     functions = [
         build(node, place=f"augment.{name}", partial=True)
@@ -39,16 +39,16 @@ def chain(entries: Mapping[str, Any]) -> Augment | None:
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets XLA make one loop of a function's many small operations.
+    """Compiles a function with XLA, which fuses its small operations into one loop.
 
-    TensorFlow runs one after the other, each of which reads and writes the whole batch.
+    TensorFlow runs them one after the other, each of which reads and writes the whole batch.
 
     Args:
-        function: of tensors, of operations that XLA knows.
+        function: Function of tensors that uses operations that XLA supports.
 
     Returns:
-        It, fused where a graph is built, as in a pipeline; called eagerly it is as it was:
-        to compile takes longer than to run it once.
+        Compiled function where a graph is built, as in a pipeline; the function itself in eager
+        mode, where compiling takes longer than one call.
     """
     if tf.executing_eagerly():
         return function
@@ -56,11 +56,11 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def fused(function: Callable[..., Batch]) -> Callable[..., Batch]:
-    """Fuses all of an augmentation.
+    """Fuses a whole augmentation; see `fuse`.
 
     Args:
-        function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`, of operations that
-            XLA knows.
+        function: Augmentation `(inputs, targets, seeds, *, …) -> (inputs, targets)` that uses
+            operations that XLA supports.
     """
 
     @functools.wraps(function)
@@ -71,20 +71,20 @@ def fused(function: Callable[..., Batch]) -> Callable[..., Batch]:
 
 
 def moves_pixels(function: Callable[..., Batch]) -> Callable[..., Batch]:
-    """Marks an augmentation of images that would leave a target of their height and width behind.
+    """Marks an augmentation that moves pixels of images, but not of targets such as masks.
 
     Args:
-        function: `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
+        function: Augmentation `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
     """
     function.moves_pixels = True  # type: ignore[attr-defined]
     return function
 
 
 def counts_to_255(function: Callable[..., Batch]) -> Callable[..., Batch]:
-    """Marks an augmentation that adds to pixels or fills them, on a scale from 0 to 255.
+    """Marks an augmentation that expects pixels from 0 to 255.
 
     Args:
-        function: Augmentation.
+        function: Augmentation `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
     """
     function.counts_to_255 = True  # type: ignore[attr-defined]
     return function
@@ -97,17 +97,17 @@ def check_fits(
     targets: Spec,
     encode: Callable[[Any], Any],
 ) -> None:
-    """Refuses a chain that cannot take the prepared examples, before any is taken.
+    """Refuses a chain that cannot take the prepared examples, before any of them is read.
 
     Args:
-        augment: the chain.
-        inputs: the spec of one prepared example.
-        names: of its entries, for the message.
-        targets: the spec of one target.
-        encode: function from a batch of targets to what the augmentations get.
+        augment: Chain of augmentations.
+        inputs: Spec of one prepared example.
+        names: Names of the entries of the chain, for messages.
+        targets: Spec of one target.
+        encode: Function from a batch of targets to the targets that the augmentations take.
 
     Raises:
-        ConfigError: with what the examples are.
+        ConfigError: If the chain cannot take the examples.
     """
     _refuse_masks(augment, inputs, names, targets)
     batch = tf.TensorSpec((None, *inputs.shape), inputs.dtype)
@@ -126,10 +126,10 @@ def check_fits(
 
     try:
         tf.function(once).get_concrete_function(batch, truth)
-    except Exception as error:  # what TensorFlow makes of a function's error has no common base
+    except Exception as error:  # errors in a traced function have no common base class
         reason = str(error).splitlines()[-1].strip()
-        _, ours, message = reason.rpartition("ConfigError: ")  # whose type TensorFlow changes
-        if ours:  # of an argument, whatever the examples are
+        _, ours, message = reason.rpartition("ConfigError: ")  # TensorFlow changes its type
+        if ours:  # about an argument, independent of the examples
             raise ConfigError(message) from error
         expected = ""
         if len(inputs.shape) != 3:
@@ -141,7 +141,7 @@ def check_fits(
 
 
 def _refuse_masks(augment: Augment, inputs: Spec, names: Sequence[str], targets: Spec) -> None:
-    """Refuses to move the pixels of images whose targets have their height and width."""
+    """Refuses augmentations that move pixels if the targets have the size of the images."""
     if len(inputs.shape) != 3 or targets.shape[:2] != inputs.shape[:2]:
         return
     functions = augment.args[0]  # type: ignore[attr-defined]
@@ -165,14 +165,15 @@ def _innermost(function: Any) -> Any:
 
 
 def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
-    """Refuses float images of another range where an augmentation counts from 0 to 255.
+    """Refuses float images of another range if an augmentation expects pixels from 0 to 255.
 
     Args:
-        entries: of the `augment` config.
-        images: prepared, of any kind; some of them are enough.
+        entries: Entries of the `augment` config.
+        images: Prepared examples; a sample is enough. Those that are not float images are
+            accepted.
 
     Raises:
-        ConfigError: with the entries that count so.
+        ConfigError: If the range is another, with the entries that expect 0 to 255.
     """
     names = [
         name
@@ -196,15 +197,15 @@ def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tens
 
 
 def require_ordered(name: str, low: tuple[str, float], high: tuple[str, float]) -> None:
-    """Refuses a range whose end is below its begin.
+    """Refuses a range whose upper limit is below its lower limit.
 
     Args:
-        name: of the augmentation.
-        low: name and value of the one argument.
-        high: of the other one, which is as large or larger.
+        name: Name of the augmentation.
+        low: Name and value of the lower limit.
+        high: Name and value of the upper limit.
 
     Raises:
-        ConfigError: with both.
+        ConfigError: If the lower limit is above the upper one.
     """
     if low[1] > high[1]:
         raise ConfigError(
@@ -214,11 +215,11 @@ def require_ordered(name: str, low: tuple[str, float], high: tuple[str, float]) 
 
 
 def like(values: Any, images: Any) -> Any:
-    """Returns float pixels as the images are: rounded and cut to 0 … 255 where these are uint8.
+    """Returns float pixels in the dtype of images, rounded and clipped to 0 … 255 for uint8.
 
     Args:
-        values: float32.
-        images: whose dtype is wanted.
+        values: Pixels, float32.
+        images: Images of the wanted dtype.
     """
     if images.dtype.is_integer:
         values = tf.clip_by_value(tf.round(values), 0.0, 255.0)
@@ -226,13 +227,13 @@ def like(values: Any, images: Any) -> Any:
 
 
 def some(inputs: Any, changed: Any, seeds: tf.Tensor, probability: float) -> Any:
-    """Returns each image as it is changed, or, otherwise, as it was.
+    """Returns a random selection of images changed, and the others unchanged.
 
     Args:
-        inputs: images.
-        changed: the same, changed.
-        seeds: shape `(batch, 2)`.
-        probability: of the change.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        changed: Changed images, of the same shape.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of the change.
     """
     if probability >= 1:
         return changed

@@ -1,4 +1,4 @@
-"""Rectangles of images: one that is erased, or where another image comes through."""
+"""Random erasing, and the masks of rectangles that it shares with CutMix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kx.data.augment.chaining import Batch, counts_to_255, fused, require_ordere
 from kx.data.random import fold_in, uniform
 from kx.types import AtLeastOne, Probability, Share
 
-_NOISE = 1  # the stream of an erased rectangle's
+_NOISE = 1  # number of the random stream of the noise
 
 
 @counts_to_255
@@ -30,14 +30,15 @@ def erase(
     """Fills a rectangle of some images with noise.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        probability: of erasing.
-        min_area_fraction: the smallest rectangle, as a part of the image.
-        max_area_fraction: the largest.
-        max_aspect_ratio: of the rectangle, either way.
-        fill_value: None is noise from 0 to 255, pixel by pixel.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of erasing a rectangle of an image. Defaults to 0.5.
+        min_area_fraction: Smallest area, as a fraction of the image. Defaults to 0.02.
+        max_area_fraction: Largest area, as a fraction of the image. Defaults to 0.33.
+        max_aspect_ratio: Largest aspect ratio of the rectangle, tall or wide. Defaults to 3.3.
+        fill_value: Value of the erased pixels. Defaults to None: noise from 0 to 255, drawn for
+            each pixel.
 
     Source: Zhong et al. 2017, "Random Erasing Data Augmentation", algorithm 1.
     """
@@ -63,15 +64,18 @@ def erase(
 
 
 def rectangle(height: int, width: int, y: Any, x: Any, tall: Any, wide: Any) -> Any:
-    """Returns where a rectangle is, whole within each image: a mask `(batch, height, width, 1)`.
+    """Returns the mask of a rectangle that lies within each image.
 
     Args:
-        height: of the images.
-        width: likewise.
-        y: where it begins, from 0 (at the top) to 1 (as low as it fits), shape `(batch,)`.
-        x: likewise from left to right.
-        tall: its whole pixels, shape `(batch,)`.
-        wide: likewise.
+        height: Height of the images, in pixels.
+        width: Width of the images, in pixels.
+        y: Place of the rectangle, from 0 (at the top) to 1 (at the bottom), shape `(batch,)`.
+        x: Place of the rectangle, from 0 (left) to 1 (right), shape `(batch,)`.
+        tall: Height of the rectangle in whole pixels, shape `(batch,)`.
+        wide: Width of the rectangle in whole pixels, shape `(batch,)`.
+
+    Returns:
+        Boolean tensor of shape `(batch, height, width, 1)`.
     """
 
     def within(size: int, place: Any, length: Any) -> Any:

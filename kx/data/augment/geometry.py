@@ -1,4 +1,4 @@
-"""Augmentations that move pixels: mirror, shift, crop, turn, zoom, shear."""
+"""Augmentations that move pixels: flip, shift, crop, rotate, zoom, shear."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kx.types import AtLeastOne, Degrees, Fraction, NonNegative, NonNegativeInt,
 @moves_pixels
 @fused
 def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.5) -> Batch:
-    """Mirrors images left and right.
+    """Flips images horizontally.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        probability: of mirroring an image.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of flipping an image. Defaults to 0.5.
     """
     mirrored = uniform(seeds, 1)[:, :, None, None] < probability
     return tf.where(mirrored, inputs[:, :, ::-1], inputs), targets
@@ -37,14 +37,14 @@ def crop_flip(
     padding: NonNegativeInt = 4,
     probability: Probability = 0.5,
 ) -> Batch:
-    """Pads with zeros, crops back to the size at a random place, and mirrors.
+    """Pads images with zeros, crops them to their size at a random place, and flips them.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        padding: pixels on each side.
-        probability: of mirroring an image.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        padding: Number of pixels on each side. Defaults to 4.
+        probability: Probability of flipping an image. Defaults to 0.5.
 
     Source: He et al. 2015, "Deep Residual Learning", section 4.2.
     """
@@ -53,8 +53,8 @@ def crop_flip(
     draws = uniform(seeds, 3)
     offsets = tf.cast(draws[:, :2] * (2 * padding + 1), tf.int32)  # 0 … 2 * padding
     rows = offsets[:, :1] + tf.range(height)  # (batch, height)
-    # From the right to the left where mirrored. By arithmetic: XLA makes one fast loop of it,
-    # while a reversed tensor costs it up to half the speed.
+    # From right to left where mirrored. By arithmetic, which XLA fuses into one loop; reversing
+    # the tensor costs up to half the speed.
     mirrored = tf.cast(draws[:, 2:] < probability, tf.int32)
     columns = offsets[:, 1:] + mirrored * (width - 1) + (1 - 2 * mirrored) * tf.range(width)
     around = [padding, padding]
@@ -76,12 +76,12 @@ def translate(
     """Shifts images by whole pixels.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        height_fraction: the largest shift up or down, as a part of the height.
-        width_fraction: likewise left or right.
-        fill_value: of the pixels that come in.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        height_fraction: Largest shift up or down, as a fraction of the height. Defaults to 0.1.
+        width_fraction: Largest shift left or right, as a fraction of the width. Defaults to 0.1.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
     """
     height, width = inputs.shape[1], inputs.shape[2]
     up, left = round(height * height_fraction), round(width * width_fraction)
@@ -96,7 +96,7 @@ def translate(
 def _pixels(images: Any, rows: tf.Tensor, columns: tf.Tensor) -> Any:
     """Gathers whole pixels: `out[b, i, j] = images[b, rows[b, i], columns[b, j]]`.
 
-    One flat gather is some three times as fast as a map over single images.
+    One flat gather is about three times as fast as a map over single images.
     """
     shape = tf.shape(images)
     height, width, channels = shape[1], shape[2], images.shape[3]
@@ -115,14 +115,14 @@ def rotate(
     max_degrees: Degrees = 15.0,
     fill_value: float = 0.0,
 ) -> Batch:
-    """Turns images about their centre, with bilinear interpolation.
+    """Rotates images about their centre, with bilinear interpolation.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        max_degrees: the largest angle, either way.
-        fill_value: of the pixels that come in.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        max_degrees: Largest angle in degrees, in both directions. Defaults to 15.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
     """
     bound = math.radians(max_degrees)
     angles = uniform(seeds, 1, -bound, bound)[:, 0]
@@ -143,11 +143,11 @@ def zoom(
     """Zooms images in or out about their centre, with bilinear interpolation.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        max_fraction: the largest change of size, either way.
-        fill_value: of the pixels that come in.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        max_fraction: Largest change of size as a fraction, in or out. Defaults to 0.1.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
     """
     scale = 1.0 / uniform(seeds, 1, 1.0 - max_fraction, 1.0 + max_fraction)[:, 0]
     nothing = tf.zeros_like(scale)
@@ -168,13 +168,14 @@ def shear(
     """Shears images about their centre, with bilinear interpolation.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        x_fraction: the largest shift of a row sideways, either way, by its distance from
-            the centre.
-        y_fraction: likewise of a column, up or down.
-        fill_value: of the pixels that come in.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        x_fraction: Largest shift of a row, left or right, as a fraction of its distance from the
+            centre. Defaults to 0.2.
+        y_fraction: Largest shift of a column, up or down, as a fraction of its distance from the
+            centre. Defaults to 0.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
     """
     draws = uniform(seeds, 2, -1.0, 1.0)
     one = tf.ones_like(draws[:, 0])
@@ -193,15 +194,16 @@ def resized_crop(
     min_area_fraction: Share = 0.25,
     max_aspect_ratio: AtLeastOne = 4 / 3,
 ) -> Batch:
-    """Takes a part of each image, of random place, size and shape, and resizes it to the whole.
+    """Crops each image at a random place, size and aspect ratio, and resizes it back.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        min_area_fraction: the smallest part of the area; 1 is the largest. The paper has
-            0.08, for large photographs.
-        max_aspect_ratio: of the part, either way; against the image's own.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        min_area_fraction: Smallest area of the crop as a fraction of the image; the largest is 1.
+            Defaults to 0.25; the paper has 0.08, for large photographs.
+        max_aspect_ratio: Largest aspect ratio of the crop, tall or wide, relative to that of the
+            image. Defaults to 4/3.
 
     Source: Szegedy et al. 2014, "Going Deeper with Convolutions", section 6.
     """
@@ -212,7 +214,7 @@ def resized_crop(
     aspect = tf.exp((2 * draws[:, 1] - 1) * bound)
     tall = tf.minimum(tf.sqrt(area / aspect), 1.0)
     wide = tf.minimum(tf.sqrt(area * aspect), 1.0)
-    # About the centre of the part: from the centre of the image it is this far.
+    # Distance from the centre of the image to the centre of the crop, in pixels.
     down = (draws[:, 2] - 0.5) * (1 - tall) * height
     right = (draws[:, 3] - 0.5) * (1 - wide) * width
     nothing = tf.zeros_like(tall)
@@ -233,18 +235,19 @@ def affine(
     down: Any = 0.0,
     fill_mode: str = "CONSTANT",
 ) -> Any:
-    """Maps output pixels to input pixels by [[a, b], [c, d]] about the centre, and a shift.
+    """Maps output pixels to input pixels by [[a, b], [c, d]] about the centre and a shift.
 
     Args:
-        inputs: images.
-        a: of x on x, shape `(batch,)`.
-        b: of y on x.
-        c: of x on y.
-        d: of y on y.
-        fill_value: of the pixels that come in.
-        right: where the centre is taken from, in pixels to the right of it.
-        down: likewise, below it.
-        fill_mode: `"CONSTANT"`, or `"NEAREST"` for pixels as at the edge.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        a: Factor from the output's x to the input's x, shape `(batch,)`.
+        b: Factor from the output's y to the input's x, shape `(batch,)`.
+        c: Factor from the output's x to the input's y, shape `(batch,)`.
+        d: Factor from the output's y to the input's y, shape `(batch,)`.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
+        right: Shift of the centre in the input, in pixels to the right. Defaults to 0.
+        down: Shift of the centre in the input, in pixels down. Defaults to 0.
+        fill_mode: `"CONSTANT"` for `fill_value` outside the image, or `"NEAREST"` for the pixel
+            at the edge. Defaults to `"CONSTANT"`.
     """
     height, width, channels = inputs.shape[1:]
     middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
@@ -255,7 +258,8 @@ def affine(
     y, x = c * x + d * y + (middle_y + down), a * x + b * y + (middle_x + right)
     if fill_mode == "NEAREST":
         y, x = tf.clip_by_value(y, 0.0, height - 1.0), tf.clip_by_value(x, 0.0, width - 1.0)
-    fill = tf.cast(fill_value, inputs.dtype)  # all round: what is farther away is as it
+    # A frame of one pixel, to which places farther outside are clipped.
+    fill = tf.cast(fill_value, inputs.dtype)
     framed = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=fill)
     y, x = tf.clip_by_value(y + 1.0, 0.0, height + 1.0), tf.clip_by_value(x + 1.0, 0.0, width + 1.0)
     pixels, wide = tf.reshape(framed, (-1, channels)), width + 2
@@ -270,7 +274,7 @@ def affine(
     def at(places: Any) -> Any:
         return tf.cast(tf.gather(pixels, places), tf.float32)
 
-    # Not TensorFlow's ImageProjectiveTransform: of this, XLA makes one loop.
+    # Not TensorFlow's ImageProjectiveTransform: XLA fuses this into one loop.
     top = at(row + column) * (1.0 - part_x) + at(row + right_of_it) * part_x
     bottom = at(below + column) * (1.0 - part_x) + at(below + right_of_it) * part_x
     return like(top * (1.0 - part_y) + bottom * part_y, inputs)

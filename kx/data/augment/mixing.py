@@ -1,4 +1,4 @@
-"""Augmentations that mix two images of a batch, and their targets likewise."""
+"""Augmentations that mix two examples of a batch and their targets."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _QUANTILES = 4097
 @moves_pixels
 @fused
 def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 0.2) -> Batch:
-    """Adds another image of the batch to each, and its target, in the same proportion.
+    """Mixes each example with another one of the batch, and their targets in the same proportion.
 
-    The other one is its neighbour: the batch is in a random order already.
+    The other example is the previous one of the batch, which is in random order already.
 
     Args:
-        inputs: images, or other numbers.
-        targets: as the loss takes them: one-hot or numbers; they become soft.
-        seeds: shape `(batch, 2)`.
-        alpha: of the Beta distribution of the proportion; 1 is uniform, less keeps nearer
-            to one of both.
+        inputs: Images, or other numbers, shape `(batch, …)`.
+        targets: Targets as the loss takes them, one-hot or numbers; they become soft.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        alpha: Parameter of the Beta distribution of the proportion; 1 is uniform, and with less
+            one of both examples dominates. Defaults to 0.2.
 
     Raises:
-        ConfigError: if the inputs or the targets cannot be mixed.
+        ConfigError: If the inputs or the targets cannot be mixed.
 
     Source: Zhang et al. 2017, "mixup: Beyond Empirical Risk Minimization", section 2.
     """
@@ -49,16 +49,16 @@ def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 0.2)
 @moves_pixels
 @fused
 def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 1.0) -> Batch:
-    """Puts a rectangle of another image of the batch into each; targets are mixed by area.
+    """Pastes a rectangle of another image of the batch into each, and mixes targets by area.
 
     Args:
-        inputs: images.
-        targets: as the loss takes them: one-hot or numbers; they become soft.
-        seeds: shape `(batch, 2)`.
-        alpha: of the Beta distribution of the area that is kept.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets as the loss takes them, one-hot or numbers; they become soft.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        alpha: Parameter of the Beta distribution of the area that is kept. Defaults to 1.
 
     Raises:
-        ConfigError: if the targets cannot be mixed.
+        ConfigError: If the targets cannot be mixed.
 
     Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers",
     section 3.1.
@@ -69,22 +69,22 @@ def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 1.0
     tall, wide = tf.round(side * height), tf.round(side * width)
     inside = rectangle(height, width, draws[:, 1], draws[:, 2], tall, wide)
     mixed = tf.where(inside, tf.roll(inputs, 1, axis=0), inputs)
-    kept = 1.0 - tall * wide / (height * width)  # by the pixels that it has become
+    kept = 1.0 - tall * wide / (height * width)  # the area in whole pixels
     return mixed, mix_targets(targets, kept)
 
 
 def mix_targets(targets: Any, weight: Any) -> Any:
-    """Mixes each target with its neighbour's.
+    """Mixes each target with the previous one of the batch.
 
     Args:
-        targets: floats, shape `(batch, …)`.
-        weight: of its own, shape `(batch,)`.
+        targets: Targets, floats of shape `(batch, …)`.
+        weight: Weight of each example's own target, shape `(batch,)`.
 
     Raises:
-        ConfigError: if they are whole numbers, of which no mixture is one.
+        ConfigError: If the targets are integers.
     """
     if not isinstance(targets, tf.Tensor):
-        return targets  # none: only the images are looked at
+        return targets  # no targets, when only images are augmented
     if not targets.dtype.is_floating:
         raise ConfigError(
             "mixup and cutmix make soft targets: the task must encode them as floats (one-hot)."
@@ -100,14 +100,14 @@ def _mixed(first: Any, second: Any, weight: Any) -> Any:
 
 
 def beta(draws: Any, alpha: float) -> Any:
-    """Makes numbers of the Beta(alpha, alpha) distribution of uniform ones, by its quantiles.
+    """Converts uniform numbers to the Beta(alpha, alpha) distribution, by its quantiles.
 
     Args:
-        draws: from [0, 1).
-        alpha: more than 0.
+        draws: Uniform numbers from [0, 1).
+        alpha: Parameter of the distribution, greater than 0.
 
     Raises:
-        ConfigError: if it is not.
+        ConfigError: If alpha is 0 or less.
     """
     if alpha <= 0:
         raise ConfigError(f"alpha: expected more than 0. Received: {alpha}.")

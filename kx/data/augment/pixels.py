@@ -1,4 +1,4 @@
-"""Augmentations that change pixels where they are: colours, light, sharpness."""
+"""Augmentations that change the values of pixels: colours, light, sharpness."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kx.data.random import uniform
 from kx.errors import ConfigError
 from kx.types import Count, HueFraction, Positive, Probability
 
-_GRAY = (0.2989, 0.587, 0.114)  # of red, green and blue
-# Of ImageNet's pixels, from 0 to 255: the principal components, scaled by their deviation.
+_GRAY = (0.2989, 0.587, 0.114)  # weights of red, green and blue
+# Principal components of ImageNet's pixels from 0 to 255, and their standard deviations.
 _LIGHT_DEVIATIONS = (55.46, 4.794, 1.148)
 _LIGHT_DIRECTIONS = (
     (-0.5675, 0.7192, 0.4009),
@@ -37,18 +37,22 @@ def color(
 ) -> Batch:
     """Changes brightness, contrast, saturation and hue, in this order.
 
-    As `keras.layers.RandomBrightness`, `RandomContrast` and `RandomHue` do; saturation
-    mixes with grey. Grey images keep the first two.
+    As `keras.layers.RandomBrightness`, `RandomContrast` and `RandomHue` do; saturation blends
+    with grey. For images of one channel, only brightness and contrast change.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        brightness: the largest change, either way, as a part of the whole range.
-        contrast: the largest change of the distance from the mean, as a part of it.
-        saturation: the largest change of the distance from grey, as a part of it.
-        hue: the largest turn of the colour circle, as a part of it: 0.5 is all.
-        probability: of changing an image.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        brightness: Largest change, up or down, as a fraction of the range 0 to 255. Defaults to
+            0.2.
+        contrast: Largest change of the distance from the mean, as a fraction of it. Defaults to
+            0.2.
+        saturation: Largest change of the distance from grey, as a fraction of it. Defaults to
+            0.2.
+        hue: Largest rotation of the colour circle, in both directions, as a fraction of it: 0.5
+            covers all hues. Defaults to 0.05.
+        probability: Probability of changing an image. Defaults to 1.
     """
     draws = uniform(seeds, 4, -1.0, 1.0)[:, :, None, None]
     images = tf.cast(inputs, tf.float32)
@@ -65,22 +69,22 @@ def color(
 
 
 def adjust_contrast(images: Any, factor: Any) -> Any:
-    """Moves pixels away from the mean of their image and channel.
+    """Scales the distance of pixels from the mean of their image and channel.
 
     Args:
-        images: float32, from 0 to 255.
-        factor: of the distance, shape `(batch, 1, 1, 1)`.
+        images: Images, float32 from 0 to 255.
+        factor: Factor of the distance, shape `(batch, 1, 1, 1)`.
     """
     mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
     return _cut(blend(mean, images, factor))
 
 
 def turn_hue(images: Any, turn: Any) -> Any:
-    """Turns the colour circle.
+    """Rotates the hues of images.
 
     Args:
-        images: float32, from 0 to 255, three channels.
-        turn: as a part of the circle, shape `(batch, 1, 1, 1)`.
+        images: Images of three channels, float32 from 0 to 255.
+        turn: Rotation as a fraction of the colour circle, shape `(batch, 1, 1, 1)`.
     """
     hue, saturation, value = tf.split(tf.image.rgb_to_hsv(images / 255.0), 3, axis=-1)
     turned = tf.math.floormod(hue + turn, 1.0)
@@ -91,13 +95,13 @@ def turn_hue(images: Any, turn: Any) -> Any:
 def grayscale(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.2
 ) -> Batch:
-    """Takes the colour from some images, as `keras.layers.RandomGrayscale`.
+    """Converts some images to grey, as `keras.layers.RandomGrayscale` does.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        probability: of taking it.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of converting an image. Defaults to 0.2.
     """
     if inputs.shape[-1] == 1:
         return inputs, targets
@@ -108,10 +112,10 @@ def grayscale(
 
 
 def gray(images: Any) -> Any:
-    """Returns the brightness of colours, in one channel.
+    """Returns images converted to one grey channel.
 
     Args:
-        images: float32; of one channel they are returned as they are.
+        images: Images, float32; those of one channel are returned unchanged.
     """
     if images.shape[-1] == 1:
         return images
@@ -119,12 +123,12 @@ def gray(images: Any) -> Any:
 
 
 def blend(first: Any, second: Any, factor: Any) -> Any:
-    """Goes from the first towards the second, and beyond where the factor is above 1.
+    """Interpolates between two images, or extrapolates if the factor is not within 0 to 1.
 
     Args:
-        first: at 0.
-        second: at 1.
-        factor: how far.
+        first: Result at factor 0.
+        second: Result at factor 1.
+        factor: Weight of `second`.
     """
     return first + (second - first) * factor
 
@@ -132,13 +136,15 @@ def blend(first: Any, second: Any, factor: Any) -> Any:
 @counts_to_255
 @fused
 def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: float = 0.1) -> Batch:
-    """Adds a colour to each image, along the principal components of ImageNet's colours.
+    """Adds a random colour to each image, along the principal components of ImageNet's colours.
 
     Args:
-        inputs: images of three channels; others stay.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        standard_deviation: of the strength along each component.
+        inputs: Images, shape `(batch, height, width, channels)`; those of another
+            number of channels than three are returned unchanged.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        standard_deviation: Standard deviation of the strength along each component. Defaults to
+            0.1.
 
     Source: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural
     Networks", section 4.1.
@@ -146,18 +152,21 @@ def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: fl
     if inputs.shape[-1] != 3:
         return inputs, targets
     strengths = normal(seeds, 3) * standard_deviation * tf.constant(_LIGHT_DEVIATIONS)
-    # Not a matrix product, whose last bits depend on the size of the batch.
+    # Not a matrix product: its rounding depends on the size of the batch.
     added = tf.reduce_sum(strengths[:, None, :] * tf.constant(_LIGHT_DIRECTIONS), axis=-1)
     images = tf.cast(inputs, tf.float32) + added[:, None, None, :]
     return like(_cut(images), inputs), targets
 
 
 def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
-    """Draws normal numbers for each example (Box & Muller 1958).
+    """Draws standard normal numbers for each example (Box & Muller 1958).
 
     Args:
-        seeds: shape `(batch, 2)`.
-        count: numbers for each example.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        count: Number of draws for each example.
+
+    Returns:
+        Float32 tensor of shape `(batch, count)`.
     """
     draws = uniform(seeds, 2 * count)
     radius = tf.sqrt(-2.0 * tf.math.log(1.0 - draws[:, :count]))
@@ -169,13 +178,13 @@ def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
 def autocontrast(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 1.0
 ) -> Batch:
-    """Stretches each channel to the whole range, as `keras.layers.AutoContrast`.
+    """Stretches each channel to the range 0 to 255, as `keras.layers.AutoContrast` does.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        probability: of stretching an image.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of stretching an image. Defaults to 1.
     """
     images = tf.cast(inputs, tf.float32)
     low = tf.reduce_min(images, axis=(1, 2), keepdims=True)
@@ -197,19 +206,19 @@ def blur(
     max_sigma: Positive = 1.0,
     probability: Probability = 0.5,
 ) -> Batch:
-    """Blurs images by a Gaussian of random width; beyond the edge it sees the edge.
+    """Blurs images by a Gaussian of random width; pixels at the edge are repeated outside it.
 
     Args:
-        inputs: images.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        kernel_size: of the Gaussian, in pixels, odd.
-        min_sigma: the least standard deviation, in pixels.
-        max_sigma: the largest.
-        probability: of blurring an image.
+        inputs: Images, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        kernel_size: Size of the Gaussian in pixels, odd. Defaults to 3.
+        min_sigma: Smallest standard deviation, in pixels. Defaults to 0.1.
+        max_sigma: Largest standard deviation, in pixels. Defaults to 1.
+        probability: Probability of blurring an image. Defaults to 0.5.
 
     Raises:
-        ConfigError: if the size is even.
+        ConfigError: If the kernel size is even.
     """
     if kernel_size % 2 == 0:
         raise ConfigError(f"augment.blur.kernel_size: expected an odd number: {kernel_size}.")
@@ -220,18 +229,18 @@ def blur(
 
 
 def gaussian_blur(images: Any, sigma: Any, kernel_size: int) -> Any:
-    """Blurs each image by a Gaussian of its own width: first the rows, then the columns.
+    """Blurs each image by a Gaussian of its own width, along each axis in turn.
 
     Args:
-        images: float32.
-        sigma: in pixels, shape `(batch, 1)`.
-        kernel_size: odd.
+        images: Images, float32, shape `(batch, height, width, channels)`.
+        sigma: Standard deviation in pixels, shape `(batch, 1)`.
+        kernel_size: Size of the Gaussian in pixels, odd.
     """
     radius = kernel_size // 2
     distances = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.nn.softmax(-(distances**2) / (2.0 * sigma**2))[:, :, None, None, None]
     for axis, size in ((1, images.shape[1]), (2, images.shape[2])):
-        # Beyond the edge it is as at the edge; TensorFlow's `pad` only mirrors.
+        # The pixels at the edge are repeated, which TensorFlow's `pad` cannot do.
         places = tf.clip_by_value(tf.range(-radius, size + radius), 0, size - 1)
         padded = tf.gather(images, places, axis=axis)
         shifted = [

@@ -1,9 +1,9 @@
-"""RandAugment and TrivialAugment: random choices among fourteen changes.
+"""RandAugment and TrivialAugment: random choices among fourteen operations.
 
-All images of a batch go through the same three steps, whose parameters each has its own: an
-affine map (turn, shear, shift), a table of 256 values for each channel (brightness, contrast,
-posterize, solarize, autocontrast, equalize), and a blend with a duller image (colour,
-sharpness). For all but one of them an image has the parameters that change nothing.
+The same three steps are applied to all images of a batch, each image with its own parameters:
+an affine map (rotation, shear, shift), a table of 256 values for each channel (brightness,
+contrast, posterize, solarize, autocontrast, equalize), and a blend with a grey or smooth image
+(colour, sharpness). All operations but the chosen one have parameters that change nothing.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _SIGNED = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y", "bright
 
 @dataclass(frozen=True)
 class Ranges:
-    """Holds what the largest magnitude of each change is.
+    """Holds the largest magnitude of each operation.
 
     Args:
-        degrees: of the turn.
-        shear: of a row, by its distance from the centre.
-        shift: as a part of the side.
-        max_shift_pixels: and no farther.
-        factor: by which brightness, contrast, colour and sharpness change, either way.
-        bits: that posterize takes away.
+        degrees: Angle of a rotation, in degrees.
+        shear: Shift of a row or column, as a fraction of its distance from the centre.
+        shift: Shift as a fraction of the side of the image.
+        max_shift_pixels: Upper limit of the shift, in pixels.
+        factor: Change of the factor of brightness, contrast, colour and sharpness, up or down.
+        bits: Number of bits that posterize removes.
     """
 
     degrees: float
@@ -68,16 +68,17 @@ def randaugment(
     max_magnitude: Positive = 30.0,
     fill_value: float = 0.0,
 ) -> Batch:
-    """Changes each image in some ways, chosen at random, all of one magnitude.
+    """Applies random operations to each image, all of one magnitude.
 
     Args:
-        inputs: images of one or three channels.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        num_operations: one after the other.
-        magnitude: of the changes, from 0 (none) to `max_magnitude`.
-        max_magnitude: the end of the scale.
-        fill_value: of the pixels that come in.
+        inputs: Images of one or three channels, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        num_operations: Number of operations for each image. Defaults to 2.
+        magnitude: Magnitude of the operations, from 0 (no change) to `max_magnitude`. Defaults
+            to 9.
+        max_magnitude: Largest magnitude of the scale. Defaults to 30.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
 
     Source: Cubuk et al. 2019, "RandAugment: Practical automated data augmentation with a reduced
     search space", section 3; the ranges are those of AutoAugment (Cubuk et al. 2018, table 6).
@@ -97,16 +98,16 @@ def randaugment(
 @counts_to_255
 @moves_pixels
 def trivial(inputs: Any, targets: Any, seeds: tf.Tensor, *, fill_value: float = 0.0) -> Batch:
-    """Changes each image in one way and of one magnitude, both chosen at random.
+    """Applies one random operation of a random magnitude to each image.
 
     Args:
-        inputs: images of one or three channels.
-        targets: passed on.
-        seeds: shape `(batch, 2)`.
-        fill_value: of the pixels that come in.
+        inputs: Images of one or three channels, shape `(batch, height, width, channels)`.
+        targets: Targets, returned unchanged.
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
 
     Source: Müller & Hutter 2021, "TrivialAugment: Tuning-free Yet State-of-the-Art Data
-    Augmentation", section 3, its wide ranges.
+    Augmentation", section 3, with the wide ranges.
     """
 
     def strength(own: tf.Tensor) -> tf.Tensor:
@@ -131,15 +132,16 @@ def _once(
 def change(
     inputs: Any, chosen: Any, level: Any, sign: Any, ranges: Ranges, fill_value: float = 0.0
 ) -> Any:
-    """Changes each image of a batch in one way.
+    """Applies one operation to each image of a batch.
 
     Args:
-        inputs: images of one or three channels, from 0 to 255.
-        chosen: places in `OPERATIONS`, shape `(batch,)`.
-        level: from 0 to 1, shape `(batch,)`.
-        sign: -1 or 1, for changes that have two directions.
-        ranges: what level 1 is.
-        fill_value: of the pixels that come in.
+        inputs: Images of one or three channels, from 0 to 255, shape
+            `(batch, height, width, channels)`.
+        chosen: Index in `OPERATIONS` of each image, shape `(batch,)`.
+        level: Magnitude from 0 to 1, shape `(batch,)`.
+        sign: -1 or 1 for operations that have two directions, shape `(batch,)`.
+        ranges: Magnitude of each operation at level 1.
+        fill_value: Value of pixels from outside the image. Defaults to 0.
     """
 
     def amount(name: str, most: float, otherwise: float = 0.0) -> Any:
@@ -168,7 +170,7 @@ def change(
         images = blend(_smooth(images), images, factor)
         return like(tf.clip_by_value(images, 0.0, 255.0), inputs)
 
-    # Each by itself: in one, XLA would compute a pixel anew for each use of it.
+    # Fused separately: in one function, XLA would compute a pixel again for each use of it.
     pixels = fuse(moved)(inputs)
     tables = fuse(lambda pixels: _tables(pixels, chosen, level, amount, ranges))(pixels)
     return fuse(sharpened)(fuse(colored)(pixels, tables))
@@ -177,7 +179,7 @@ def change(
 def _tables(
     pixels: Any, chosen: Any, level: Any, amount: Callable[..., Any], ranges: Ranges
 ) -> Any:
-    """Returns what becomes of each value, shape `(batch, channels, 256)`."""
+    """Returns the new value of each pixel value, shape `(batch, channels, 256)`."""
     values = tf.range(256, dtype=tf.float32)[None, None, :]
 
     def of(name: str) -> Any:
@@ -186,7 +188,7 @@ def _tables(
     def factor(name: str) -> Any:
         return 1.0 + amount(name, ranges.factor)[:, None, None]
 
-    table = values * factor("brightness")  # of the others, as it is
+    table = values * factor("brightness")  # the factor is 1 for other operations
     mean = tf.reduce_mean(gray(tf.cast(pixels, tf.float32)), axis=(1, 2, 3))[:, None, None]
     table = tf.where(of("contrast"), blend(tf.round(mean), values, factor("contrast")), table)
     step = 2.0 ** tf.round(level * ranges.bits)[:, None, None]
@@ -206,7 +208,7 @@ def _equalizing(pixels: Any) -> Any:
     batch, channels = tf.shape(pixels)[0], pixels.shape[3]
     of_channel = tf.range(batch * channels) * 256
     places = tf.reshape(of_channel, (-1, 1, 1, channels)) + pixels
-    flat = tf.reshape(places, (-1,))  # not `bincount`, which XLA does not know
+    flat = tf.reshape(places, (-1,))  # not `bincount`, which XLA does not support
     counts = tf.math.unsorted_segment_sum(tf.ones_like(flat), flat, batch * channels * 256)
     counts = tf.reshape(counts, (-1, channels, 256))
     last = tf.reduce_max(tf.where(counts > 0, tf.range(256), 0), axis=-1)
@@ -224,9 +226,9 @@ def _looked_up(pixels: Any, table: Any) -> Any:
 
 
 def _smooth(images: Any) -> Any:
-    """Returns Pillow's SMOOTH of images, a mean of nine pixels; the outermost ones stay.
+    """Returns images smoothed as by Pillow's SMOOTH, with the outermost pixels unchanged.
 
-    Not by a convolution, for which XLA takes thirty times as long.
+    A convolution would take XLA thirty times as long.
     """
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     nine = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]

@@ -1,7 +1,7 @@
-"""Tables in files of text, CSV and TSV: read as Python's `csv` reads them, or refused with a line.
+"""CSV and TSV files: read as Python's `csv` reads them, or refused with a line number.
 
-A reader that repairs what it cannot be sure of (shifts a row, joins lines) trains another
-model than was meant.
+Nothing is repaired: a reader that guesses (shifts a row, joins lines) leads to another model
+than the user expects.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Literal
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
-SEPARATORS = (",", ";", "\t")  # spreadsheets write what their country takes for a comma
-TABLES = (".csv", ".tsv", ".tab", ".gz", ".bz2", ".xz")  # ends of names
+SEPARATORS = (",", ";", "\t")  # spreadsheets choose by the language
+TABLES = (".csv", ".tsv", ".tab", ".gz", ".bz2", ".xz")  # suffixes
 _LONGEST_CELL = 2**31 - 1
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _NO_QUOTES = "If quotation marks are letters here as any other: data.quotes=false"
@@ -33,11 +33,11 @@ class Rows:
     """Holds the rows of a file.
 
     Args:
-        path: of the file.
-        header: names of the columns, spaces about them taken away.
-        cells: of each row, as many as the header has.
-        lines: of each row, the line of the file on which it begins, from 1.
-        num_lines: of each row, how many lines it takes: more than 1 by a quoted cell.
+        path: Path to the file.
+        header: Names of the columns, without spaces around them.
+        cells: Cells of each row, as many as the header has.
+        lines: Line of the file on which each row begins, counted from 1.
+        num_lines: Number of lines of each row: more than 1 if a quoted cell has several lines.
     """
 
     path: Path
@@ -50,11 +50,12 @@ class Rows:
         """Returns the cells of a column.
 
         Args:
-            name: of the column.
-            key: of the config that names it, for the message.
+            name: Name of the column.
+            key: Key of the config that names the column, for messages. Defaults to an empty
+                string: none.
 
         Raises:
-            DataError: if there is no such column, or more than one.
+            DataError: If there is no such column, or more than one.
         """
         count = self.header.count(name)
         if count != 1:
@@ -66,22 +67,26 @@ class Rows:
         return [row[place] for row in self.cells]
 
     def where(self, row: int) -> str:
-        """Returns where a row stands: `reviews.csv, line 12`."""
+        """Returns the place of a row for messages: `reviews.csv, line 12`.
+
+        Args:
+            row: Index of the row.
+        """
         return f"{self.path}, line {self.lines[row]}"
 
 
 def find_file(path: str | Path, key: str) -> Path:
-    """Returns a file that is there.
+    """Returns the path of an existing file.
 
     Args:
-        path: of the file; `~` is the home folder.
-        key: that names it, for the message.
+        path: Path to the file; `~` is the home folder.
+        key: Key of the config that names the file, for messages.
 
     Raises:
-        DataError: if there is no such file, whatever the reason.
+        DataError: If there is no such file.
     """
     file = expanded(path)
-    if not os.path.isfile(file):  # of a name that no file can have, too
+    if not os.path.isfile(file):  # False for an invalid name, too
         raise DataError(f"{key}: there is no file {file.absolute()}.")
     return file
 
@@ -97,19 +102,20 @@ def read_rows(
     """Reads a table with a header line.
 
     Args:
-        path: of the file, UTF-8 (or UTF-16 with its mark); `.gz`, `.bz2` and `.xz` are unpacked.
-        wanted: columns that must be there, each with the key that names it. They tell the
-            separator: a tab in `.tsv`, else the first of comma, semicolon and tab with which
-            they are found; without them, that of the most columns.
-        quotes: whether a quotation mark at the beginning of a cell quotes it.
-        key: that names the file, for the message.
-        names: of the columns, where the first line is one of numbers and not of names.
-            Defaults to None: the first line has the names.
+        path: Path to the file, UTF-8, or UTF-16 with a byte order mark; `.gz`, `.bz2` and `.xz`
+            are decompressed.
+        wanted: Required columns, each with the key of the config that names it. The separator is
+            a tab in `.tsv`, else the first of comma, semicolon and tab with which they are found,
+            or else the one with the most columns. Defaults to None: no column is required.
+        quotes: Whether a quotation mark at the beginning of a cell quotes it. Defaults to True.
+        key: Key of the config that names the file, for messages. Defaults to `"data.path"`.
+        names: Names of the columns for a file whose first line consists of numbers. Defaults to
+            None: the first line has the names.
 
     Raises:
-        DataError: with file and line, for what cannot be read for sure: a row with more or fewer
-            cells than the header (empty ones at its end are none), a quotation mark without end,
-            a quoted cell of several lines in a TSV, text that is not UTF-8.
+        DataError: If the file is ambiguous, with file and line: a row with more or fewer cells
+            than the header (empty cells at its end do not count), a quotation mark without end,
+            a quoted cell of several lines in a TSV, or text that is not UTF-8.
     """
     file = find_file(path, key)
     text = _text(file)
@@ -126,7 +132,7 @@ def read_rows(
         separator = there[0] if there else max(heads, key=lambda mark: len(heads[mark]))
     head = _header(text, separator, quotes)
     if names is not None and (set(names) <= set(head) or not all(map(is_number, head))):
-        names = None  # the first line has them
+        names = None  # the first line has the names
     elif names is not None and head in _counted_names(len(head)):
         raise DataError(
             f"{file}: the first line, {separator.join(head)}, may be a row, or numbers in place of"
@@ -142,7 +148,7 @@ def read_rows(
 
 
 def _text(file: Path) -> str:
-    """Returns a file's text, unpacked and decoded."""
+    """Returns the text of a file, decompressed and decoded."""
     opener = _OPENERS.get(file.suffix.lower(), open)
     try:
         with opener(file, "rb") as opened:  # type: ignore[operator]
@@ -165,7 +171,10 @@ def _text(file: Path) -> str:
 
 
 def is_number(cell: str) -> bool:
-    """Says whether a cell is a number, be it infinite or NaN.
+    """Returns whether a cell is a number; infinity and NaN are numbers.
+
+    Args:
+        cell: Text of the cell.
 
     Example:
     >>> is_number(" -1.5e3"), is_number("1_000"), is_number("")
@@ -183,7 +192,7 @@ def _counted_names(count: int) -> list[list[str]]:
 
 
 def _header(text: str, separator: str, quotes: bool) -> list[str]:
-    """Returns the first row that is not blank; none, if it cannot be read so."""
+    """Returns the first row that is not blank, or an empty list if it cannot be parsed."""
     lines = io.StringIO(text, newline="")
     rows = csv.reader(lines, delimiter=separator, quoting=_quoting(quotes))
     try:
@@ -231,7 +240,7 @@ def _parse(
 
 
 def _row(row: list[str], header: tuple[str, ...], where: str) -> list[str]:
-    """Returns a row with as many cells as the header; empty ones at its end are none."""
+    """Returns a row with as many cells as the header, without further empty cells."""
     more = row[len(header) :]
     if len(row) < len(header) or any(cell.strip() for cell in more):
         raise DataError(

@@ -1,4 +1,4 @@
-"""From words in columns to classes: one each, or several."""
+"""Classes of the words in columns: one for each example, or several."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from kx.contracts.specs import DataIssue, Spec
 from kx.errors import DataError
 
-_INVISIBLE = ("Cf", "Cc")  # categories of Unicode: zero-width spaces, marks of direction …
+_INVISIBLE = ("Cf", "Cc")  # Unicode categories: zero-width spaces, direction marks …
 
 
 def class_targets(
@@ -24,13 +24,18 @@ def class_targets(
     """Returns targets and their spec.
 
     Args:
-        columns: name to cells, spaces about them taken away.
-        label: the column of the class, or a list of columns of 0 and 1.
-        separator: splits one column into several labels. None is one class each.
-        where: function from the number of a row to where it stands.
+        columns: Column name to cells, without spaces around them.
+        label: Name of the column of the class, or a list of columns of 0 and 1.
+        separator: Separator of several labels in one column, or None for one class in each row.
+        where: Function from the number of a row to its place, for messages.
+
+    Returns:
+        Array of int32 class indices of shape `(num_rows,)`, or of float32 0 and 1 of shape
+        `(num_rows, num_labels)`, and its spec.
 
     Raises:
-        DataError: for what are no classes.
+        DataError: If a column has too many values to be classes, or other values than 0 and 1
+            where it is in a list.
     """
     if isinstance(label, list):
         hot = np.stack([_zeros_and_ones(name, columns[name], where) for name in label], axis=1)
@@ -66,17 +71,20 @@ def _zeros_and_ones(name: str, cells: Sequence[str], where: Callable[[int], str]
 
 
 def _number(text: str) -> float | None:
-    """Returns a finite number, or None for a word."""
+    """Returns the finite number that a text is, or None if it is none."""
     try:
         number = float(text)
     except ValueError:
         return None
-    # An order by NaN, which is neither less nor more, would be another in each process.
+    # Sorting with NaN, which compares as neither less nor greater, would depend on the process.
     return number if math.isfinite(number) else None
 
 
 def natural(name: str) -> tuple[int, float, str]:
-    """Returns what sorts numbers as numbers, then words.
+    """Returns a sort key that orders numbers by value, before words.
+
+    Args:
+        name: Name of a class.
 
     Example:
     >>> sorted(["b", "10", "nan", "9"], key=natural)
@@ -90,12 +98,15 @@ _MISSING = ("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "missing", "?")
 
 
 def alike(class_names: Sequence[str], counts: Counter[str], source: str) -> list[DataIssue]:
-    """Tells classes whose names a person may take for one: by letter case, width or form.
+    """Returns issues of class names that look like missing labels, or like one another.
+
+    Names are alike if they differ only in letter case, width or form of the characters, or in
+    spaces, or are the same number.
 
     Args:
-        class_names: of the data.
-        counts: name to the number of its examples.
-        source: where they come from.
+        class_names: Name of each class.
+        counts: Class name to number of examples.
+        source: Name of the file or folder of the classes.
 
     Example:
     >>> alike(["Pos", "neg", "pos"], Counter(Pos=1, neg=7, pos=9), "x.csv")[0].reason

@@ -1,1 +1,1 @@
-"""Readers of raw examples, as a user gives them to a finished run's model, by kind."""
+"""Readers of a user's raw examples for a finished run's model, one for each kind."""

@@ -1,4 +1,4 @@
-"""Reads arrays."""
+"""Reads examples that are arrays."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from kx.data.sources.arrays.files import load_member, load_numpy
 from kx.errors import DataError, first_line
 from kx.paths import expanded
 
-Named = list[tuple[Any, Any]]  # what the user wrote, and the raw example
+Named = list[tuple[Any, Any]]  # pairs of the user's input and the raw example
 
 
 def read_array(item: Any, shape: Sequence[int], dtype: str) -> Named:
-    """Reads examples that are arrays: one or several, from a file, JSON, or an object.
+    """Reads one or several examples that are arrays, from a file, JSON, or an object.
 
     Args:
-        item: a `.npy`, `.npz` or `.json` file, JSON, or whatever NumPy takes for an array; with
-            one axis more than an example has, it is several.
-        shape: of one raw example.
-        dtype: of one raw example.
+        item: `.npy`, `.npz` or `.json` file, JSON, or an object that NumPy converts to an array.
+            An array with one more axis than an example is several examples.
+        shape: Shape of one raw example.
+        dtype: Dtype of one raw example.
 
     Raises:
-        DataError: if it is none, of another shape, or holds what is no number.
+        DataError: If it is not an array, has another shape, or contains anything but numbers.
     """
     name, values = array_of(item)
     kind = np.dtype(tf.as_dtype(dtype).as_numpy_dtype)

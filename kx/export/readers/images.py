@@ -1,4 +1,4 @@
-"""Reads images."""
+"""Reads examples that are images."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kx.paths import expanded
 
 
 def read_image(item: Any, max_megapixels: float) -> Named:
-    """Reads an image: a file, its bytes, or an array of uint8.
+    """Reads an image from a file, its bytes, or an array of uint8.
 
     Args:
-        item: a path, bytes, or an array `(height, width[, 1 or 3])`.
-        max_megapixels: of the largest picture that is taken.
+        item: Path, bytes, or array of uint8, shape `(height, width[, 1 or 3])`.
+        max_megapixels: Size of the largest image that is accepted, in megapixels.
 
     Raises:
-        DataError: if it is no picture.
+        DataError: If it is not an image.
     """
     if isinstance(item, bytes):
         return [(f"{len(item)} bytes", readable(item, f"{len(item)} bytes", max_megapixels))]
@@ -61,10 +61,10 @@ def read_image(item: Any, max_megapixels: float) -> Named:
 
 
 def is_one_image(values: np.ndarray) -> bool:
-    """Says whether an array is one image, and not several.
+    """Returns whether an array is one image, and not several.
 
     Args:
-        values: an image `(height, width[, 1 or 3])`, or several with an axis before it.
+        values: Image of shape `(height, width[, 1 or 3])`, or several with an axis before it.
     """
     return values.ndim == 2 or (values.ndim == 3 and values.shape[-1] in (1, 3))
 

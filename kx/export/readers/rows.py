@@ -1,4 +1,4 @@
-"""Reads rows of tables."""
+"""Reads examples that are rows of tables."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _LARGEST = float(np.finfo("float32").max)
 
 
 def read_row(item: Any, columns: Sequence[str]) -> Named:
-    """Reads rows of a table: a line, a sequence of numbers, or a file.
+    """Reads rows of a table from a line, a sequence of numbers, or a file.
 
     Args:
         item: `"1.5,2,3"`, `[1.5, 2, 3]`, or a `.csv` or `.tsv` file, whose columns are found by
             their names.
-        columns: names of the numbers of a row.
+        columns: Names of the numbers of a row.
 
     Raises:
-        DataError: for what cannot be read for sure: too few numbers, a number that is none, a
-            column that is not there.
+        DataError: If the input cannot be read for sure: too few numbers, an invalid number, or a
+            missing column.
     """
     if not isinstance(item, str | Path):
         try:
@@ -64,11 +64,11 @@ def read_row(item: Any, columns: Sequence[str]) -> Named:
 
 
 def _by_name(item: Any, columns: Sequence[str]) -> Any:
-    """Returns the values of a row in the order of the columns, where it names them."""
-    named = item.to_dict() if hasattr(item, "to_dict") else item  # a Series of pandas
+    """Returns the values of a row in the order of the columns, if the row names them."""
+    named = item.to_dict() if hasattr(item, "to_dict") else item  # a pandas Series
     if not isinstance(named, Mapping):
         return item
-    if list(named) == list(range(len(columns))):  # counted, and not named
+    if list(named) == list(range(len(columns))):  # numbered, not named
         return list(named.values())
     missing = [name for name in columns if name not in named]
     if missing:
@@ -109,7 +109,7 @@ def _rows_of_file(file: Path, columns: Sequence[str]) -> Named:
 
 
 def _line(cells: Sequence[str], columns: Sequence[str], where: str) -> str:
-    """Returns numbers as the line that is a raw example."""
+    """Returns the cells as a line of CSV, which is the raw example."""
     if len(cells) != len(columns):
         raise DataError(
             f"{where}: {len(cells)} cells. Expected a line of {len(columns)} numbers:"

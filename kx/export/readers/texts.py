@@ -1,4 +1,4 @@
-"""Reads texts."""
+"""Reads examples that are texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from kx.paths import expanded
 
 
 def read_text(item: Any, column: str, *, quotes: bool = True) -> Named:
-    """Reads texts: one, or those of a column of a file.
+    """Reads one text, or the texts in a column of a file.
 
     Args:
-        item: a text, or a `.csv` or `.tsv` file.
-        column: of the texts; of a file with one column, it may have another name.
-        quotes: as of `kx.data.sources.text.text_csv.text_csv`.
+        item: Text, or path to a `.csv` or `.tsv` file.
+        column: Column of the texts; the only column of a file may have another name.
+        quotes: Whether a quotation mark at the beginning of a cell quotes it, as in
+            `kx.data.sources.text.text_csv.text_csv`. Defaults to True.
 
     Raises:
-        DataError: if it names a file that is not there, or that is no table.
+        DataError: If the file does not exist, or is not a table.
     """
     text = item.decode(errors="replace") if isinstance(item, bytes) else str(item)
     path = expanded(text)

@@ -1,4 +1,4 @@
-"""What runs jobs: the contract of an engine, wherever its processes are."""
+"""Engines, which run jobs locally or on a cluster: their protocols."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ Message = tuple[str, dict[str, Any]]
 
 
 class Handle(Protocol):
-    """Holds on to one attempt to run a job."""
+    """Controls one attempt to run a job."""
 
     def answer(self, goes_on: bool) -> None:
-        """Tells a job that asks whether it is to go on."""
+        """Answers a job that asked whether it should continue."""
         ...
 
     def stop(self) -> None:
-        """Asks the job to end, and makes it end if it does not."""
+        """Requests the end of the job. `insist` ends it by force if it does not."""
         ...
 
     def insist(self) -> None:
-        """Ends a job that was asked to and has not: called now and then."""
+        """Ends a job by force that did not end in time after `stop`. Called repeatedly."""
         ...
 
     def ending(self) -> str:
-        """Returns how the job ended that could not say so itself."""
+        """Returns how the job ended, for a job that did not report its end."""
         ...
 
     def close(self) -> None:
-        """Lets go of an ended job."""
+        """Releases the resources of an ended job."""
         ...
 
 
 class Engine(Protocol):
-    """Runs jobs. One is made for each sweep or search, by the config's `launcher`.
+    """Runs jobs. Each sweep or search builds one from the config's `launcher`.
 
     Attributes:
-        workers: jobs at a time; None for as many as there is room for.
-        limit_minutes: after which a job is ended; None for never.
-        max_retries: how often a job is run again whose process was lost.
-        queues: whether a job may wait for its turn once it is started.
+        workers: Number of jobs that run at a time; None for as many as there is room for.
+        limit_minutes: Time limit of a job in minutes; None for no limit.
+        max_retries: How often a job is run again after its process was lost.
+        queues: Whether a started job may wait in a queue.
     """
 
     workers: int | None
@@ -51,44 +51,44 @@ class Engine(Protocol):
     queues: bool
 
     def open(self, backend: str) -> None:
-        """Gets ready to run jobs.
+        """Prepares the engine to run jobs.
 
         Args:
-            backend: of Keras, which most of them have.
+            backend: Keras backend of most jobs.
 
         Raises:
-            KxError: if it cannot.
+            KxError: If the engine cannot run jobs.
         """
         ...
 
     def start(self, orders: Mapping[int, JobSpec], workers: int) -> Mapping[int, Any]:
-        """Starts jobs, and returns a `Handle` for each slot, or the error that one ended in.
+        """Starts jobs, and returns a `Handle` for each slot, or the error of a failed start.
 
         Args:
-            orders: by slot; a slot has one job at a time.
-            workers: how many slots there are.
+            orders: Job specifications by slot. A slot has one job at a time.
+            workers: Number of slots.
 
         Raises:
-            KxError: if none of them can be started.
+            KxError: If none of the jobs can be started.
         """
         ...
 
     def listen(self, handles: Mapping[int, Any]) -> Iterable[tuple[int, Message | None]]:
-        """Waits a moment for what jobs say.
+        """Waits briefly for messages of jobs.
 
         Args:
-            handles: of the jobs that run, by slot.
+            handles: Handles of the running jobs, by slot.
 
         Returns:
-            Slot and message; None in place of one that has ended.
+            Pairs of slot and message; the message is None for a job that has ended.
 
         Raises:
-            KxError: if nothing can be heard of any any more.
+            KxError: If the connection to all jobs is lost.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of everything."""
+        """Releases all resources of the engine."""
         ...
 
 
@@ -96,16 +96,16 @@ def make_engine(launcher: Any) -> Engine:
     """Returns the engine of a config.
 
     Args:
-        launcher: the config's `launcher`.
+        launcher: The config's `launcher` node.
     """
     return build(launcher, place="launcher")
 
 
 def capacity(engine: Engine, jobs: Sequence[Any]) -> int:
-    """Returns how many of some jobs are started at a time.
+    """Returns the number of jobs to run at a time, at least 1.
 
     Args:
-        engine: that runs them.
-        jobs: to run.
+        engine: Engine that runs the jobs.
+        jobs: Jobs to run.
     """
     return max(1, min(engine.workers or len(jobs), len(jobs)))

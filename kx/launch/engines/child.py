@@ -1,4 +1,4 @@
-"""The process of one job of a sweep."""
+"""Entry point of the process that trains one job."""
 
 from __future__ import annotations
 
@@ -30,29 +30,34 @@ from kx.tracking.records import Record, identity
 from kx.tracking.run_folder import literal
 
 _GRACE_SECONDS = 15.0
-_STORE_SECONDS = 600.0  # for which a tracking server may be away when a job begins
+_STORE_SECONDS = 600.0  # how long a starting job waits for a tracking server that is down
 
 
 @dataclass
 class JobSpec:
-    """Holds what a job's process is told.
+    """Holds the specification of a job for its process.
 
     Args:
-        config: composed, interpolations unresolved.
-        overrides: the words of the job.
-        choices: group to chosen option.
-        tags: of its run.
-        log: file for what it prints.
-        begun: file that says where its run is, once that has begun: it goes on there.
-        project: the launcher's folder; the job's too, where there is one.
-        marker: file that the launcher has put into its folder: a machine that sees
-            it shares that folder. None where all do.
-        cores: the CPU cores that it may use; None for all.
-        environment: further environment variables.
-        threads: of TensorFlow, where the config leaves them open; None for all cores.
-        options: further arguments of `kx.training.train`.
-        asks: whether it asks after every epoch if it is to go on.
-        leads: whether the run is its own, and not another process's.
+        config: Composed config, with interpolations unresolved.
+        overrides: Overrides of the job.
+        choices: Chosen option of each config group.
+        tags: Tags of its run.
+        log: Path to the log file for its output.
+        begun: Path to a file that contains the path to the run's folder once the run
+            has started. A later attempt resumes that run.
+        project: Path to the launcher's project folder, in which the job runs if its
+            machine shares it.
+        marker: Path to a file that the launcher created in its project folder: a machine
+            that sees it shares that folder. Defaults to None: all machines share it.
+        cores: Numbers of the CPU cores that the job may use. Defaults to None: all.
+        environment: Further environment variables.
+        threads: Number of TensorFlow threads, unless the config sets it. Defaults to
+            None: one per core.
+        options: Further arguments of `kx.training.train`.
+        asks: Whether the job asks after every epoch if it should continue.
+            Defaults to False.
+        leads: Whether the process owns the run, instead of another one that trains
+            with it. Defaults to True.
     """
 
     config: dict[str, Any]
@@ -72,29 +77,30 @@ class JobSpec:
 
     @property
     def shared(self) -> bool:
-        """Whether this machine shares the launcher's folder."""
+        """Returns whether this machine shares the launcher's project folder."""
         return self.marker is None or self.marker.is_file()
 
 
 def main(order: JobSpec, events: Connection, alive: Connection) -> None:
-    """Trains a job, and says how it goes.
+    """Trains a job, and reports its progress to the launcher. Exits the process.
 
     Args:
-        order: the job.
-        events: where it says so: `(kind, values)`.
-        alive: closed when the launcher is gone. Its answers come from there, too.
+        order: Specification of the job.
+        events: Connection to which messages `(kind, values)` are sent.
+        alive: Connection from which the launcher's answers are received. It is closed
+            when the launcher is gone.
     """
     _prepare(order)
     answers: queue.Queue[bool] = queue.Queue()
     threading.Thread(target=_hear_launcher, args=(alive, answers), daemon=True).start()
 
     def say(kind: str, values: Mapping[str, Any]) -> bool:
-        """Says a thing, and returns whether the training is to stop."""
+        """Sends a message to the launcher, and returns whether training should stop."""
         if kind == "folder" and order.leads:
             order.begun.write_text(str(values["folder"]), encoding="utf-8")
         try:
             events.send((kind, dict(values)))
-        except OSError:  # no launcher listens: the listening thread ends this process
+        except OSError:  # the launcher is gone: the listening thread ends this process
             pass
         return kind == "epoch" and order.asks and not answers.get()
 
@@ -116,14 +122,14 @@ def main(order: JobSpec, events: Connection, alive: Connection) -> None:
         say("end", {"state": "FAILED", "error": scrub(f"{type(error).__name__}: {error}")})
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # TensorFlow's own end can take seconds, and nothing is left to do
+    os._exit(code)  # TensorFlow's shutdown can take seconds
 
 
 def _prepare(order: JobSpec) -> None:
     if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C in the terminal is the launcher's, which stops its jobs
+        os.setsid()  # Ctrl-C in the terminal reaches only the launcher, which stops its jobs
     os.environ.update(order.environment)
-    tempfile.tempdir = None  # read anew
+    tempfile.tempdir = None  # makes tempfile read TMPDIR again
     if order.shared:
         os.chdir(order.project)
     else:  # another machine, with a folder of its own
@@ -131,13 +137,13 @@ def _prepare(order: JobSpec) -> None:
         own.mkdir(exist_ok=True)
         order.log, order.begun = own / order.log.name, own / f"{uuid.uuid4().hex}.folder"
         if order.config.get("run_dir"):
-            there = Path(order.config["run_dir"])  # of which other projects have one of that name
+            there = Path(order.config["run_dir"])  # other projects may use the same name
             unique = hashlib.sha256(str(there).encode()).hexdigest()[:8]
             order.config["run_dir"] = literal(own / f"{there.name}-{unique}")
     if order.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cores)
     order.log.parent.mkdir(parents=True, exist_ok=True)
-    new = 0 if order.begun.exists() else os.O_TRUNC  # what an earlier attempt said stays
+    new = 0 if order.begun.exists() else os.O_TRUNC  # keeps the log of an earlier attempt
     log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | new, 0o644)
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -146,7 +152,7 @@ def _prepare(order: JobSpec) -> None:
 
 
 class _Scrubbed(io.TextIOWrapper):
-    """Writes what is printed to a file of the system, without the secrets that kx knows."""
+    """Wraps a file descriptor as a text stream that removes known secrets."""
 
     def __init__(self, number: int) -> None:
         binary = os.fdopen(number, "wb", buffering=0)
@@ -166,7 +172,7 @@ def _train(order: JobSpec, say: Any) -> Mapping[str, float]:
         folder = Path(order.begun.read_text(encoding="utf-8"))
         record = Record.read(folder)
         ours = record if record and record.identity == identity(job) else None
-        if ours and ours.status == "FINISHED":  # and nobody had heard of it
+        if ours and ours.status == "FINISHED":  # but its end was not reported
             begun = {"name": ours.name, "id": ours.run_id or "", "folder": str(folder)}
             say("run", {**begun, "history": {}})
             return ours.metrics
@@ -184,11 +190,11 @@ def _train(order: JobSpec, say: Any) -> Mapping[str, float]:
 
 
 def _refuse_lost_store(order: JobSpec, job: Composed) -> None:
-    """Refuses to track into a file of a machine where nobody would find it; awaits a server."""
+    """Waits for a tracking server; raises if a file store is not in a shared folder."""
     from kx.tracking.store import await_server, store_uri
 
     uri = store_uri(job.config.tracking.uri)
-    if job.config.tracking.enabled:  # the launcher has seen it: it is away, and not wrong
+    if job.config.tracking.enabled:  # the launcher has reached it: the URI is right
         await_server(uri, _STORE_SECONDS)
     in_a_file = uri.startswith(("sqlite:", "file:"))
     if in_a_file and job.config.tracking.enabled and not order.shared:
@@ -200,12 +206,12 @@ def _refuse_lost_store(order: JobSpec, job: Composed) -> None:
 
 
 def _hear_launcher(alive: Connection, answers: queue.Queue[bool]) -> None:
-    """Passes on what the launcher answers, and ends this process when it is gone."""
+    """Queues the launcher's answers, and ends this process when the launcher is gone."""
     try:
         while True:
             answers.put(alive.recv())
     except (EOFError, OSError):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)  # cleanly, marked KILLED …
+    os.kill(os.getpid(), signal.SIGTERM)  # ends cleanly, and marks the run as KILLED
     time.sleep(_GRACE_SECONDS)
-    os._exit(1)  # … or not
+    os._exit(1)  # by force, if SIGTERM had no effect in time

@@ -1,4 +1,4 @@
-"""Jobs on this machine: workers share out its cores and its GPUs."""
+"""Local engine: jobs on this machine, whose cores and GPUs are divided among workers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from kx.launch.engines.child import JobSpec
 from kx.launch.engines.processes import JobProcess, start_server
 from kx.types import Count, NonNegativeInt, Positive
 
-_LOOK_SECONDS = 0.5  # between looks at jobs that hang, and for a stop
-# Where jobs share a GPU, none may take all of its memory at once: TensorFlow, JAX.
-# Lets several processes share a GPU, of which each else takes all the memory.
+_LOOK_SECONDS = 0.5  # between checks for jobs that hang, and for a stop
+# Lets several processes share a GPU: by default TensorFlow and JAX allocate all its memory.
 GROW = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
@@ -26,10 +25,12 @@ class Local:
     """Runs the jobs of a sweep on this machine, each in a fresh process.
 
     Args:
-        workers: jobs at a time; CPU cores and GPUs are shared out among them.
-        timeout_minutes: after which a job is ended as FAILED; None for never.
-        max_retries: how often a job is run again whose process was killed, or
-            crashed; it goes on where it was.
+        workers: Number of jobs that run at a time; CPU cores and GPUs are divided among
+            them. None runs all jobs at once. Defaults to 1.
+        timeout_minutes: Time in minutes after which a job is ended as FAILED. Defaults
+            to None: no limit.
+        max_retries: How often a job is run again after its process was killed or
+            crashed; it resumes its run. Defaults to 0.
     """
 
     workers: Count | None = 1
@@ -39,23 +40,27 @@ class Local:
 
     @property
     def limit_minutes(self) -> float | None:
-        """The time that a job may take."""
+        """Returns the time limit of a job in minutes, or None."""
         return self.timeout_minutes
 
     def open(self, backend: str) -> None:
-        """Starts the fork server, whose imports go on in the background."""
+        """Starts the fork server, which imports packages in the background."""
         start_server(backend)
 
     def start(
         self, orders: Mapping[int, JobSpec], workers: int
     ) -> dict[int, JobProcess | OSError | EOFError]:
-        """Starts jobs."""
+        """Starts jobs, and returns a handle or an error for each slot."""
         return {slot: _start(order, slot, workers) for slot, order in orders.items()}
 
     def places(self, count: int) -> list[str]:
-        """Returns where processes that train together may listen.
+        """Returns addresses `host:port` for processes that train together.
 
-        They find each other on loopback; but TensorFlow's server listens on all addresses.
+        The processes connect over loopback, but TensorFlow's server listens on all
+        addresses of the machine.
+
+        Args:
+            count: Number of processes.
         """
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
         places = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in held]
@@ -66,7 +71,7 @@ class Local:
     def listen(
         self, handles: Mapping[int, JobProcess]
     ) -> Iterator[tuple[int, tuple[str, dict[str, Any]] | None]]:
-        """Waits a moment for what jobs say."""
+        """Waits briefly for messages of jobs."""
         sources: dict[Any, int] = {}
         for slot, process in handles.items():
             sources |= dict.fromkeys(process.sources(), slot)
@@ -88,11 +93,13 @@ def _start(order: JobSpec, slot: int, workers: int) -> JobProcess | OSError | EO
 
 
 def cores_for(slot: int, workers: int) -> list[int] | None:
-    """Returns the CPU cores of one of so many workers; None where they cannot be set.
+    """Returns the CPU cores of a worker, or None for all cores.
+
+    One worker, or a platform without CPU affinity, has all cores.
 
     Args:
-        slot: number of the worker, from 0.
-        workers: how many there are.
+        slot: Index of the worker, from 0.
+        workers: Number of workers.
 
     Example:
     >>> cores_for(0, 1) == cores_for(0, 1)
@@ -106,7 +113,12 @@ def cores_for(slot: int, workers: int) -> list[int] | None:
 
 
 def gpu_for(slot: int, workers: int) -> dict[str, str]:
-    """Returns the environment that gives one of several workers its share of the GPUs."""
+    """Returns the environment variables that assign a worker its share of the GPUs.
+
+    Args:
+        slot: Index of the worker, from 0.
+        workers: Number of workers.
+    """
     gpus = visible_gpus() if workers > 1 else []
     if not gpus:
         return {}
@@ -116,7 +128,10 @@ def gpu_for(slot: int, workers: int) -> dict[str, str]:
 
 
 def visible_gpus() -> list[str]:
-    """Returns the numbers of the NVIDIA GPUs that this process may use, TensorFlow unasked."""
+    """Returns the indices of the NVIDIA GPUs that this process may use.
+
+    They are read without TensorFlow, whose device query would start it.
+    """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [word.strip() for word in given.split(",") if word.strip() not in ("", "-1")]

@@ -1,6 +1,6 @@
-"""What the fork server imports before the first job: nothing here may start TensorFlow.
+"""Imports packages in the fork server before the first job. Must not start TensorFlow.
 
-A device query, an operation or a tensor would start threads, which no fork survives.
+A device query, an operation or a tensor would start threads, which do not survive a fork.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from kx.process import hidden_stderr
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-# What jobs import late, some of it inside of other packages: together two seconds of each job.
+# Modules that jobs import late, some inside other packages: about two seconds for each job.
 _LATE = (
     "sklearn.datasets",
     "sklearn.metrics",
@@ -46,16 +46,16 @@ def _import_all() -> None:
         for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")
     ]
     for name in (*_LATE, *ours):
-        with contextlib.suppress(ImportError):  # of an extra that is not installed
+        with contextlib.suppress(ImportError):  # an extra that is not installed
             importlib.import_module(name)
 
 
 def _look_up() -> None:
-    """Looks up once what each tracked job would look up anew."""
+    """Fills caches that each tracked job would otherwise fill itself."""
     from kx.tracking.provenance import installed_packages
 
     installed_packages()
-    with contextlib.suppress(Exception):  # MLflow's own, and not public
+    with contextlib.suppress(Exception):  # not part of MLflow's public API
         from mlflow.utils.requirements_utils import _init_packages_to_modules_map
 
         _init_packages_to_modules_map()
@@ -64,6 +64,6 @@ def _look_up() -> None:
 with hidden_stderr():
     _import_all()
     _look_up()
-# Garbage collection in a job neither walks through all of this, nor copies its pages.
+# Frozen objects are skipped by garbage collection in jobs, so their memory pages stay shared.
 gc.collect()
 gc.freeze()

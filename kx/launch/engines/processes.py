@@ -1,4 +1,4 @@
-"""Fresh processes for jobs: forked from a server that has imported all, or spawned."""
+"""Fresh processes for jobs: forked from a server with all imports done, or spawned."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from kx.launch.engines.child import JobSpec, main
 _GRACE_SECONDS = 15.0
 
 
-_server_backend = ""  # Keras's, that the fork server has imported
+_server_backend = ""  # Keras backend that the fork server has imported
 
 
 def context(backend: str) -> BaseContext:
-    """Returns how fresh processes are made on this platform.
+    """Returns the multiprocessing context for fresh processes on this platform.
 
-    A fork server has imported TensorFlow and not started it: a fork of it is a
-    fresh process, a tenth of a second later. Where no fork is safe (macOS,
-    Windows), or the server has imported another backend, each process imports
-    for itself.
+    The fork server has imported TensorFlow but not started it, so a fork of it is
+    a fresh process within a tenth of a second. Where forking is not safe (macOS,
+    Windows), or the server has imported another backend, each process is spawned
+    and imports everything itself.
 
     Args:
-        backend: of Keras.
+        backend: Keras backend of the process.
     """
     if sys.platform in ("win32", "darwin") or _server_backend not in ("", backend):
         return multiprocessing.get_context("spawn")
@@ -43,10 +43,10 @@ def context(backend: str) -> BaseContext:
 
 
 def start_server(backend: str) -> None:
-    """Starts the fork server, if there is to be one; its imports go on in the background.
+    """Starts the fork server, if the platform has one; it imports in the background.
 
     Args:
-        backend: of Keras, which the server imports.
+        backend: Keras backend that the server imports.
     """
     global _server_backend
     if context(backend).get_start_method() != "forkserver":
@@ -68,7 +68,7 @@ class JobProcess:
     """Runs one job in a fresh process.
 
     Args:
-        order: the job.
+        order: Specification of the job.
     """
 
     def __init__(self, order: JobSpec) -> None:
@@ -80,7 +80,7 @@ class JobProcess:
         self.pid: int | None = None
         self.started = time.monotonic()
         self._stop_by: float | None = None
-        # TensorFlow leaves files there, which its process no longer removes if it is killed.
+        # A killed process leaves TensorFlow's temporary files behind; `close` removes them.
         self._temporary = tempfile.mkdtemp(prefix="kx-job-")
         order = replace(order, environment={**order.environment, "TMPDIR": self._temporary})
         self._process: Any = method.Process(target=main, args=(order, told, alive))  # type: ignore[attr-defined]
@@ -88,20 +88,20 @@ class JobProcess:
         self.pid = self._process.pid
         self._sentinel: int = self._process.sentinel
         self._server_is_gone = False
-        told.close()  # ours: the end of the job's is the end of the pipe
+        told.close()  # this process's copy: the pipe ends when the job closes its own
         alive.close()
 
     def sources(self) -> list[Any]:
-        """Returns what is ready once the job has said a thing, or its process has ended.
+        """Returns objects to wait on: ready once there is a message, or the process has ended.
 
-        The pipe alone does not tell the end: what the job has forked may hold it open.
+        The pipe alone does not show the end: processes forked by the job may keep it open.
         """
         return [self.events] if self._server_is_gone else [self.events, self._sentinel]
 
     def is_silent(self) -> bool:
-        """Says whether the job runs on and has said nothing, though a source is ready.
+        """Returns whether the job still runs without a message although a source is ready.
 
-        It is so once, if the fork server has died, which is to tell of ends.
+        This happens once if the fork server, which reports the end of processes, has died.
         """
         if self.events.poll():
             return False
@@ -109,34 +109,34 @@ class JobProcess:
         return self._server_is_gone
 
     def read(self) -> tuple[str, dict[str, Any]] | None:
-        """Returns the next thing that the job says, or None if its process has ended."""
+        """Returns the next message of the job, or None if its process has ended."""
         try:
             return self.events.recv() if self.events.poll() else None
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
 
     def answer(self, goes_on: bool) -> None:
-        """Tells a job that asks whether it is to go on."""
+        """Answers a job that asked whether it should continue."""
         try:
             self._alive.send(goes_on)
         except OSError:  # it has ended meanwhile
             pass
 
     def stop(self) -> None:
-        """Asks the job to end, and makes it end if it does not."""
+        """Sends SIGTERM to the job. `insist` kills it if it does not end."""
         self._signal(signal.SIGTERM)
         self._stop_by = time.monotonic() + _GRACE_SECONDS
 
     def insist(self) -> None:
-        """Ends a job that was asked to and has not: to be called now and then."""
+        """Kills a job that did not end within 15 s after `stop`. To be called repeatedly."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def end_by(self, seconds: float) -> None:
-        """Waits for a process that was asked to end, and ends it if it takes longer.
+        """Waits for a process to end after `stop`, and kills it if it takes too long.
 
         Args:
-            seconds: to wait.
+            seconds: Maximum time to wait, in seconds.
         """
         self._process.join(timeout=seconds)
         if self._process.is_alive():
@@ -144,13 +144,13 @@ class JobProcess:
             self._process.join(timeout=seconds)
 
     def ending(self) -> str:
-        """Returns how the process ended."""
+        """Returns a description of how the process ended."""
         self._process.join(timeout=5)
         code = self._process.exitcode
-        return how_it_ended(None if code == 255 else code)  # 255: the fork server is gone, too
+        return how_it_ended(None if code == 255 else code)  # 255: no fork server, code unknown
 
     def close(self) -> None:
-        """Lets go of an ended process, and removes what it left in its temporary folder."""
+        """Closes the connections of an ended process, and removes its temporary folder."""
         self.events.close()
         self._alive.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -171,10 +171,10 @@ def _runs(pid: int | None) -> bool:
 
 
 def how_it_ended(code: int | None) -> str:
-    """Returns how a process ended that did not say so itself.
+    """Returns a description of how a process ended without an `"end"` message.
 
     Args:
-        code: its exit code, negative for a signal; None if nobody knows.
+        code: Exit code, negative for a signal; None if it is unknown.
     """
     if code is None:
         return "its process ended without a word"

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster: a running one by its address, or one of this machine."""
+"""Ray engine: jobs on a running Ray cluster, or on one started on this machine."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ from kx.types import Count, NonNegative, NonNegativeInt, Positive
 
 _LISTEN_SECONDS = 0.5
 _KNOCK_SECONDS = 10.0
-_TRIES = "RAY_NUM_REDIS_GET_RETRIES"  # to connect to a cluster
-_TOKEN = secrets.token_hex(32)  # of clusters on this machine: Ray reads it once in a process
+_TRIES = "RAY_NUM_REDIS_GET_RETRIES"  # number of attempts to connect to a cluster
+_TOKEN = secrets.token_hex(32)  # one for all local clusters: Ray reads it once per process
 _PLACES_SECONDS = 300.0
-# Of a project's folder, what does not travel: results, and what is fetched anew.
+# Parts of the project folder that are not copied to nodes: results, .git, the environment.
 _RESULTS = ("runs", "studies", "mlartifacts", "mlruns", "mlflow.db*", "exports")
 _STAYS = [*(f"/{name}" for name in _RESULTS), ".git", ".venv"]
 
 
 @dataclass
 class Ray:
-    """Runs jobs on a Ray cluster, each in a fresh process of one of its nodes.
+    """Runs jobs on a Ray cluster, each in a fresh process on one of its nodes.
 
-    The project's code and kx travel to the nodes. Where the nodes share the
-    project's folder, a job whose node was lost goes on elsewhere.
+    The project's code and kx are copied to the nodes. If the nodes share the
+    project's folder, a job whose node was lost resumes on another one.
 
     Args:
-        workers: jobs at a time; None for as many as the cluster has room for.
-        address: of a running cluster, `host:6379` or `auto`. None starts one on
-            this machine, which listens on loopback alone and asks for a token.
-        cpus: for each job; also its threads.
-        gpus: for each job; parts are possible: 0.5.
-        memory_gb: that a job reserves. None reserves none.
-        resources: further ones of the nodes: `{"large": 1}`.
-        timeout_minutes: after which a job is ended as FAILED; None for never.
-        max_retries: how often a job is run again whose node, process or memory
-            was lost.
+        workers: Number of jobs that run at a time. Defaults to None: as many as the
+            cluster has room for.
+        address: Address of a running cluster, `host:6379` or `auto`. Defaults to None:
+            starts one on this machine, which listens only on loopback and requires a
+            token.
+        cpus: Number of CPUs of each job, and of its threads. Defaults to 1.
+        gpus: Number of GPUs of each job. Fractions such as 0.5 are allowed. Defaults to 0.
+        memory_gb: Memory that each job reserves, in GiB. Defaults to None: none.
+        resources: Custom Ray resources of each job, such as `{"large": 1}`. Defaults to
+            None: none.
+        timeout_minutes: Time in minutes after which a job is ended as FAILED. Defaults
+            to None: no limit.
+        max_retries: How often a job is run again after its node or process was lost, or
+            memory ran out. Defaults to 2.
     """
 
     workers: Count | None = None
@@ -63,15 +67,18 @@ class Ray:
 
     @property
     def limit_minutes(self) -> float | None:
-        """The time that a job may take, from its begin."""
+        """Returns the time limit of a job in minutes, from its start, or None."""
         return self.timeout_minutes
 
     def open(self, backend: str) -> None:
         """Connects to the cluster, or starts one.
 
+        Args:
+            backend: Keras backend of most jobs; not used.
+
         Raises:
-            MissingExtraError: if Ray is not installed.
-            KxError: if the cluster cannot be reached.
+            MissingExtraError: If Ray is not installed.
+            KxError: If the cluster cannot be reached.
         """
         self._marker: Path | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="kx-ray-")
@@ -115,16 +122,16 @@ class Ray:
         self._marker = project_dir() / "runs" / f".ray-{secrets.token_hex(8)}"
         self._marker.parent.mkdir(parents=True, exist_ok=True)
         self._marker.touch()
-        self._group: Any = None  # of processes that train together
+        self._group: Any = None  # placement group of processes that train together
 
     def _needs(self) -> dict[str, float]:
-        """Returns what a job reserves, as Ray names it."""
+        """Returns the resources that a job reserves, by Ray's names."""
         memory = (self.memory_gb or 0) * 2**30
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": memory}
         return {**{k: v for k, v in needs.items() if v}, **(self.resources or {})}
 
     def _warn_of_what_no_node_has(self) -> None:
-        """Refuses jobs that would wait for ever; a cluster may grow, so that there it warns."""
+        """Raises if no local node fits a job; only warns on a cluster, which may grow."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         needs = self._needs()
         if any(all(node.get(k, 0) >= v for k, v in needs.items()) for node in nodes):
@@ -137,11 +144,11 @@ class Ray:
         print(f"launcher=ray: {text} The jobs wait for one that does.")
 
     def _set_environment(self) -> dict[str, str | None]:
-        """Sets what Ray reads when it is imported, and returns what was there before."""
-        wanted = {"RAY_task_oom_retries": "0"}  # else for ever: the retries are ours
-        if _TRIES not in os.environ:  # each takes 40 s where nobody answers, and Ray's are 20
+        """Sets variables that Ray reads on import, and returns their previous values."""
+        wanted = {"RAY_task_oom_retries": "0"}  # by default Ray retries for ever; kx retries itself
+        if _TRIES not in os.environ:  # Ray's default is 20, each of 40 s if nothing answers
             wanted[_TRIES] = "1"
-        if self.address is None:  # loopback alone, and who knows the token
+        if self.address is None:  # listens only on loopback, and requires the token
             wanted["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
             if "RAY_AUTH_MODE" not in os.environ:
                 token = Path(self._temporary.name) / "token"
@@ -153,12 +160,12 @@ class Ray:
         return before
 
     def _knock(self) -> None:
-        """Refuses an address where nobody listens, or another service: Ray would try for long."""
+        """Raises OSError if no Ray cluster listens at the address: Ray would retry for long."""
         host, _, port = (self.address or "").rpartition(":")
         if not (host and port.isdigit()):
             return
         socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
-        if os.environ.get("RAY_USE_TLS", "0") != "0":  # who asks needs its certificates
+        if os.environ.get("RAY_USE_TLS", "0") != "0":  # the check below would need its certificates
             return
         import grpc
 
@@ -169,14 +176,14 @@ class Ray:
                 raise OSError("what listens there does not answer as a Ray cluster") from error
 
     def _travels(self) -> dict[str, Any]:
-        """Returns what a job needs on a machine that does not share the project's folder."""
+        """Returns the Ray runtime environment that copies the project and kx to the nodes."""
         if self.address is None:
             return {}
         package = str(Path(kx.__file__).resolve().parent)
         return {"working_dir": str(project_dir()), "excludes": _STAYS, "py_modules": [package]}
 
     def start(self, orders: Mapping[int, JobSpec], workers: int) -> dict[int, RayJob]:
-        """Starts jobs."""
+        """Starts jobs, and returns a handle for each slot."""
         found = {}
         for slot, order in orders.items():
             self._started += 1
@@ -185,7 +192,7 @@ class Ray:
             task = self._task
             if self._group is not None:
                 task = task.options(scheduling_strategy=self._bundle(slot))
-            shared = GROW if self.gpus % 1 else {}  # a part of a GPU: no job may take all of it
+            shared = GROW if self.gpus % 1 else {}  # a fraction of a GPU
             order = replace(
                 order, threads=threads, marker=self._marker,
                 environment={**order.environment, **shared},
@@ -195,9 +202,16 @@ class Ray:
         return found
 
     def places(self, count: int) -> list[str]:
-        """Returns where processes that train together may listen: on as many nodes as there are."""
+        """Returns addresses `host:port` for processes that train together, on several nodes.
+
+        Args:
+            count: Number of processes.
+
+        Raises:
+            KxError: If the cluster has no room for all processes within 300 s.
+        """
         ray = self._ray
-        if self._group is not None:  # of an earlier attempt; a node of it may be lost
+        if self._group is not None:  # from an earlier attempt; one of its nodes may be lost
             ray.util.remove_placement_group(self._group)
         needs = self._needs()
         self._group = ray.util.placement_group([needs] * count, strategy="SPREAD")
@@ -218,13 +232,13 @@ class Ray:
         )
 
     def listen(self, handles: Mapping[int, RayJob]) -> Iterator[tuple[int, Message | None]]:
-        """Waits a moment for what jobs say."""
+        """Waits briefly for messages of jobs."""
         references = {handle.reference: slot for slot, handle in handles.items()}
         ready, _ = self._ray.wait(list(references), num_returns=len(references), timeout=0)
         slots = {handle.key: slot for slot, handle in handles.items()}
-        # What has ended has said all before, so that it is heard now.
+        # `ready` is read first: all messages of an ended job are in the mailbox by now.
         for key, kind, values in self._take():
-            if key not in slots:  # of an earlier attempt
+            if key not in slots:  # a message of an earlier attempt
                 continue
             handle = handles[slots[key]]
             if kind == "exit":
@@ -243,7 +257,7 @@ class Ray:
             raise KxError(f"The Ray cluster is lost: {first_line(error)}") from error
 
     def close(self) -> None:
-        """Leaves the cluster; one of this machine ends."""
+        """Disconnects from the cluster; a cluster started by this engine ends."""
         self._ray.shutdown()
         if self._marker is not None:
             self._marker.unlink(missing_ok=True)

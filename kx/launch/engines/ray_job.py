@@ -1,4 +1,4 @@
-"""A job on a Ray cluster, as its launcher holds on to it."""
+"""Handle of a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _GRACE_SECONDS = 30.0
 
 
 class RayJob:
-    """Holds on to a job that waits, or runs, on a cluster.
+    """Controls a job that is queued or runs on a Ray cluster.
 
     Args:
-        ray: the module.
-        mailbox: the actor.
-        key: of this attempt.
-        reference: to the task's result.
+        ray: The module `ray`.
+        mailbox: The `Mailbox` actor.
+        key: Key of this attempt.
+        reference: Ray object reference to the task's result.
     """
 
     def __init__(self, ray: Any, mailbox: Any, key: str, reference: Any) -> None:
@@ -29,11 +29,11 @@ class RayJob:
         self._stop_by: float | None = None
 
     def answer(self, goes_on: bool) -> None:
-        """Tells a job that asks whether it is to go on."""
+        """Answers a job that asked whether it should continue."""
         self._mailbox.command.remote(self.key, goes_on)
 
     def stop(self) -> None:
-        """Asks the job to end, or takes it out of the queue."""
+        """Requests the end of the job, or cancels it if it has not started."""
         self._stop_by = time.monotonic() + _GRACE_SECONDS
         if self.running:
             self._mailbox.command.remote(self.key, STOP)
@@ -41,7 +41,7 @@ class RayJob:
             self._cancel()
 
     def insist(self) -> None:
-        """Ends a job that was asked to and has not."""
+        """Cancels a job that did not end within 30 s after `stop`."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._cancel()
 
@@ -50,15 +50,15 @@ class RayJob:
         self.cancelled = True
 
     def ending(self) -> str:
-        """Returns how the job ended."""
+        """Returns a description of how the job ended."""
         if self.said_ending:
             return self.said_ending
         try:
             self._ray.get(self.reference, timeout=0)
-        except Exception as error:  # whatever Ray says of a lost worker, node or memory
+        except Exception as error:  # any error of Ray for a lost worker, node or memory
             return f"Ray lost it: {type(error).__name__}: {first_line(error)}"
         return "Ray ended it without a word, as it does when memory runs out"
 
     def close(self) -> None:
-        """Lets go of the task's result."""
+        """Releases the reference to the task's result."""
         self.reference = None

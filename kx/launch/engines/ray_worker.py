@@ -1,4 +1,4 @@
-"""On a Ray cluster: what a node runs, and the actor that carries its words."""
+"""Code that runs on a Ray cluster: the task of a job, and the actor for its messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from kx.launch.engines.child import JobSpec
 from kx.launch.engines.remote_job import Relay
 
-_COMMAND_SECONDS = 0.5  # between questions of a job that waits for no answer
-_AWAY_SECONDS = 120.0  # for which a network may be down; Ray says sooner that an actor is dead
+_COMMAND_SECONDS = 0.5  # between queries for commands, for a job that does not wait for answers
+_AWAY_SECONDS = 120.0  # how long a network may be down; Ray reports a dead actor earlier
 _RETRY_SECONDS = 2.0
 
 
 class Mailbox:
-    """Keeps what jobs and their launcher say to each other: an actor, beside the launcher."""
+    """Stores messages between jobs and their launcher: a Ray actor on the launcher's node."""
 
     def __init__(self) -> None:
         self._begun: set[str] = set()
@@ -28,18 +28,18 @@ class Mailbox:
         self._news = asyncio.Event()
 
     async def begin(self, key: str) -> bool:
-        """Says whether an attempt is to run: once, though Ray itself may try again."""
+        """Returns whether an attempt may run: only once, although Ray may retry its task."""
         first = key not in self._begun
         self._begun.add(key)
         return first
 
     async def say(self, key: str, kind: str, values: dict[str, Any]) -> None:
-        """Keeps what a job says."""
+        """Stores a message of a job."""
         self._said.append((key, kind, values))
         self._news.set()
 
     async def take(self, seconds: float) -> list[tuple[str, str, dict[str, Any]]]:
-        """Returns what was said since, and waits for it a while."""
+        """Returns the messages since the last call; waits for them up to `seconds`."""
         try:
             await asyncio.wait_for(self._news.wait(), seconds)
         except TimeoutError:
@@ -49,21 +49,21 @@ class Mailbox:
         return said
 
     async def command(self, key: str, what: Any) -> None:
-        """Keeps what a job is to be told."""
+        """Stores a command for a job."""
         self._commands.setdefault(key, []).append(what)
 
     async def commands(self, key: str) -> list[Any]:
-        """Returns what a job is to be told."""
+        """Returns the commands for a job since the last call."""
         return self._commands.pop(key, [])
 
 
 class Mail:
-    """Carries words between a node and a mailbox.
+    """Transfers messages between a node and a mailbox.
 
     Args:
-        mailbox: the actor.
-        key: of the attempt.
-        often: whether the job waits for answers.
+        mailbox: The `Mailbox` actor.
+        key: Key of the attempt.
+        often: Whether the job waits for answers, so that every call queries the mailbox.
     """
 
     def __init__(self, mailbox: Any, key: str, *, often: bool) -> None:
@@ -74,22 +74,22 @@ class Mail:
         self._asked, self._gone = 0.0, False
 
     def say(self, kind: str, values: dict[str, Any]) -> None:
-        """Says a thing to the launcher."""
+        """Sends a message to the launcher."""
         self._get(lambda: self._mailbox.say.remote(self._key, kind, values))
 
     def commands(self) -> list[Any]:
-        """Returns what the launcher has said since."""
+        """Returns the launcher's commands since the last call."""
         if time.monotonic() - self._asked < self._wait:
             return []
         self._asked = time.monotonic()
         return self._get(lambda: self._mailbox.commands.remote(self._key)) or []
 
     def gone(self) -> bool:
-        """Says whether the launcher is gone: then its mailbox is, too."""
+        """Returns whether the launcher is gone, and its mailbox with it."""
         return self._gone
 
     def _get(self, ask: Callable[[], Any]) -> Any:
-        """Returns an answer of the mailbox; one that is only away is asked again for a while."""
+        """Returns an answer of the mailbox; retries for up to 120 s if it is unavailable."""
         end = time.monotonic() + _AWAY_SECONDS
         while not self._gone:
             try:
@@ -103,7 +103,7 @@ class Mail:
 
 
 def free_place() -> str:
-    """Returns an address of this node on which nobody listens now."""
+    """Returns a free address `host:port` of this node."""
     import ray
 
     host = ray.util.get_node_ip_address()
@@ -112,19 +112,19 @@ def free_place() -> str:
 
 
 def run_job_spec(order: JobSpec, key: str, mailbox: Any) -> None:
-    """Runs a job on a node, to its end: a task of Ray's.
+    """Runs a job on a node to its end, as a Ray task.
 
     Args:
-        order: the job.
-        key: of this attempt.
-        mailbox: the actor.
+        order: Specification of the job.
+        key: Key of this attempt.
+        mailbox: The `Mailbox` actor.
     """
     import ray
 
     if not ray.get(mailbox.begin.remote(key)):
-        return  # Ray has lost the memory for it, and tries again: the launcher decides on that
+        return  # Ray retries a task that ran out of memory, but retries are the launcher's
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # This process may have served another task, whose GPUs its fork server still sees.
+    # Ray reuses worker processes: the fork server may still have another task's GPUs set.
     own = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
     order = replace(order, environment={**order.environment, **own})
     Relay(order, Mail(mailbox, key, often=order.asks)).run()

@@ -1,4 +1,4 @@
-"""On another machine: starts a job there, and passes on what it and its launcher say."""
+"""Code that runs a job on another machine, and forwards messages to and from its launcher."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ EVENTS, COMMANDS = "events", "commands"  # files of a job's folder
 _LOOK_SECONDS = 0.2
 _BEAT_SECONDS = 2.0
 _INTERRUPT_SECONDS = 5.0  # a preempted job has little time
-_SILENCE_SECONDS = 60.0  # of a launcher, after which it counts as gone: a shared folder is slow
+_SILENCE_SECONDS = 60.0  # without a heartbeat the launcher counts as gone; shared folders lag
 
 
 class Channel(Protocol):
-    """Carries words between a job's machine and its launcher."""
+    """Transfers messages between a job's machine and its launcher."""
 
     def say(self, kind: str, values: dict[str, Any]) -> None:
-        """Says a thing to the launcher."""
+        """Sends a message to the launcher."""
         ...
 
     def commands(self) -> list[Any]:
-        """Returns what the launcher has said since: `True`, `False` or `"stop"`."""
+        """Returns the launcher's commands since the last call: `True`, `False` or `"stop"`."""
         ...
 
     def gone(self) -> bool:
-        """Says whether the launcher is gone."""
+        """Returns whether the launcher is gone."""
         ...
 
 
 class Relay:
-    """Runs a job in a fresh process of this machine, and passes words on.
+    """Runs a job in a fresh process of this machine, and forwards messages.
 
     Args:
-        order: the job.
-        channel: to its launcher.
-        has_turns: whether a job that somebody else stops has another turn.
+        order: Specification of the job.
+        channel: Channel to its launcher.
+        has_turns: Whether a job that is stopped from outside is queued again.
+            Defaults to False.
 
     Attributes:
-        lost: whether somebody else has stopped it.
+        lost: Whether the job was stopped from outside.
     """
 
     def __init__(self, order: JobSpec, channel: Channel, *, has_turns: bool = False) -> None:
@@ -57,7 +58,7 @@ class Relay:
         self._stopping = False
 
     def run(self) -> None:
-        """Passes words on until the job has ended."""
+        """Forwards messages until the job has ended."""
         while self._hear():
             for command in self._channel.commands():
                 if command == STOP:
@@ -75,7 +76,7 @@ class Relay:
             self._channel.say("exit", {"ending": "stopped by its machine" if self.lost else ending})
 
     def _hear(self) -> bool:
-        """Passes on what the job says for a moment; returns False once it has ended."""
+        """Waits briefly for a message of the job and forwards it; returns False at its end."""
         ready = wait(self._process.sources(), timeout=_LOOK_SECONDS)
         if not ready or self._process.is_silent():
             return True
@@ -86,7 +87,7 @@ class Relay:
         if kind == "process":
             values = {**values, "place": platform.node()}
         if kind == "end" and values["state"] == "KILLED" and not self._stopping:
-            self.lost = True  # a scheduler, or a machine that goes down: not the launcher
+            self.lost = True  # by a scheduler or a shutdown, not by the launcher
             return True
         self._channel.say(kind, values)
         return True
@@ -97,21 +98,21 @@ class Relay:
             self._process.stop()
 
     def interrupt(self) -> None:
-        """Ends the job now, in a few seconds at most: its last epoch is kept."""
+        """Ends the job within a few seconds; its last completed epoch is saved."""
         self._process.stop()
         self._process.end_by(_INTERRUPT_SECONDS)
         self._process.close()
 
 
 class Folder:
-    """Carries words through a folder that both machines see.
+    """Transfers messages through a folder that both machines share.
 
-    Each side appends lines to a file of its own; nothing is locked, which
-    network file systems do not do alike.
+    Each side appends lines to its own file, without locks, which do not behave
+    the same on all network file systems.
 
     Args:
-        path: of the folder.
-        beat: file in which the launcher beats.
+        path: Path to the folder.
+        beat: Path to the launcher's heartbeat file.
     """
 
     def __init__(self, path: Path, beat: Path) -> None:
@@ -120,15 +121,15 @@ class Folder:
         self._heard, self._heard_at = "", time.monotonic()
 
     def say(self, kind: str, values: dict[str, Any]) -> None:
-        """Says a thing to the launcher."""
+        """Sends a message to the launcher."""
         self._events.write([kind, values])
 
     def commands(self) -> list[Any]:
-        """Returns what the launcher has said since."""
+        """Returns the launcher's commands since the last call."""
         return self._commands.read()
 
     def awaits_beat(self) -> bool:
-        """Waits for the launcher to beat; returns False if it does not."""
+        """Waits up to 60 s for a heartbeat of the launcher; returns whether there was one."""
         self.gone()
         first = self._heard
         end = time.monotonic() + _SILENCE_SECONDS
@@ -138,7 +139,7 @@ class Folder:
         return self._heard != first
 
     def gone(self) -> bool:
-        """Says whether the launcher has been silent for too long, by this machine's clock."""
+        """Returns whether there was no heartbeat for over 60 s, by this machine's clock."""
         try:
             now = self._beat.read_text(encoding="utf-8")
         except OSError:
@@ -149,10 +150,10 @@ class Folder:
 
 
 class JsonLines:
-    """Holds a file of JSON lines: one side appends, the other reads what is new.
+    """Accesses a file of JSON lines: one side appends, the other reads new lines.
 
     Args:
-        path: of the file.
+        path: Path to the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,14 +161,14 @@ class JsonLines:
         self._read = 0
 
     def write(self, value: Any) -> None:
-        """Appends a value."""
+        """Appends a value as one line."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(value, default=float) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def read(self) -> list[Any]:
-        """Returns the values that were appended since the last call; half a line waits."""
+        """Returns the values appended since the last call, without an incomplete last line."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -180,10 +181,10 @@ class JsonLines:
 
 
 class Heartbeat:
-    """Tells jobs that their launcher is there, from a thread: the launcher may be busy.
+    """Writes a heartbeat file for jobs, from a thread, since the launcher may be busy.
 
     Args:
-        path: of a file that they see.
+        path: Path to the file, in a folder that the jobs' machines share.
     """
 
     def __init__(self, path: Path) -> None:
@@ -196,12 +197,12 @@ class Heartbeat:
         while not self._ended.wait(_BEAT_SECONDS):
             try:
                 self._write()
-            except OSError:  # a full disk, or a network folder that is away: perhaps not for long
+            except OSError:  # a full disk or an unreachable network folder may be temporary
                 continue
 
     def _write(self) -> None:
         self.path.write_text(repr(time.monotonic()), encoding="utf-8")
 
     def end(self) -> None:
-        """Beats no more."""
+        """Stops the heartbeat."""
         self._ended.set()

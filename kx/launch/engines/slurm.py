@@ -1,4 +1,4 @@
-"""Jobs on a Slurm cluster, by submitit."""
+"""Slurm engine: jobs on a Slurm cluster, submitted with submitit."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from kx.launch.engines.remote_job import COMMANDS, EVENTS, STOP, Folder, Heartbe
 from kx.types import Count, NonNegativeInt, Positive
 
 _LOOK_SECONDS = 0.5
-_ASK_SECONDS = 10.0  # between questions to Slurm, which many users ask
+_ASK_SECONDS = 10.0  # between queries of Slurm, which many users share
 _GRACE_SECONDS = 30.0
-_NEAR_SECONDS = 60.0  # to the limit, at which a job that must leave has reached it
-_ANY_NUMBER = 1_000_000  # of turns, for submitit: its count takes preemption for a time-out
+_NEAR_SECONDS = 60.0  # a job interrupted this close to the time limit has reached it
+_ANY_NUMBER = 1_000_000  # disables submitit's own limit, which counts preemption as a time-out
 
 
 @dataclass
 class Slurm:
-    """Runs jobs on a Slurm cluster: those that are started together are one job array.
+    """Runs jobs on a Slurm cluster. Jobs that are started together are one job array.
 
-    A job that reaches its time limit, or is preempted, ends after its last
-    epoch, and goes on once Slurm gives it a turn again. Launcher and nodes
-    share the project's folder, and the environment with Python and kx.
+    A job that reaches its time limit, or is preempted, is queued again, and resumes
+    after its last saved epoch. Launcher and nodes must share the project's folder,
+    and the environment with Python and kx.
 
     Args:
-        workers: jobs at a time; None for as many as Slurm gives a turn.
-        timeout_minutes: Slurm's time limit for one turn of a job.
-        max_turns: turns of a job that its time limit ended, after which it
-            fails. Preemption does not count.
-        max_retries: how often a job is started again whose node was lost.
-        partition: in which to wait. None is the cluster's default.
-        cpus: for each job.
-        gpus: for each job.
-        memory_gb: for each job. None is the cluster's default.
-        signal_seconds: before the limit at which a job is told to end.
-        setup: shell commands before a job: `["module load cuda"]`.
-        parameters: further parameters of `sbatch`: `{"account": "vision"}`.
+        workers: Number of jobs that run at a time. Defaults to None: as many as Slurm runs.
+        timeout_minutes: Slurm's time limit for one turn of a job. Defaults to 60.
+        max_turns: Number of time-outs after which a job fails. Preemption does not
+            count. Defaults to 20.
+        max_retries: How often a job is run again after its node was lost. Defaults to 1.
+        partition: Slurm partition. Defaults to None: the cluster's default.
+        cpus: Number of CPUs of each job, and of its threads. Defaults to 1.
+        gpus: Number of GPUs of each job. Defaults to 0.
+        memory_gb: Memory of each job in GB. Defaults to None: the cluster's default.
+        signal_seconds: Seconds before the limit at which a job is interrupted. Defaults to 90.
+        setup: Shell commands run before a job, such as `["module load cuda"]`.
+        parameters: Further `sbatch` parameters, such as `{"account": "vision"}`.
     """
 
     workers: Count | None = None
@@ -61,15 +61,15 @@ class Slurm:
     signal_seconds: NonNegativeInt = 90
     setup: list[str] | None = None
     parameters: dict[str, Any] | None = None
-    limit_minutes: float | None = field(default=None, init=False)  # Slurm's own, with a next turn
+    limit_minutes: float | None = field(default=None, init=False)  # Slurm itself limits each turn
     queues: bool = field(default=True, init=False)
 
     def open(self, backend: str) -> None:
-        """Asks whether there is a Slurm, and makes a folder for words to and from jobs.
+        """Checks that Slurm is available, and creates a folder for messages.
 
         Raises:
-            MissingExtraError: if submitit is not installed.
-            KxError: if this machine knows no Slurm.
+            MissingExtraError: If submitit is not installed.
+            KxError: If this machine has no `sbatch`.
         """
         try:
             import submitit
@@ -86,12 +86,12 @@ class Slurm:
         shared.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=shared))
         self._beat = Heartbeat(self._folder / "beat")
-        # A job that is gone without a result is gone: no file system keeps that back for long.
+        # Seconds to wait for the result of a job that is gone: file systems delay it no longer.
         submitit.Job._results_timeout_s = 1
         self._asked = time.monotonic()
 
     def start(self, orders: Mapping[int, JobSpec], workers: int) -> dict[int, SlurmJob]:
-        """Starts jobs, as one array."""
+        """Starts jobs as one array, and returns a handle for each slot."""
         executor = self._executor(workers)
         folders = {slot: Path(tempfile.mkdtemp(prefix="job-", dir=self._folder)) for slot in orders}
         turns = [
@@ -103,7 +103,7 @@ class Slurm:
         ]  # fmt: skip
         try:
             jobs = executor.map_array(SlurmTask(), turns)
-        except Exception as error:  # what sbatch says, in submitit's words
+        except Exception as error:  # submitit's errors, with sbatch's message
             raise KxError(f"Slurm refuses the job: {first_line(error, 500)}") from error
         return {slot: SlurmJob(job, folders[slot]) for slot, job in zip(orders, jobs, strict=True)}
 
@@ -132,33 +132,33 @@ class Slurm:
         return executor
 
     def listen(self, handles: Mapping[int, SlurmJob]) -> Iterator[tuple[int, Message | None]]:
-        """Waits a moment for what jobs say; now and then, asks Slurm for those that say nothing."""
+        """Waits briefly for messages of jobs; every 10 s, queries Slurm for lost jobs."""
         time.sleep(_LOOK_SECONDS)
         ask = time.monotonic() - self._asked > _ASK_SECONDS
         if ask:
             self._asked = time.monotonic()
-            next(iter(handles.values())).ask()  # of all jobs at once
+            next(iter(handles.values())).ask()  # one query covers all jobs
         for slot, handle in handles.items():
             for said in handle.read():
                 yield slot, said
             if not handle.ended and ask and handle.is_lost():
-                yield from ((slot, said) for said in handle.read())  # its last words
-                handle.cancel()  # Slurm may run again what it counts as lost; kx does
+                yield from ((slot, said) for said in handle.read())  # its last messages
+                handle.cancel()  # Slurm may requeue a lost job, but kx runs it again itself
             if handle.ended:
                 yield slot, None
 
     def close(self) -> None:
-        """Removes the folder of words; what Slurm wrote of failed jobs is in their logs."""
+        """Removes the folder for messages; the logs of failed jobs contain Slurm's output."""
         self._beat.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class SlurmJob:
-    """Holds on to a job that waits, or runs, on a cluster.
+    """Controls a job that is queued or runs on a Slurm cluster.
 
     Args:
-        job: submitit's.
-        folder: for words to and from it.
+        job: A submitit job.
+        folder: Path to the folder for messages to and from the job.
     """
 
     def __init__(self, job: Any, folder: Path) -> None:
@@ -170,7 +170,7 @@ class SlurmJob:
         self._stop_by: float | None = None
 
     def read(self) -> Iterator[Message]:
-        """Yields what the job has said since."""
+        """Yields the messages of the job since the last call."""
         for kind, values in self._events.read():
             if kind == "exit":
                 self.ended, self._ending = True, values["ending"]
@@ -179,24 +179,24 @@ class SlurmJob:
             yield kind, values
 
     def ask(self) -> None:
-        """Asks Slurm how all jobs are, which submitit does ever more rarely."""
+        """Queries Slurm for the state of all jobs; submitit's own polling slows down."""
         self._job.done(force_check=True)
 
     def is_lost(self) -> bool:
-        """Says whether the job is over, by Slurm's last word, and has not said so."""
+        """Returns whether the job is over, by the last state that Slurm reported."""
         return self._job.done()
 
     def cancel(self) -> None:
-        """Takes the job from Slurm."""
+        """Cancels the Slurm job."""
         self._job.cancel(check=False)
         self.ended = True
 
     def answer(self, goes_on: bool) -> None:
-        """Tells a job that asks whether it is to go on."""
+        """Answers a job that asked whether it should continue."""
         self._commands.write(goes_on)
 
     def stop(self) -> None:
-        """Asks the job to end, or takes it out of the queue."""
+        """Requests the end of the job, or cancels it if it is queued."""
         self._stop_by = time.monotonic() + _GRACE_SECONDS
         if self._running:
             self._commands.write(STOP)
@@ -204,12 +204,12 @@ class SlurmJob:
             self.cancel()
 
     def insist(self) -> None:
-        """Cancels a job that was asked to end and has not."""
+        """Cancels a job that did not end within 30 s after `stop`."""
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self.cancel()
 
     def ending(self) -> str:
-        """Returns how the job ended."""
+        """Returns a description of how the job ended."""
         if self._ending:
             return self._ending
         text = f"Slurm ended job {self._job.job_id}: {self._job.state}"
@@ -217,19 +217,19 @@ class SlurmJob:
         return f"{text}. {said[-1][:300]}" if said else text
 
     def close(self) -> None:
-        """Does nothing: the folder is removed with all others."""
+        """Does nothing: the engine's `close` removes the folder."""
 
 
 @dataclass
 class Turn:
-    """Holds what a node is told: a job, and where to say how it goes.
+    """Holds the specification of one turn of a job on a node.
 
     Args:
-        order: the job.
-        beat: file in which the launcher beats.
-        folder: for words to and from the job.
-        turns_left: that the time limit may end, this one included.
-        limit_seconds: after which a job that must leave has reached the limit.
+        order: Specification of the job.
+        beat: Path to the launcher's heartbeat file.
+        folder: Path to the folder for messages to and from the job.
+        turns_left: Number of further time-outs allowed, this turn's included.
+        limit_seconds: Run time in seconds from which an interruption counts as a time-out.
     """
 
     order: JobSpec
@@ -240,7 +240,7 @@ class Turn:
 
 
 class SlurmTask:
-    """Runs a job on a node; Slurm gives it another turn if its time is up."""
+    """Runs a job on a node; Slurm requeues it after a time-out or preemption."""
 
     def __init__(self) -> None:
         self._relay: Relay | None = None
@@ -251,38 +251,38 @@ class SlurmTask:
         """Runs the job to its end.
 
         Args:
-            turn: what to run.
+            turn: Specification of the turn.
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from submitit.core.utils import UncompletedJobError
 
         self._begun = time.monotonic()
         self._channel = Folder(turn.folder, turn.beat)
-        if not self._channel.awaits_beat():  # it waited longer than its launcher lived
+        if not self._channel.awaits_beat():  # the launcher is gone
             return
-        if STOP in self._channel.commands():  # the answers to an earlier turn count no more
+        if STOP in self._channel.commands():  # answers to an earlier turn are discarded
             self._channel.say("exit", {"ending": "stopped"})
             return
         self._relay = Relay(turn.order, self._channel, has_turns=True)
         try:
             self._relay.run()
-        except UncompletedJobError:  # `checkpoint` has asked for no other turn
+        except UncompletedJobError:  # `checkpoint` has not requested another turn
             error = "its time was up once more than launcher.max_turns allows"
             self._channel.say("end", {"state": "FAILED", "error": error})
             self._channel.say("exit", {"ending": error})
             return
-        if self._relay.lost:  # by a SIGTERM, where Slurm sends preempted jobs no other signal
+        if self._relay.lost:  # by SIGTERM: some clusters send preempted jobs no other signal
             _requeue()
 
     def checkpoint(self, turn: Turn) -> Any:
-        """Ends the job, whose last epoch is kept, and asks for another turn if it may have one.
+        """Ends the job after its last saved epoch, and requests another turn if one is left.
 
         Args:
-            turn: as it was called with.
+            turn: Specification of the current turn.
         """
         from submitit.helpers import DelayedSubmission
 
-        if time.monotonic() - self._begun >= turn.limit_seconds:  # else it is preempted
+        if time.monotonic() - self._begun >= turn.limit_seconds:  # else it was preempted
             turn = replace(turn, turns_left=turn.turns_left - 1)
         if self._relay is not None and self._channel is not None:
             self._relay.interrupt()
@@ -292,7 +292,7 @@ class SlurmTask:
 
 
 def _requeue() -> None:
-    """Asks Slurm for another turn of this job, and ends this one without a result."""
+    """Requeues this job in Slurm, and exits without a result."""
     variables = ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     job = "_".join(os.environ[name] for name in variables)
     done = subprocess.run(["scontrol", "requeue", job], timeout=60, check=False)

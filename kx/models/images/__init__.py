@@ -1,1 +1,1 @@
-"""Builders for images."""
+"""Model builders for images."""

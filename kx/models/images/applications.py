@@ -1,4 +1,4 @@
-"""The nets of `keras.applications`, as a base under new scores; with their weights, if wanted."""
+"""Networks of `keras.applications` as a base for new scores, with or without their weights."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kx.models.images.pretrained import num_channels, on_base
 from kx.models.layers import require_image, scores
 from kx.types import Fraction
 
-# Of each architecture, the normalization of the pixels that its ImageNet weights were trained
-# with; "none" where it normalizes by itself, and "caffe" where it takes blue, green, red.
+# Normalization of the pixels with which each architecture's ImageNet weights were trained: "none"
+# if the network normalizes by itself, "caffe" if it takes the channels blue, green, red.
 EXPECTED_NORMALIZATIONS = {
     **dict.fromkeys(["MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge"], "symmetric"),
     **dict.fromkeys(["InceptionV3", "InceptionResNetV2", "Xception"], "symmetric"),
@@ -33,6 +33,7 @@ EXPECTED_NORMALIZATIONS = {
     ),
 }
 
+# Arguments that `application` sets itself.
 _OURS = frozenset(["include_top", "input_shape", "input_tensor", "pooling", "weights", "classes",
                    "classifier_activation", "name"])  # fmt: skip
 
@@ -49,30 +50,33 @@ def application(
     input_normalization: str = "symmetric",
     arguments: Mapping[str, Any] | None = None,
 ) -> keras.Model:
-    """Builds a net of `keras.applications`, without its top, under an average and new scores.
+    """Builds a network of `keras.applications` with average pooling and new scores as its top.
 
-    With weights, batch normalization keeps the statistics that it came with.
+    With weights, batch normalization keeps its loaded statistics.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        architecture: the name of the function: `MobileNetV2`, `EfficientNetV2B0` …
-        weights: of the base: None for random ones, `"imagenet"`, or a file: weights of the
-            base (`.weights.h5`), or a model that this function built (`.keras`).
-        trainable: whether the base is trained, too.
-        dropout: before the scores.
-        batch_norm_momentum: of the base's statistics, where it has random weights: the 0.999 of
-            some architectures needs thousands of steps, which a small set does not have. None
-            leaves it to the architecture.
-        input_normalization: of the pixels, that the architecture expects; `data.normalize`
-            follows it.
-        arguments: further ones of the function: `{alpha: 0.35}`.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        architecture: Name of the function: `"MobileNetV2"`, `"EfficientNetV2B0"` … Defaults to
+            `"MobileNetV2"`.
+        weights: Weights of the base: None for random ones, `"imagenet"`, or a path to weights of
+            the base (`.weights.h5`) or to a model built by this function (`.keras`). Defaults to
+            None.
+        trainable: Whether to train the base, too. Defaults to True.
+        dropout: Dropout rate before the scores. Defaults to 0.2.
+        batch_norm_momentum: Momentum of the base's batch statistics if its weights are random:
+            the 0.999 of some architectures needs thousands of steps, too many for a small data
+            set. None keeps the architecture's. Defaults to 0.99.
+        input_normalization: Normalization of the pixels that the architecture expects;
+            `data.normalize` follows it. Defaults to `"symmetric"`.
+        arguments: Further arguments of the function: `{alpha: 0.35}`. Defaults to None: none.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`; its layer `base` is the net.
+        Model with raw scores of shape `(batch, outputs.units)`. Its layer `base` is the network.
 
     Raises:
-        ConfigError: if there is no such architecture, or the images or weights do not fit it.
+        ConfigError: If there is no such architecture, or an argument, the images or the weights
+            do not fit it.
     """
     require_image(inputs, "an architecture of keras.applications")
     if architecture not in EXPECTED_NORMALIZATIONS:
@@ -92,7 +96,7 @@ def application(
     x = h = keras.Input(inputs.shape, name="inputs")
     of_keras = weights == "imagenet"
     if inputs.shape[-1] == 1 and weights and (of_keras or num_channels(weights) == 3):
-        h = keras.layers.Concatenate()([h, h, h])  # grey, as the colours that the weights know
+        h = keras.layers.Concatenate()([h, h, h])  # grey to RGB, which the weights expect
     if expected == "caffe" and h.shape[-1] == 3:
         h = keras.ops.flip(h, axis=-1)
     base = _base(architecture, tuple(h.shape[1:]), weights, dict(arguments or {}))
@@ -110,7 +114,7 @@ def application(
 def _base(
     architecture: str, shape: tuple[int, ...], weights: str | None, arguments: dict[str, Any]
 ) -> keras.Model:
-    """Returns the net without its top, with its weights."""
+    """Returns the network without its top, with ImageNet weights if they are wanted."""
     function = getattr(keras.applications, architecture)
     takes = [name for name in inspect.signature(function).parameters if name not in _OURS]
     for name in arguments:
@@ -120,7 +124,7 @@ def _base(
                 f" {did_you_mean(name, takes)}"
             )
     try:
-        with warnings.catch_warnings():  # of MobileNet's weights, whose sizes do not matter here
+        with warnings.catch_warnings():  # on MobileNet's input size, irrelevant without top
             warnings.filterwarnings("ignore", message=".*Weights for input shape")
             base = function(
                 include_top=False, input_shape=shape,
@@ -131,9 +135,9 @@ def _base(
             f"model.architecture={architecture} cannot be built for images of"
             f" {shape[0]}x{shape[1]}: {first_line(error)}"
         ) from error
-    except Exception as error:  # Keras lets through whatever its download raises
+    except Exception as error:  # Keras passes on any error of its download
         raise ConfigError(_no_weights(architecture, error)) from error
-    base.name = "base"  # not by its argument: EfficientNetV2 looks its blocks up by that
+    base.name = "base"  # not by argument `name`, by which EfficientNetV2 selects its blocks
     return base
 
 

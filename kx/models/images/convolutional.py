@@ -1,4 +1,4 @@
-"""Plain convolutional nets for small images."""
+"""Plain convolutional networks for small images."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ def cnn(
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
 ) -> keras.Model:
-    """Builds convolutions with a max-pool each, then a dense layer.
+    """Builds convolutions, each followed by a max-pool, and a dense layer.
 
     With its defaults it has 1,147,466 parameters at 32x32x3 and 10 classes.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        filters: one same-padding convolution and one 2x2 max-pool a width.
-        kernel_size: of the convolutions, in pixels.
-        dense_units: of the dense layer.
-        dropout: before the scores.
-        activation: of convolutions and dense layer.
-        batch_normalization: before each activation of a convolution.
-        kernel_initializer: of the weights.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        filters: Number of filters of each same-padding convolution; a 2x2 max-pool follows each.
+            Defaults to `(32, 64, 128)`.
+        kernel_size: Side of the convolution kernels in pixels. Defaults to 3.
+        dense_units: Units of the dense layer. Defaults to 512.
+        dropout: Dropout rate before the scores. Defaults to 0.5.
+        activation: Activation of the convolutions and the dense layer. Defaults to `"relu"`.
+        batch_normalization: Whether to normalize batches before the activation of each
+            convolution. Defaults to False.
+        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: if the image is too small for so many max-pools.
+        ConfigError: If the inputs are not images, or too small for the number of max-pools.
     """
     require_image(inputs, "cnn")
     if min(inputs.shape[:2]) < 2 ** len(filters):
@@ -96,28 +98,29 @@ def mnist_cnn(
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
 ) -> keras.Model:
-    """Builds the two-convolution net of the early Keras MNIST example.
+    """Builds the network of the early Keras MNIST example, with two convolutions.
 
     With its defaults it has 1,199,882 parameters at 28x28x1 and 10 classes.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        filters: one valid convolution a width, one 2x2 max-pool after the last.
-        kernel_size: of the convolutions, in pixels.
-        convolution_dropout: after the max-pool.
-        dense_units: of the dense layer.
-        dropout: before the scores.
-        activation: of convolutions and dense layer.
-        kernel_initializer: of the weights.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        filters: Number of filters of each valid convolution; a 2x2 max-pool follows the last.
+            Defaults to `(32, 64)`.
+        kernel_size: Side of the convolution kernels in pixels. Defaults to 3.
+        convolution_dropout: Dropout rate after the max-pool. Defaults to 0.25.
+        dense_units: Units of the dense layer. Defaults to 128.
+        dropout: Dropout rate before the scores. Defaults to 0.5.
+        activation: Activation of the convolutions and the dense layer. Defaults to `"relu"`.
+        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: if the image is smaller than the convolutions take away.
+        ConfigError: If the inputs are not images, or too small for the convolutions.
     """
     require_image(inputs, "mnist_cnn")
     smallest = len(filters) * (kernel_size - 1) + 2

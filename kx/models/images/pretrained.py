@@ -1,4 +1,4 @@
-"""A net as a base: with weights of its own, frozen or not, under whatever comes above it."""
+"""Base networks: loading of their weights, and use as a trainable or frozen layer."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ import numpy as np
 from kx.errors import ConfigError, first_line
 from kx.paths import expanded
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, RGB
 
 
 def on_base(
     x: Any, base: keras.Model, *, weights: str | None = None, trainable: bool = True
 ) -> Any:
-    """Returns what a base makes of a tensor; it is a layer of the model then, by its name.
+    """Applies a base network to a tensor, as one layer of the model.
 
-    A base that has weights of its own, or that does not learn, is called in inference mode:
-    its batch normalizations keep the statistics that they came with.
+    A base with loaded weights, or one that is not trainable, is called in inference mode: its
+    batch normalizations keep their statistics.
 
     Args:
-        x: the tensor.
-        base: the base.
-        weights: None for those that it has by chance, `"loaded"` if it has others already, or
-            a file: its weights (`.weights.h5`), or a model with such a base (`.keras`).
-        trainable: whether it learns, too.
+        x: Input tensor.
+        base: Base network.
+        weights: None for the base's random weights, `"loaded"` if it already has other ones, or
+            a path to its weights (`.weights.h5`) or to a model with such a base (`.keras`).
+            Defaults to None.
+        trainable: Whether to train the base, too. Defaults to True.
+
+    Returns:
+        Output tensor of the base.
 
     Raises:
-        ConfigError: if the file is not there, or does not fit.
+        ConfigError: If the file does not exist, or does not fit the base.
     """
     if weights not in (None, "loaded"):
         _load(base, expanded(str(weights)))
@@ -41,10 +45,13 @@ def on_base(
 
 
 def num_channels(weights: str) -> int:
-    """Returns how many channels the base in a file takes; three, where it does not say.
+    """Returns the number of input channels of the base in a file.
 
     Args:
-        weights: of a file.
+        weights: Path to the file.
+
+    Returns:
+        Number of channels; 3 if it cannot be read from the file.
     """
     path = expanded(weights)
     try:
@@ -52,11 +59,11 @@ def num_channels(weights: str) -> int:
             return _fewest_channels(path)
         return int(_base_of(keras.models.load_model(path, compile=False)).input_shape[-1])
     except (ValueError, TypeError, OSError, KeyError):
-        return 3  # told when it is loaded
+        return 3  # `_load` reports the error
 
 
 def _fewest_channels(path: Path) -> int:
-    """Returns what the first convolution in a file of weights takes: no other takes fewer."""
+    """Returns the input channels of the first convolution in a file: no other has fewer."""
     found = [3]
 
     def look(_: str, item: Any) -> None:
@@ -69,7 +76,7 @@ def _fewest_channels(path: Path) -> int:
 
 
 def _load(base: keras.Model, path: Path) -> None:
-    """Loads weights of the base alone, or the base of a whole model."""
+    """Loads the base's weights from a file of weights, or from a model with such a base."""
     if not path.is_file():
         hint = " Models of keras.applications have ImageNet's: model=mobilenet, resnet50 …"
         raise ConfigError(
@@ -88,7 +95,7 @@ def _load(base: keras.Model, path: Path) -> None:
             base.set_weights(giver.get_weights())
             _scale_pixels(base, _second_scale(giver) if _second_scale(base) is None else None)
         else:
-            with warnings.catch_warnings():  # of each layer that does not fit: one error says it
+            with warnings.catch_warnings():  # one for each layer; the error says it once
                 warnings.filterwarnings("ignore", category=UserWarning, module="keras")
                 base.load_weights(path)
             _scale_pixels(base, _scale_of_imagenet(base))
@@ -107,41 +114,41 @@ def _kinds(base: keras.Model) -> list[type]:
 
 
 def _adapted(base: keras.Model) -> list[keras.layers.Normalization]:
-    """Returns the normalizations whose mean and variance are weights, not arguments."""
+    """Returns the normalization layers whose mean and variance are weights, not arguments."""
     found = [layer for layer in base.layers if isinstance(layer, keras.layers.Normalization)]
     return [layer for layer in found if layer.weights]
 
 
 def _second_scale(base: keras.Model) -> np.ndarray | None:
-    """Returns what EfficientNet multiplies normalized pixels by, if it has ImageNet's weights.
-
-    Keras builds that layer for these weights alone, and the base of a file is built without.
-    """
+    """Returns the factor of EfficientNet's second rescaling layer, or None without that layer."""
+    # Keras adds the layer, after the normalization, for ImageNet's weights only. The base for a
+    # file is built without it.
     scales = [layer.scale for layer in base.layers if isinstance(layer, keras.layers.Rescaling)]
     return np.array(scales[1], "float64") if len(scales) > 1 else None
 
 
 def _scale_of_imagenet(base: keras.Model) -> np.ndarray | None:
-    """Returns it for Keras's own file of ImageNet's weights, known by its normalization."""
+    """Returns the second scale if the weights are Keras's for ImageNet, by their normalization."""
     for layer in _adapted(base) if _second_scale(base) is None else []:
         mean, variance = (np.ravel(values) for values in layer.get_weights()[:2])
         known = mean.size == len(_MEAN) and np.allclose(mean, _MEAN, atol=1e-3)
+        # Keras's file has deviations in place of variances, and 1 / sqrt(deviation) corrects it.
         if known and np.allclose(variance, _DEVIATION, atol=1e-3):
             return 1 / np.sqrt(_DEVIATION)
     return None
 
 
 def _scale_pixels(base: keras.Model, scale: np.ndarray | None) -> None:
-    """Lets the normalization of the base do what a scale after it would."""
+    """Multiplies the base's normalization by a scale, through its variance."""
     for layer in _adapted(base):
         mean, variance, *count = layer.get_weights()
         factor = 1.0 if scale is None else scale**-2
         layer.set_weights([mean, variance * factor, *count])
-        layer.finalize_state()  # which `set_weights` leaves as it was
+        layer.finalize_state()  # `set_weights` does not update the derived state
 
 
 def _base_of(model: keras.Model) -> keras.Model:
-    """Returns the layer `base` of a model, or of the model within it, under a normalization."""
+    """Returns the layer `base` of a model, or of a model within it (behind a normalization)."""
     for layer in model.layers:
         if layer.name == "base":
             return layer

@@ -1,4 +1,4 @@
-"""The residual net for small images of He et al. 2015."""
+"""The residual network for small images of He et al. 2015."""
 
 from __future__ import annotations
 
@@ -32,26 +32,28 @@ def resnet(
     """Builds ResNet-20, -32, -44, -56 … for CIFAR-sized images.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        depth: weighted layers, 6n + 2 with three stages.
-        filters: of the stages; each after the first halves the image.
-        activation: after each addition.
-        batch_normalization: after each convolution.
-        dropout: before the scores.
-        kernel_initializer: of the weights.
-        weights: of all below the average, the layer `base`: None for random ones, or a file:
-            its weights (`.weights.h5`), or a model of this kind (`.keras`).
-        trainable: whether the base is trained, too.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty. Its gradient is twice this times the weight: the paper's
-            weight decay of 1e-4 is 5e-5 here.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        depth: Number of layers with weights, 6n + 2 with three stages. Defaults to 20.
+        filters: Number of filters of each stage; each stage after the first halves the image.
+            Defaults to `(16, 32, 64)`.
+        activation: Activation of the convolutions and after each addition. Defaults to `"relu"`.
+        batch_normalization: Whether to normalize batches after each convolution. Defaults to True.
+        dropout: Dropout rate before the scores. Defaults to 0.
+        kernel_initializer: Initializer of the weights. Defaults to `"he_normal"`.
+        weights: Weights of the layer `base`, all before the average pooling: None for random
+            ones, or a path to its weights (`.weights.h5`) or to a model of this kind (`.keras`).
+            Defaults to None.
+        trainable: Whether to train the base, too. Defaults to True.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Its gradient is twice this times the weight: the paper's
+            weight decay of 1e-4 is 5e-5 here. Defaults to 1e-4.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: for another depth.
+        ConfigError: If the inputs are not images, or the depth does not fit the stages.
 
     Source: He et al. 2015, "Deep Residual Learning", section 4.2; shortcuts of
     option A (zeros for the new channels), as in the paper.
@@ -97,7 +99,7 @@ def resnet(
 
 
 def _shortcut(h: Any, width: int, strides: int) -> Any:
-    """Returns the input of a block, subsampled, with zeros for the new channels."""
+    """Returns the input of a block, subsampled and zero-padded to the new number of channels."""
     channels = h.shape[-1]
     if strides > 1:
         h = keras.layers.AveragePooling2D(1, strides=strides, padding="same")(h)

@@ -24,28 +24,28 @@ def vit(
     dropout: Fraction = 0.1,
     activation: str = "gelu",
 ) -> keras.Model:
-    """Builds a small vision transformer, without a class token: the patches' mean is judged.
+    """Builds a small vision transformer with average pooling instead of a class token.
 
-    It consists of Keras's own layers alone, so that a saved model loads anywhere.
+    It consists of Keras layers only, so that a saved model loads without kx.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        patch_size: pixels of a patch's side; it divides height and width.
-        units: of the vector of a patch.
-        num_layers: attention and dense layers, one of each.
-        num_heads: of the attention; it divides `units`.
-        mlp_units: of the hidden dense layers.
-        dropout: after each of them, and of the attention.
-        activation: of the hidden dense layers.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        patch_size: Side of a patch in pixels, a divisor of height and width. Defaults to 4.
+        units: Size of a patch's embedding. Defaults to 128.
+        num_layers: Number of blocks, each of attention and dense layers. Defaults to 6.
+        num_heads: Number of attention heads, a divisor of `units`. Defaults to 4.
+        mlp_units: Units of the hidden dense layers. Defaults to 256.
+        dropout: Dropout rate of embeddings, attention and dense layers. Defaults to 0.1.
+        activation: Activation of the hidden dense layers. Defaults to `"gelu"`.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: if patches or heads do not fit.
+        ConfigError: If the inputs are not images, or patches or heads do not fit.
 
-    Source: Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words"; the mean in place of the
+    Source: Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words"; the mean instead of the
     class token as in Beyer et al. 2022, "Better plain ViT baselines for ImageNet-1k".
     """
     require_image(inputs, "vit")
@@ -64,7 +64,7 @@ def vit(
     h = keras.layers.Reshape((rows, patch_size, columns, patch_size, channels))(x)
     h = keras.layers.Permute((1, 3, 2, 4, 5))(h)
     h = keras.layers.Reshape((rows * columns, patch_size * patch_size * channels))(h)
-    # A bias for each place and unit: the projection of a patch, and its place's embedding.
+    # The bias has shape (patches, units): it serves as the position embedding of each patch.
     h = keras.layers.EinsumDense(
         "bnp,pu->bnu",
         (rows * columns, units),

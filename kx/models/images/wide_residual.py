@@ -1,4 +1,4 @@
-"""The wide residual net of Zagoruyko & Komodakis 2016."""
+"""The wide residual network of Zagoruyko & Komodakis 2016."""
 
 from __future__ import annotations
 
@@ -30,25 +30,28 @@ def wide_resnet(
     """Builds WRN-depth-width for small images: fewer layers than a ResNet, and wider ones.
 
     Args:
-        inputs: spec of one image, shape `(height, width, channels)`.
-        outputs: what to give.
-        depth: weighted layers, 6n + 4: 10, 16, 22, 28, 40.
-        width: times as many filters as a ResNet: 16, 32 and 64 times this.
-        dropout: between the convolutions of a block (the paper: 0.3, or none).
-        activation: before each convolution.
-        kernel_initializer: of the convolutions.
-        weights: of all below the average, the layer `base`: None for random ones, or a file:
-            its weights (`.weights.h5`), or a model of this kind (`.keras`).
-        trainable: whether the base is trained, too.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty. Its gradient is twice this times the weight: 2.5e-4 is
-            the paper's weight decay of 5e-4.
+        inputs: Spec of one image, shape `(height, width, channels)`.
+        outputs: Description of the scores: their number and names.
+        depth: Number of layers with weights, 6n + 4: 10, 16, 22, 28, 40. Defaults to 16.
+        width: Factor of the number of filters: the stages have 16, 32 and 64 times this. Defaults
+            to 4.
+        dropout: Dropout rate between the convolutions of a block (the paper: 0.3, or none).
+            Defaults to 0.
+        activation: Activation before each convolution. Defaults to `"relu"`.
+        kernel_initializer: Initializer of the convolutions. Defaults to `"he_normal"`.
+        weights: Weights of the layer `base`, all before the average pooling: None for random
+            ones, or a path to its weights (`.weights.h5`) or to a model of this kind (`.keras`).
+            Defaults to None.
+        trainable: Whether to train the base, too. Defaults to True.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Its gradient is twice this times the weight: 2.5e-4, the
+            default, is the paper's weight decay of 5e-4.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: for another depth.
+        ConfigError: If the inputs are not images, or the depth is not 6n + 4.
 
     Example:
     >>> wide_resnet(Spec((32, 32, 3), "uint8"), Outputs(10), depth=28, width=10).count_params()

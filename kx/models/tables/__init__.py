@@ -1,1 +1,1 @@
-"""Builders for rows of numbers."""
+"""Model builders for rows of numbers."""

@@ -20,17 +20,20 @@ def linear(
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
 ) -> keras.Model:
-    """Builds logistic or linear regression: one dense layer.
+    """Builds a logistic or linear regression: one dense layer.
 
     Args:
-        inputs: spec of one example, of any shape; flattened.
-        outputs: what to give.
-        kernel_initializer: of the weights.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty.
+        inputs: Spec of one example, of any shape. It is flattened.
+        outputs: Description of the scores: their number and names.
+        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
+
+    Raises:
+        ConfigError: If the inputs are token ids.
     """
     _refuse_tokens(inputs, "linear")
     x = keras.Input(inputs.shape, name="inputs")
@@ -55,20 +58,24 @@ def mlp(
     """Builds a multi-layer perceptron.
 
     Args:
-        inputs: spec of one example, of any shape; flattened.
-        outputs: what to give.
-        hidden_units: one dense layer a width.
-        activation: of the hidden layers.
-        dropout: after each hidden layer.
-        batch_normalization: before each activation.
-        residual: whether each layer is added to its input (projected where the
-            widths differ).
-        kernel_initializer: of the weights.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty.
+        inputs: Spec of one example, of any shape. It is flattened.
+        outputs: Description of the scores: their number and names.
+        hidden_units: Width of each hidden dense layer. Defaults to `(128, 64)`.
+        activation: Activation of the hidden layers. Defaults to `"relu"`.
+        dropout: Dropout rate after each hidden layer. Defaults to 0.
+        batch_normalization: Whether to normalize batches before each activation. Defaults to
+            False.
+        residual: Whether to add the input of each hidden layer to its output; the input is
+            projected if the widths differ. Defaults to False.
+        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
+
+    Raises:
+        ConfigError: If the inputs are token ids.
 
     Example:
     >>> model = mlp(Spec((13,), "float32"), Outputs(3), hidden_units=[32])

@@ -1,1 +1,1 @@
-"""Builders for texts."""
+"""Model builders for texts."""

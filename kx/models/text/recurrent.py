@@ -1,4 +1,4 @@
-"""Recurrent nets over token ids."""
+"""Recurrent networks on token ids."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def lstm(
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
 ) -> keras.Model:
-    """Builds an embedding and LSTM layers, with padding (token 0) masked.
+    """Builds an embedding followed by LSTM layers, with padding (token 0) masked.
 
     Args:
-        inputs: spec of one text: token ids of shape `(sequence_length,)`.
-        outputs: what to give.
-        embedding_units: of a token.
-        units: of an LSTM, in each direction.
-        num_layers: LSTMs, one on the other.
-        bidirectional: whether each also reads from the end.
-        dropout: before the scores.
-        embedding_dropout: of whole embedding channels.
-        recurrent_dropout: within the LSTM (slow on a GPU).
-        kernel_initializer: of the weights.
-        l1: strength of the L1 penalty.
-        l2: strength of the L2 penalty.
+        inputs: Spec of one text: token ids of shape `(sequence_length,)`.
+        outputs: Description of the scores: their number and names.
+        embedding_units: Size of a token's embedding. Defaults to 64.
+        units: Units of an LSTM layer in each direction. Defaults to 64.
+        num_layers: Number of stacked LSTM layers. Defaults to 1.
+        bidirectional: Whether each layer also reads the text backwards. Defaults to True.
+        dropout: Dropout rate before the scores. Defaults to 0.3.
+        embedding_dropout: Dropout rate of whole embedding channels. Defaults to 0.2.
+        recurrent_dropout: Dropout rate of the recurrent state (slow on a GPU). Defaults to 0.
+        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
+        l1: Strength of the L1 penalty. Defaults to 0.
+        l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        A model that gives scores of shape `(batch, outputs.units)`.
+        Model with raw scores of shape `(batch, outputs.units)`.
 
     Raises:
-        ConfigError: if the inputs are no token ids.
+        ConfigError: If the inputs are not token ids.
 
     Source: Hochreiter & Schmidhuber 1997; Schuster & Paliwal 1997 (both directions).
     """

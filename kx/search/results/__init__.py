@@ -1,1 +1,1 @@
-"""Figures, tables and the best trial of a search."""
+"""Figures, tables and best trial of a search."""

@@ -1,4 +1,4 @@
-"""The figures of a study, by Optuna: as pictures, and as one page that needs no network."""
+"""Figures of a study, drawn by Optuna: as images, and as one HTML page for offline use."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kx.console import counted
 from kx.search.space import Parameter
 from kx.search.study import Study
 
-_MAX_KEYS = 3  # of a contour: each pair of keys is a picture
+_MAX_KEYS = 3  # of a contour figure, which has one plot for each pair of keys
 
 
 def write_figures(study: Study, parameters: list[Parameter], folder: Path) -> None:
-    """Writes history, parallel coordinates, importance, slices and contours.
+    """Writes figures: history, curves, importance, parallel coordinates, slices and contours.
 
     Args:
-        study: with at least two scored trials; else nothing is written.
-        parameters: of its space.
-        folder: where to.
+        study: Study to draw. With fewer than two scored trials, nothing is written.
+        parameters: Parameters of its space.
+        folder: Path to the output folder.
     """
     if len(study.scored()) < 2:
         return
@@ -46,17 +46,17 @@ def write_figures(study: Study, parameters: list[Parameter], folder: Path) -> No
                 first.figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
                 plt.close(first.figure)
                 pages.append((title, draw(optuna.visualization)))
-            except (ValueError, RuntimeError) as error:  # too few trials, or all alike
+            except (ValueError, RuntimeError) as error:  # too few trials, or equal scores
                 pages.append((title, str(error)))
     (folder / "search.html").write_text(_page(study, pages), encoding="utf-8")
 
 
 def as_optuna(study: Study, parameters: list[Parameter]) -> Any:
-    """Returns a study as Optuna has it.
+    """Returns a copy of a study as an `optuna.Study`.
 
     Args:
-        study: the study.
-        parameters: of its space.
+        study: Study to copy.
+        parameters: Parameters of its space.
     """
     import optuna
     from optuna.trial import TrialState, create_trial
@@ -98,7 +98,7 @@ def _distribution(parameter: Parameter) -> Any:
 
 
 def _value(value: Any) -> Any:
-    """Returns a value as Optuna takes it: lists and mappings as text."""
+    """Returns a value in a form that Optuna accepts: lists and mappings as JSON text."""
     plain = value is None or isinstance(value, bool | int | float | str)
     return value if plain else json.dumps(value, ensure_ascii=False)
 
@@ -139,7 +139,7 @@ def _page(study: Study, figures: list[tuple[str, Any]]) -> str:
             body = f"<p>{html.escape(figure)}</p>"
         else:
             body = figure.to_html(full_html=False, include_plotlyjs=script)
-            script = False  # once is enough
+            script = False  # the page needs plotly.js only once
         parts.append(f"<h2>{html.escape(title)}</h2>\n{body}")
     best = study.scored()[0]
     values = html.escape(json.dumps(best.values, ensure_ascii=False, indent=1))

@@ -1,4 +1,4 @@
-"""What a search shows: how it goes, and its trials."""
+"""Terminal output of a search: its progress and its trials."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MAX_ROWS = 10
 
 
 class SearchProgress(Progress):
-    """Shows how a search goes: trials done, the best so far, the time left.
+    """Shows the progress of a search: finished trials, best score, estimated time left.
 
     Args:
-        jobs: its trainings, to which are added.
-        workers: trials at a time.
-        study: of the search.
-        num_trials: that there will be at most, or None if that is not known.
+        jobs: Jobs of the search. The search appends to this list.
+        workers: Number of trials that run at a time.
+        study: Study of the search.
+        num_trials: Maximum number of trials, or None if it is not known.
     """
 
     def __init__(
@@ -57,7 +57,12 @@ class SearchProgress(Progress):
 
 
 def show_study(study: Study, console: Console | None = None) -> None:
-    """Prints the best trials of a study, and those that failed."""
+    """Prints the best trials of a study, and those that failed.
+
+    Args:
+        study: Study to print.
+        console: Console to print to. Defaults to None: standard output.
+    """
     console = console or wide_console()
     table = Table(box=None, pad_edge=False)
     several = any(trial.spread is not None for trial in study.trials)
@@ -84,7 +89,7 @@ def show_study(study: Study, console: Console | None = None) -> None:
 
 
 def values_text(values: Mapping[str, Any]) -> str:
-    """Returns a trial's values as text.
+    """Returns the values of a trial as text, floats with three significant digits.
 
     Example:
     >>> values_text({"optimizer.learning_rate": 0.00123456, "augment": ["flip", "zoom"]})
@@ -99,7 +104,7 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def as_csv(study: Study) -> str:
-    """Returns the trials of a study as CSV, in the order of their begin."""
+    """Returns the trials of a study as CSV text, in the order in which they were started."""
     paths = list(dict.fromkeys(path for trial in study.trials for path in trial.values))
     text = io.StringIO()
     writer = csv.writer(text)

@@ -1,4 +1,4 @@
-"""What becomes of the best trial: its model finished, registered, and its config as a file."""
+"""Results of the best trial: evaluates and registers its model, and writes its config."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NOT_THE_RUNS = ("tuner", "tracking", "launcher", "resume", "run_dir", "init_fro
 
 
 def winning_config(base: Composed, study: Study, trials: Trials, best: Trial) -> Composed:
-    """Returns the config of the best trial, with the report that the search was asked for.
+    """Returns the config of the best trial, with the report settings of the search.
 
     Args:
-        base: the search's own config.
-        study: of the trial.
-        trials: that composes the configs.
-        best: the trial.
+        base: Config of the search.
+        study: Study of the trial.
+        trials: Composer of the trial configs.
+        best: The best trial.
     """
     index, execution = _best_execution(study, best)
     if base.config.tuner.folds:  # one model of all examples, with the config's own split
@@ -54,17 +54,17 @@ def finish_winner(
 ) -> Job:
     """Returns the job that evaluates, reports and saves the best model.
 
-    With `tuner.winner=keep` the trial's own run goes on from its state, and has
-    nothing to train; with `retrain` it is trained anew, with no limit but the
-    config's epochs.
+    With `tuner.winner=keep` the trial's run is resumed from its last state, and no
+    epochs are left to train; with `retrain` the model is trained from scratch for
+    the epochs of the config.
 
     Args:
-        base: the search's own config.
-        settings: of `tuner`.
-        study: of the search.
-        trials: that composes the configs.
-        best: the best trial.
-        group: of the trials.
+        base: Config of the search.
+        settings: Values of the config's `tuner` node.
+        study: Study of the search.
+        trials: Composer of the trial configs.
+        best: The best trial.
+        group: MLflow run that groups the trials, or None without tracking.
     """
     composed = winning_config(base, study, trials, best)
     _, execution = _best_execution(study, best)
@@ -77,7 +77,7 @@ def finish_winner(
         options = {}
     job = Job(1, composed, [f"trial {best.number}"], log, tags, options)
     done = finished_record(composed)
-    if done is not None:  # of a study that was extended, and has found nothing better
+    if done is not None:  # the study was extended, but the best trial is the same
         job.run_name, job.run_id = done.name, done.run_id or ""
         job.end(KEPT, metrics=done.metrics)
     return job
@@ -92,12 +92,14 @@ def _best_execution(study: Study, best: Trial) -> tuple[int, Any]:
 def experiment_file(study: Study, composed: Composed) -> Path:
     """Writes the best config as an experiment, `experiments/<study>_best.yaml`.
 
+    A file of that name that was edited is kept under another name.
+
     Args:
-        study: finished.
-        composed: config of its best trial.
+        study: A finished study.
+        composed: Config of its best trial.
 
     Returns:
-        The file: `python -m kx.run experiment=…` runs it.
+        Path to the file, which `python -m kx.run experiment=…` runs.
     """
     best = study.trial(study.winner or 1)
     ours = {
@@ -109,7 +111,7 @@ def experiment_file(study: Study, composed: Composed) -> Path:
     without, choices = _composed([], composed.config_dirs)
     while differ := {k: v for k, v in ours.items() if choices.get(k) != v}:
         if differ.keys() <= chosen.keys():
-            break  # an option that was chosen together with others: the values below say it
+            break  # an option that another one overrides: the values below set its keys
         chosen |= differ
         words = [f"{group}={choice}" for group, choice in chosen.items()]
         without, choices = _composed(words, composed.config_dirs)
@@ -146,7 +148,7 @@ def _hash(content: bytes) -> str:
 def _composed(
     words: Sequence[str], config_dirs: Sequence[str | Path]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns what options have, whether or not all their keys have a value, and the options."""
+    """Returns an unresolved config, whose mandatory keys may be missing, and its choices."""
     with hydra_session(config_dirs) as hydra:
         config = hydra.config_loader.load_configuration("run", list(words), RunMode.RUN)
     choices = plain(config.hydra.runtime.choices)
@@ -177,15 +179,16 @@ def _delta(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def register(study: Study, group: Group, run_id: str) -> bool:
-    """Registers the best model in MLflow's registry, under the study's name, as `best`.
+    """Registers the best model in MLflow's registry under the study's name, with alias `best`.
 
     Args:
-        study: finished.
-        group: of its trials.
-        run_id: of the run that has the model.
+        study: A finished study.
+        group: MLflow run that groups its trials.
+        run_id: ID of the run that logged the model.
 
     Returns:
-        Whether it is there, if the run has a model at all.
+        False if the model could not be registered; True otherwise, also if the run has
+        no model.
     """
     client: MlflowClient = group.client
     try:

@@ -1,1 +1,1 @@
-"""Tasks with one answer for each example."""
+"""Tasks with one prediction for each example."""

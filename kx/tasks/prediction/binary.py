@@ -1,4 +1,4 @@
-"""Yes or no: one sigmoid score for each example."""
+"""Binary classification: one sigmoid score for each example."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def binary(
     class_weights: Any = None,
     loss: Any = None,
 ) -> Task:
-    """Makes the task of telling two classes apart by one score.
+    """Makes the task of predicting one of two classes by one score.
 
     Args:
-        targets: spec of class indices, with two `class_names`.
-        monitor: the metric by which epochs and runs are judged.
-        monitor_mode: `"max"` or `"min"`.
-        label_smoothing: of the default loss.
-        threshold: the probability from which the answer is the second class.
-        class_weights: how much an example counts in the training's loss: None for 1;
-            `"balanced"` for the inverse of its class's share of the training split, 1 on
-            average; or weights by class name, 1 for those that are not named. Validation,
-            test and metrics count each example once.
-        loss: a Keras loss on targets of shape `(batch, 1)` and raw scores. None
-            is binary cross-entropy.
+        targets: Spec of class indices, with two `class_names`.
+        monitor: Metric by which epochs and runs are compared. Defaults to `"val_accuracy"`.
+        monitor_mode: `"max"` or `"min"`. Defaults to `"max"`.
+        label_smoothing: Label smoothing of the default loss. Defaults to 0.
+        threshold: Probability from which the second class is predicted. Defaults to 0.5.
+        class_weights: Weights of the examples in the training loss: None for 1; `"balanced"` for
+            the inverse of the class's share of the training split, 1 on average; or weights by
+            class name, 1 for classes that are not named. Validation, test and metrics count each
+            example once. Defaults to None.
+        loss: Keras loss on targets of shape `(batch, 1)` and raw scores. Defaults to None: binary
+            cross-entropy.
 
     Returns:
-        A task whose models give one score: the log-odds of the second class.
+        Task whose models give one score: the log-odds of the second class.
 
     Raises:
-        ConfigError: if there are not two classes.
+        ConfigError: If the number of classes is not two.
     """
     num_classes = one_class_each(targets, "binary")
     names = targets.class_names
@@ -62,7 +62,7 @@ def binary(
         )
 
     def metrics() -> list[keras.metrics.Metric]:
-        at = math.log(threshold / (1 - threshold))  # on scores, not on probabilities
+        at = math.log(threshold / (1 - threshold))  # the threshold on raw scores
         return [
             AccuracyOnScores(threshold=at, name="accuracy"),
             AreaUnderCurve(from_logits=True, name="auc"),
@@ -88,12 +88,16 @@ def binary(
 
 
 def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[str, Any]:
-    """Returns label, confidence and the probabilities of both classes.
+    """Returns labels, confidences and the probabilities of both classes.
 
     Args:
-        class_names: of the two classes.
-        threshold: the probability from which the answer is the second class.
-        scores: shape `(batch, 1)`.
+        class_names: Names of the two classes.
+        threshold: Probability from which the second class is predicted.
+        scores: Raw scores, shape `(batch, 1)`.
+
+    Returns:
+        Tensors `"label"` and `"confidence"`, shape `(batch,)`, and `"probabilities"`, shape
+        `(batch, 2)`.
     """
     second = tf.sigmoid(tf.cast(scores, tf.float32))
     probabilities = tf.concat([1 - second, second], axis=-1)

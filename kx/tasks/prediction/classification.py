@@ -1,4 +1,4 @@
-"""One of several classes for each example."""
+"""Multi-class classification: one class for each example."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ def classification(
     class_weights: Any = None,
     loss: Any = None,
 ) -> Task:
-    """Makes the task of choosing one class.
+    """Makes the task of predicting one of several classes.
 
     Args:
-        targets: spec of class indices, with `class_names`.
-        monitor: the metric by which epochs and runs are judged.
-        monitor_mode: `"max"` or `"min"`.
-        label_smoothing: of the default loss (Szegedy et al. 2015, section 7).
-        top_k: reported where there are more classes than this.
-        class_weights: how much an example counts in the training's loss: None for 1;
-            `"balanced"` for the inverse of its class's share of the training split, 1 on
-            average; or weights by class name, 1 for those that are not named. Validation,
-            test and metrics count each example once.
-        loss: a Keras loss on one-hot targets and raw scores. None is
-            categorical cross-entropy.
+        targets: Spec of class indices, with `class_names`.
+        monitor: Metric by which epochs and runs are compared. Defaults to `"val_accuracy"`.
+        monitor_mode: `"max"` or `"min"`. Defaults to `"max"`.
+        label_smoothing: Label smoothing of the default loss (Szegedy et al. 2015, section 7).
+            Defaults to 0.
+        top_k: Number k of the top-k accuracy, measured if there are more than k classes. Defaults
+            to 5.
+        class_weights: Weights of the examples in the training loss: None for 1; `"balanced"` for
+            the inverse of the class's share of the training split, 1 on average; or weights by
+            class name, 1 for classes that are not named. Validation, test and metrics count each
+            example once. Defaults to None.
+        loss: Keras loss on one-hot targets and raw scores. Defaults to None: categorical
+            cross-entropy.
 
     Returns:
-        A task whose models give one score a class.
+        Task whose models give one score for each class.
 
     Example:
     >>> classification(Spec((), "int32", class_names=("cat", "dog"))).outputs.units
@@ -82,11 +84,15 @@ def classification(
 
 
 def decode(class_names: tuple[str, ...], scores: Any) -> dict[str, Any]:
-    """Returns label, confidence and probabilities of a batch of scores.
+    """Returns labels, confidences and probabilities of a batch of scores.
 
     Args:
-        class_names: one for each score.
-        scores: shape `(batch, num_classes)`.
+        class_names: Name of each class.
+        scores: Raw scores, shape `(batch, num_classes)`.
+
+    Returns:
+        Tensors `"label"` and `"confidence"`, shape `(batch,)`, and `"probabilities"`, shape
+        `(batch, num_classes)`.
     """
     probabilities = tf.nn.softmax(tf.cast(scores, tf.float32))
     best = tf.argmax(probabilities, axis=-1)

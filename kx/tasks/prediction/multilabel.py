@@ -1,4 +1,4 @@
-"""Any number of labels for each example."""
+"""Multi-label classification: any number of labels for each example."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def multilabel(
     threshold: OpenFraction = 0.5,
     loss: Any = None,
 ) -> Task:
-    """Makes the task of giving any number of labels.
+    """Makes the task of predicting any number of labels.
 
     Args:
-        targets: spec of vectors of 0 and 1, with `class_names`.
-        monitor: the metric by which epochs and runs are judged.
-        monitor_mode: `"max"` or `"min"`.
-        label_smoothing: of the default loss.
-        threshold: the probability from which a label is given.
-        loss: a Keras loss on vectors of 0 and 1 and raw scores. None is binary
+        targets: Spec of vectors of 0 and 1, shape `(num_labels,)`, with `class_names`.
+        monitor: Metric by which epochs and runs are compared. Defaults to `"val_f1"`.
+        monitor_mode: `"max"` or `"min"`. Defaults to `"max"`.
+        label_smoothing: Label smoothing of the default loss. Defaults to 0.
+        threshold: Probability from which a label is predicted. Defaults to 0.5.
+        loss: Keras loss on vectors of 0 and 1 and raw scores. Defaults to None: binary
             cross-entropy.
 
     Returns:
-        A task whose models give one score a label: its log-odds.
+        Task whose models give one score for each label: its log-odds.
 
     Raises:
-        ConfigError: if the targets are no vectors of labels.
+        ConfigError: If the targets are not vectors of labels.
     """
     names = targets.class_names
     if names is None or len(targets.shape) != 1:
@@ -51,7 +51,7 @@ def multilabel(
         )
 
     def metrics() -> list[keras.metrics.Metric]:
-        at = math.log(threshold / (1 - threshold))
+        at = math.log(threshold / (1 - threshold))  # the threshold on raw scores
         return [
             F1OnScores(average="micro", threshold=threshold, name="f1"),
             AccuracyOnScores(threshold=at, name="accuracy"),
@@ -76,12 +76,18 @@ def multilabel(
 
 
 def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[str, Any]:
-    """Returns the labels (joined by `|`), how sure the least sure one is, and probabilities.
+    """Returns labels (joined by `|`), confidences and probabilities of a batch of scores.
+
+    The confidence of an example is that of its least certain label.
 
     Args:
-        class_names: one for each score.
-        threshold: the probability from which a label is given.
-        scores: shape `(batch, num_labels)`.
+        class_names: Name of each label.
+        threshold: Probability from which a label is predicted.
+        scores: Raw scores, shape `(batch, num_labels)`.
+
+    Returns:
+        Tensors `"label"` and `"confidence"`, shape `(batch,)`, and `"probabilities"`, shape
+        `(batch, num_labels)`.
     """
     probabilities = tf.sigmoid(tf.cast(scores, tf.float32))
     given = probabilities >= threshold

@@ -1,4 +1,4 @@
-"""Numbers: standardized for the model, in their own unit for everybody else."""
+"""Regression: numbers that are standardized for the model, and reported in their own unit."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ def regression(
 ) -> Task:
     """Makes the task of predicting numbers.
 
-    The model learns targets of mean 0 and deviation 1 over the training split,
-    so that learning rate and penalties mean the same for any unit; the loss is
-    that of the standardized targets, metrics and answers are in the target's unit.
+    The model learns targets of mean 0 and standard deviation 1 over the training
+    split, so that learning rate and penalties do not depend on the unit. The loss
+    is that of the standardized targets; metrics and predictions are in the
+    target's unit.
 
     Args:
-        targets: spec of numbers, of shape `()` or `(num_targets,)`, with `mean`
+        targets: Spec of numbers, of shape `()` or `(num_targets,)`, with `mean`
             and `standard_deviation` of the training split.
-        monitor: the metric by which epochs and runs are judged.
-        monitor_mode: `"min"` or `"max"`.
-        loss: a Keras loss on standardized targets. None is mean squared error.
+        monitor: Metric by which epochs and runs are compared. Defaults to `"val_mae"`.
+        monitor_mode: `"min"` or `"max"`. Defaults to `"min"`.
+        loss: Keras loss on standardized targets. Defaults to None: mean squared error.
 
     Returns:
-        A task whose models give one number a target.
+        Task whose models give one number for each target.
 
     Raises:
-        ConfigError: if the targets are classes, or have more than one axis.
+        ConfigError: If the targets are classes, or have more than one axis.
     """
     if targets.class_names is not None:
         fitting = "classification" if targets.shape == () else "multilabel"

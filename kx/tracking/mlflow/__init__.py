@@ -1,1 +1,1 @@
-"""What MLflow keeps of a run."""
+"""Tracking of runs in MLflow."""

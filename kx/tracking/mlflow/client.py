@@ -1,4 +1,4 @@
-"""The way to a tracking store: made once, found where it is now, or refused in one message."""
+"""Opens a tracking store: makes it once, adapts it after a move, or raises one clear error."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from kx.tracking.store import (
     unusable,
 )
 
-_MAKING_SECONDS = 300.0  # that another process may take to make the store
-# Where MLflow keeps places of artifacts: they are whole paths.
+_MAKING_SECONDS = 300.0  # for another process to make the store
+# Tables and columns in which MLflow keeps the absolute paths of artifacts.
 _PLACES = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
 }
-# MLflow reports each step of its own at INFO: a run of seconds would drown in it.
+# MLflow logs each of its own steps at INFO, which is too much for short runs.
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry; kx says it once
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # logs each retry; kx reports it once
 
 _seen: set[str] = set()  # stores that have answered in this process
 
 
 def open_client(uri: str | None) -> MlflowClient:
-    """Returns MLflow's client of a store that answers.
+    """Returns an MLflow client of a store that answers.
 
-    A SQLite store that is not there is made, by one process; whoever comes meanwhile waits.
+    A SQLite store that does not exist is made by one process, while other processes wait.
 
     Args:
-        uri: of the store. None is the project's.
+        uri: URI of the store, or None for that of the project.
 
     Raises:
-        KxError: if it cannot be used, whatever the reason.
+        KxError: If the store cannot be used, for any reason.
     """
     uri = store_uri(uri)
     if uri in _seen:
@@ -68,14 +68,14 @@ def open_client(uri: str | None) -> MlflowClient:
         client.search_experiments(max_results=1)
     except KxError:
         raise
-    except Exception as error:  # whatever a store, a driver or a network raises
-        raise unusable(uri, error) from None  # which may repeat what the URI has of secrets
+    except Exception as error:  # any error of a store, a driver or a network
+        raise unusable(uri, error) from None  # the cause may contain secrets of the URI
     _seen.add(uri)
     return client
 
 
 def fetch_artifact(uri: str, run_id: str, path: str) -> Path:
-    """Returns the local path of an artifact, fetched if it is elsewhere.
+    """Returns the local path of an artifact, downloaded if it is elsewhere.
 
     Args:
         uri: URI of the store.
@@ -83,7 +83,7 @@ def fetch_artifact(uri: str, run_id: str, path: str) -> Path:
         path: Path within the run's artifacts.
 
     Raises:
-        FileNotFoundError: If there is no such artifact, with where it was looked for.
+        FileNotFoundError: If there is no such artifact; the message has the run's artifact URI.
     """
     import mlflow.artifacts
 
@@ -102,13 +102,13 @@ def fetch_artifact(uri: str, run_id: str, path: str) -> Path:
 
 
 def refuse_no_file(file: Path) -> None:
-    """Refuses at once what cannot be a SQLite store: MLflow tries again for minutes.
+    """Raises at once if a path cannot be a SQLite store: MLflow would retry for minutes.
 
     Args:
-        file: of the store.
+        file: Path to the store.
 
     Raises:
-        OSError: for a folder in its place, or a folder that takes no files.
+        OSError: If the path is a folder, or no file can be written beside it.
     """
     if file.is_dir():
         raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
@@ -119,10 +119,8 @@ def refuse_no_file(file: Path) -> None:
 
 
 def _make_once(file: Path) -> None:
-    """Makes a SQLite store, beside its place, and puts it there when it is whole.
-
-    Two processes that make one at once destroy it, and so does one that is killed meanwhile.
-    """
+    """Makes a SQLite store under another name, and renames it when it is complete."""
+    # Two processes that make a store at once destroy it, and so does a kill during the making.
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +146,7 @@ def _make_once(file: Path) -> None:
 
 
 def _find_artifacts(file: Path) -> None:
-    """Lets the runs of a project that was moved have the artifacts that moved with it."""
+    """Updates the artifact paths in the store of a project that was moved."""
     root = artifact_root(file)
     if not root.is_dir():
         return
@@ -161,7 +159,7 @@ def _find_artifacts(file: Path) -> None:
             return
         where = Path(unquote(urlsplit(next(iter(moved))).path)).parent
         at_work = any(r.status == "RUNNING" and is_locked(r.folder) for r in all_records())
-        if where.exists() or at_work:  # a copy; or a project that is seen by two names, at work
+        if where.exists() or at_work:  # a copy, or in use under another path
             print(f"note: the artifacts of {file} are in {where}", file=sys.stderr)
             return
         for before, after in moved.items():
@@ -177,7 +175,7 @@ def _find_artifacts(file: Path) -> None:
 
 
 def _place_now(location: str, root: Path) -> tuple[str, str] | None:
-    """Returns where artifacts were and are, if they are beside the store, and were elsewhere."""
+    """Returns the old and the new URI of artifacts that were moved with the store, or None."""
     before, name = Path(unquote(urlsplit(location).path)), location.rpartition("/")[2]
     here = root / unquote(name)
     elsewhere = before.parent.name == root.name and before.parent != root

@@ -1,4 +1,4 @@
-"""Whether a tracking store answers, and takes what it is given."""
+"""Checks whether a tracking store answers and accepts writes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from kx.process import hidden_stderr
 from kx.secrets import scrub
 from kx.tracking.store import refuse_unreachable, sqlite_file
 
-# Of a server that is away, an answer is wanted now.
+# The check should fail quickly if the server is unavailable.
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 def health(uri: str) -> tuple[bool, str]:
-    """Says whether a store works, and what was seen.
+    """Returns whether a store works, and a description of the result.
 
-    It is written to and left as it was; a SQLite store that is not there is not made.
+    The store is written to and restored; a SQLite store that does not exist is not made.
 
     Args:
-        uri: of the store.
+        uri: URI of the store.
     """
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
@@ -36,7 +36,7 @@ def health(uri: str) -> tuple[bool, str]:
         refuse_unreachable(uri)
         with hidden_stderr():
             count = _write_and_delete(uri)
-    except Exception as error:  # whatever a store, a driver or a network raises
+    except Exception as error:  # any error of a store, a driver or a network
         return False, scrub(first_line(error))
     finally:
         for name, value in before.items():
@@ -48,7 +48,7 @@ def health(uri: str) -> tuple[bool, str]:
 
 
 def _write_and_delete(uri: str) -> int:
-    """Sets a tag of an experiment, as a run would write, and removes it; counts experiments."""
+    """Sets and deletes a tag of an experiment, and returns the number of experiments."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)

@@ -1,4 +1,4 @@
-"""The Keras model of a run in MLflow, logged at once or kept in files until it can be."""
+"""Logs the Keras model of a run in MLflow, at once or later from files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def log_model(
     """Logs a model, so that `mlflow.keras.load_model` reads it.
 
     Args:
-        client: of the store.
-        run_id: of the run.
-        model: the model.
-        signature: of its inputs and outputs.
-        pip_requirements: what it needs. Named, since MLflow's own search imports
+        client: Client of the store.
+        run_id: Id of the run.
+        model: Keras model.
+        signature: Signature of its inputs and outputs.
+        pip_requirements: Packages that it needs. They are given, since MLflow's own search imports
             the model in a new process (20-35 s).
     """
     with (
@@ -45,7 +45,7 @@ def log_model(
 def keep_model(
     folder: Path, model: keras.Model, signature: ModelSignature, pip_requirements: Sequence[str]
 ) -> None:
-    """Writes into a folder all that `log_kept_model` needs."""
+    """Writes the files that `log_kept_model` needs to a folder."""
     model.save(folder / "model.keras")
     about: dict[str, Any] = {"signature": signature.to_dict(), "pip": list(pip_requirements)}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
@@ -55,9 +55,9 @@ def log_kept_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     """Logs the model that `keep_model` wrote.
 
     Args:
-        client: of the store.
-        run_id: of the run.
-        folder: of the model.
+        client: Client of the store.
+        run_id: Id of the run.
+        folder: Folder that `keep_model` wrote.
     """
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     signature = ModelSignature.from_dict(about["signature"])
@@ -69,8 +69,8 @@ def load_logged_model(run_id: str, uri: str | None) -> keras.Model:
     """Returns the model that a run logged.
 
     Args:
-        run_id: id of the run.
-        uri: of its store.
+        run_id: Id of the run.
+        uri: URI of its store, or None.
     """
     with current_store(uri):
         return mlflow.keras.load_model(f"runs:/{run_id}/model")

@@ -1,8 +1,8 @@
-"""From a run to its tracking store, in order, and losing nothing while the store is away.
+"""Sends a run's requests to its tracking store in order, and keeps those that cannot be sent.
 
-A thread sends, so that an epoch never waits for a server. What cannot be sent is
-written into `outbox/` of the run's folder, tried again while the run goes on and
-at its end, and is what `kx sync` sends later.
+A thread sends them, so that an epoch never waits for a server. Requests that cannot be sent
+are written to `outbox/` of the run's folder, and are retried during the run and at its end.
+`kx sync` sends the remaining ones later.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from kx.secrets import scrub
 
 _Request = dict[str, Any]
 _AWAY = (MlflowException, OSError)
-# What a store says that answers, and will say again.
+# Error codes of a store that answers, and would answer the same to a retry.
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
-_MAX_METRICS = 1000  # in one request; MLflow's own limit
+_MAX_METRICS = 1000  # in one request; MLflow's limit
 _LONGEST_PAUSE_SECONDS = 30.0
-_PATIENCE_SECONDS = 3.0  # before a user is told what takes so long
+_PATIENCE_SECONDS = 3.0  # before a message explains the delay
 
 
 class Sender:
-    """Sends requests of one run.
+    """Sends the requests of one run.
 
     Args:
-        client: of the store.
-        run_id: of the run.
-        outbox: folder for what could not be sent. What is there is sent first.
-        quiet: whether to say nothing of it.
+        client: Client of the store.
+        run_id: Id of the run.
+        outbox: Folder for requests that could not be sent. Those in it are sent first.
+        quiet: Whether to print nothing about an unavailable store. Defaults to False.
     """
 
     def __init__(
         self, client: MlflowClient, run_id: str, outbox: Path, *, quiet: bool = False
     ) -> None:
         self.client, self.run_id, self.outbox = client, run_id, outbox
-        self.error: BaseException | None = None  # of the last try, if it failed
+        self.error: BaseException | None = None  # of the last attempt, if it failed
         self._quiet = self._told = quiet
         self._queue: deque[_Request] = deque(_read(outbox))
-        self._waited = bool(self._queue)  # whether something lies in the outbox
+        self._waited = bool(self._queue)  # whether there are requests in the outbox
         self._change = threading.Condition(threading.RLock())
         self._pause = 0.0
         self._closing = self._keeping = False
@@ -58,11 +58,11 @@ class Sender:
         self._thread.start()
 
     def put(self, kind: str, **payload: Any) -> None:
-        """Adds a request; it is sent as soon as the ones before are.
+        """Adds a request, which is sent after the earlier ones.
 
         Args:
-            kind: `"metrics"`, `"tags"`, `"files"`, `"model"` or `"end"`.
-            **payload: plain data.
+            kind: Kind of the request: `"metrics"`, `"tags"`, `"files"`, `"model"` or `"end"`.
+            **payload: Plain data of the request.
         """
         values = payload.get("values")
         if kind == "metrics" and values is not None and len(values) > _MAX_METRICS:
@@ -77,12 +77,12 @@ class Sender:
             self._change.notify_all()
 
     def put_files(self, folder: Path, kind: str = "files", **payload: Any) -> None:
-        """Sends a folder's files now, or keeps a copy of them to be sent later.
+        """Sends the files of a folder now, or keeps a copy of them to be sent later.
 
         Args:
-            folder: with the files.
-            kind: of the request.
-            **payload: of the request.
+            folder: Folder with the files.
+            kind: Kind of the request. Defaults to `"files"`.
+            **payload: Plain data of the request.
         """
         request = {"kind": kind, "folder": str(folder), **payload}
         if self.flush():
@@ -91,7 +91,7 @@ class Sender:
                 return
             except _AWAY as error:
                 self._failed(error)
-        with self._change:  # from here on what is written into the outbox is not tidied away
+        with self._change:  # from now on, the outbox is not removed by the thread
             self._keeping = True
         kept = self.outbox / "files" / f"{time.time_ns()}"
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -104,10 +104,10 @@ class Sender:
             self._keeping = False
 
     def flush(self, timeout_seconds: float | None = 30.0) -> bool:
-        """Waits until all is sent, or a try has failed; says whether all is sent.
+        """Waits until all requests are sent or one fails; returns whether all are sent.
 
         Args:
-            timeout_seconds: how long at most; None for as long as it goes on.
+            timeout_seconds: Maximum time to wait, in seconds; None for no limit. Defaults to 30.
         """
         deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._change:
@@ -116,14 +116,14 @@ class Sender:
             return not self._queue
 
     def close(self, timeout_seconds: float | None = None) -> int:
-        """Tries once more to send all; returns the number of requests that wait in the outbox.
+        """Retries all requests once; returns the number of those that stay in the outbox.
 
         Args:
-            timeout_seconds: how long to wait at most. Defaults to None: as long as
-                it goes on. Each request has an end of its own.
+            timeout_seconds: Maximum time to wait, in seconds. Defaults to None: no limit.
+                Each request has its own timeout.
         """
         with self._change:
-            if self._queue:  # whatever happens now
+            if self._queue:  # so that none is lost from here on
                 _write(self.outbox, list(self._queue))
                 self._waited = True
             self._closing = True
@@ -140,7 +140,7 @@ class Sender:
             return len(self._queue)
 
     def _work(self) -> None:
-        """Sends what is in the queue, the oldest first, until it is closed."""
+        """Sends the requests in the queue, oldest first, until the sender is closed."""
         while True:
             with self._change:
                 while not self._queue and not self._closing:
@@ -183,7 +183,7 @@ class Sender:
             )
 
     def _refused(self, requests: list[_Request], error: BaseException) -> None:
-        """Sets aside what the store will never take, so that the rest goes on."""
+        """Writes requests that the store refuses to a file, so that the others can be sent."""
         where = self.outbox.with_name("refused.jsonl")
         with where.open("a", encoding="utf-8") as file:
             for request in requests:
@@ -202,7 +202,7 @@ class Sender:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Says whether a request failed for good, and not since the store is away."""
+    """Returns whether a request failed permanently, and not because the store is unavailable."""
     if isinstance(error, FileNotFoundError) or not isinstance(error, _AWAY):
         return True
     return isinstance(error, MlflowException) and error.error_code in _REFUSALS
@@ -212,9 +212,9 @@ def perform(client: MlflowClient, run_id: str, request: Mapping[str, Any]) -> No
     """Sends one request.
 
     Args:
-        client: of the store.
-        run_id: of the run.
-        request: as `Sender.put` takes it.
+        client: Client of the store.
+        run_id: Id of the run.
+        request: Request in the form of `Sender.put`.
     """
     kind = request["kind"]
     if kind == "metrics":
@@ -233,7 +233,7 @@ def perform(client: MlflowClient, run_id: str, request: Mapping[str, Any]) -> No
 
 
 def _together(queue: deque[_Request]) -> list[_Request]:
-    """Returns the first request, or all of the first ones that are metrics."""
+    """Returns the first request, or the first ones together if they are metrics."""
     taken: list[_Request] = []
     count = 0
     for request in queue:
@@ -260,7 +260,7 @@ def _file(outbox: Path) -> Path:
 
 
 def _read(outbox: Path) -> list[_Request]:
-    """Returns the requests of an outbox; a last line that is cut off does not count."""
+    """Returns the requests of an outbox; skips a last line that is cut off."""
     requests = []
     try:
         lines = _file(outbox).read_text(encoding="utf-8").splitlines()
@@ -288,7 +288,7 @@ def _append(outbox: Path, request: _Request) -> None:
 
 
 def forget_end(outbox: Path) -> None:
-    """Takes from an outbox how the run ended, since it goes on."""
+    """Removes the end of a run from its outbox, since the run is resumed."""
     requests = [r for r in _read(outbox) if r["kind"] != "end"]
     kept = [r for r in requests if not (r["kind"] == "tags" and "kx.error" in r["values"])]
     if _file(outbox).is_file():
@@ -296,5 +296,5 @@ def forget_end(outbox: Path) -> None:
 
 
 def waiting(outbox: Path) -> int:
-    """Returns the number of requests that wait in an outbox."""
+    """Returns the number of requests in an outbox."""
     return len(_read(outbox))

@@ -1,4 +1,4 @@
-"""The runs of a store, and how a RUN is named. Imports no TensorFlow and no Keras."""
+"""Lists the runs of a store, and finds a RUN. Imports no TensorFlow and no Keras."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kx.errors import ConfigError, KxError, RunNotFoundError, did_you_mean
 from kx.secrets import redact
 from kx.tracking.mlflow.client import open_client
 
-_ALL = 50_000  # MLflow's largest page of runs
-_MANY = 1_000  # of registered models
+_ALL = 50_000  # runs in MLflow's largest page
+_MANY = 1_000  # registered models
 
-_MODELS = "models:/"  # how MLflow names a registered model
+_MODELS = "models:/"  # MLflow's prefix of a registered model
 
-GROUPS = ("sweep", "cross-validation", "search")  # what a run that groups others is, `kx.kind`
+GROUPS = ("sweep", "cross-validation", "search")  # `kx.kind` of runs that group others
 
 
 def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
-    """Returns MLflow's own run of a RUN; see `load_run`."""
+    """Returns the MLflow run of a RUN; see `load_run`."""
     runs = list_runs(uri, experiment)
     if not runs:
         raise RunNotFoundError(
@@ -53,7 +53,7 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
 
 
 def _run_of_model(name: str, uri: str) -> MlflowRun:
-    """Returns the run that a registered model comes from: `models:/NAME@best`, `models:/NAME/2`."""
+    """Returns the run of a registered model: `models:/NAME@best`, `models:/NAME/2`."""
     client = open_client(uri)
     model, at, alias = name.removeprefix(_MODELS).rpartition("@")
     version = ""
@@ -78,18 +78,19 @@ def _run_of_model(name: str, uri: str) -> MlflowRun:
 
 
 def _is_ordinary(run: MlflowRun) -> bool:
-    """Says whether a run is one to go on with: no check of another, and no group of runs."""
+    """Returns whether a run is neither a check of another run, nor a group, nor a trial."""
     kind = run.data.tags.get("kx.kind")
     return "kx.reproduces" not in run.data.tags and kind not in (*GROUPS, "trial")
 
 
 def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:
-    """Returns the runs of a store, the last one started first.
+    """Returns the runs of a store, most recently started first.
 
     Args:
-        uri: of the store.
-        experiment: where to look. Defaults to all experiments.
-        text_filter: in MLflow's filter syntax: `metrics."test/accuracy" > 0.9`.
+        uri: URI of the store.
+        experiment: Name of the experiment. Defaults to None: all.
+        text_filter: Filter in MLflow's syntax, such as `metrics."test/accuracy" > 0.9`.
+            Defaults to `""`: all runs.
     """
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return []
@@ -109,10 +110,11 @@ def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") ->
 
 
 def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
-    """Returns the best finished run by its task's validation metric.
+    """Returns the finished run with the best value of its task's validation metric.
 
     Raises:
-        RunNotFoundError: if none has it, or the runs have different ones.
+        RunNotFoundError: If no run has such a value.
+        KxError: If the runs have different metrics.
     """
     scored = [
         (run, run.data.metrics[f"best/{run.data.tags['kx.monitor']}"])
@@ -137,7 +139,7 @@ def best_run(runs: Sequence[MlflowRun]) -> MlflowRun:
 
 
 def history_of(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]]:
-    """Returns the curves: metrics that have one value for each epoch."""
+    """Returns the training curves: the metrics with one value for each epoch."""
     names = [
         name
         for name in stored.data.metrics
@@ -147,7 +149,7 @@ def history_of(client: MlflowClient, stored: MlflowRun) -> dict[str, list[float]
     curves = {}
     for name in sorted(names):
         points = client.get_metric_history(stored.info.run_id, name)
-        values = [(p.step, p.value) for p in points if p.step > 0]  # 0: after the training
+        values = [(p.step, p.value) for p in points if p.step > 0]  # 0: logged after the training
         if values:
             curves[name] = [value for _, value in sorted(values)]
     return curves

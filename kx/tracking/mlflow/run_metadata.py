@@ -1,4 +1,4 @@
-"""What is known of a run before its first step: config, code, machine, data."""
+"""Logs what is known of a run before its first step: config, code, machine, data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kx.secrets import redact, redact_word
 from kx.tracking import provenance
 from kx.tracking.tracker import Tracker
 
-_MAX_PARAM = 6000  # characters; MLflow cuts longer ones
+_MAX_PARAM = 6000  # characters; MLflow truncates longer values
 
 
 def log_start(
@@ -34,11 +34,11 @@ def log_start(
     """Logs what is known of a run before its first step.
 
     Args:
-        client: of the store.
-        tracker: of the run.
-        job: the composed config.
-        data: for its fingerprint and the dataset inputs.
-        extra: further tags.
+        client: Client of the store.
+        tracker: Tracker of the run.
+        job: Composed config.
+        data: Data of the run, for its fingerprint and the dataset inputs.
+        extra: Additional tags.
     """
     code = provenance.code_state(project_dir())
     config = redact(resolved(job.config))
@@ -58,7 +58,7 @@ def log_start(
     }
     if code is not None:
         tags |= {"mlflow.source.git.commit": code.commit, "kx.git_clean": str(code.clean).lower()}
-    known = client.get_run(tracker.run_id).data.params  # of a run that goes on: they never change
+    known = client.get_run(tracker.run_id).data.params  # of a resumed run: they never change
     client.log_batch(
         tracker.run_id,
         params=[Param(k, str(v)[:_MAX_PARAM]) for k, v in params.items() if k not in known],
@@ -69,13 +69,13 @@ def log_start(
 
 
 def _log_inputs(client: MlflowClient, run_id: str, data: Data) -> None:
-    """Logs the dataset inputs; two runs that do so first at once get in each other's way."""
+    """Logs the dataset inputs, and retries if another run logs them for the first time, too."""
     inputs = [_dataset_input(data, split) for split in data.splits]
     for pause in (0.2, 1.0, None):
         try:
             client.log_inputs(run_id, inputs)
             return
-        except MlflowException:  # a datasets row that the other one has just made
+        except MlflowException:  # the other run has just made the row of the dataset
             if pause is None:
                 raise
             time.sleep(pause)
@@ -102,7 +102,7 @@ def _log_start_files(
 
 
 def _main_params(job: Composed, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a runs table is read by: the chosen options and the main numbers."""
+    """Returns the main columns of a table of runs: the chosen options and the main numbers."""
     chosen = {key: value for key, value in job.choices.items() if value not in ("none", "default")}
     numbers = {key: config[key] for key in ("epochs", "batch_size", "seed", "precision")}
     rate = config["optimizer"].get("learning_rate")

@@ -1,4 +1,4 @@
-"""MLflow's system metrics, sent as a run sends all of its numbers."""
+"""Samples MLflow's system metrics, and logs them as a run logs all of its metrics."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-_SAMPLING_SECONDS = 2  # a short run should have some points too: not MLflow's 10
+_SAMPLING_SECONDS = 2  # MLflow's default of 10 gives short runs too few points
 
 
 class SystemMonitor(SystemMetricsMonitor):
-    """Samples CPU, memory, disk, network and GPU from a thread of its own.
+    """Samples CPU, memory, disk, network and GPU in a separate thread.
 
-    MLflow's own asks the store with every sample whether the run goes on, and ends
-    for good when the store does not answer once.
+    MLflow's own monitor queries the status of the run at each sample, and ends permanently
+    when the store fails to answer once.
 
     Args:
-        run_id: of the run.
-        uri: of the store.
-        log: function `(values, step)`.
+        run_id: Id of the run.
+        uri: URI of the store.
+        log: Function `(values, step)` that logs the metrics.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class SystemMonitor(SystemMetricsMonitor):
         self._log = log
 
     def monitor(self) -> None:
-        """Samples until `finish`; a run shorter than the interval has its first sample."""
+        """Samples until `finish`; a run shorter than the interval gets one sample."""
         ended = False
         while not ended:
             for _ in range(self.samples_before_logging):
@@ -41,7 +41,7 @@ class SystemMonitor(SystemMetricsMonitor):
             self.publish_metrics(self.aggregate_metrics())
 
     def publish_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Logs what was sampled."""
+        """Logs the sampled metrics."""
         prefix = self._metrics_prefix + (f"{self.node_id}/" if self.node_id else "")
         self._log({prefix + name: value for name, value in metrics.items()}, self._logging_step)
         self._logging_step += 1

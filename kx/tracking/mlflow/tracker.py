@@ -1,4 +1,4 @@
-"""Everything MLflow: the store, a run opened and ended, metrics, artifacts, the model."""
+"""Tracks a run in MLflow: its start and end, metrics, artifacts and model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _FOLDER_TAG = "kx.run_dir"
 
 
 class MlflowTracker(Tracker):
-    """Follows a run in MLflow.
+    """Tracks a run in MLflow.
 
     Args:
-        client: of the store.
-        run_id: of the run.
-        run_name: of the run.
-        outbox: folder for what cannot be sent.
-        system_metrics: whether to sample CPU, memory and GPU.
+        client: Client of the store.
+        run_id: Id of the run.
+        run_name: Name of the run.
+        outbox: Folder for requests that cannot be sent.
+        system_metrics: Whether to sample CPU, memory and GPU.
     """
 
     kept = True
@@ -55,7 +55,7 @@ class MlflowTracker(Tracker):
         self._monitor: Any = None
 
     def start(self) -> None:
-        """Starts to sample system metrics."""
+        """Starts sampling system metrics, if they are enabled."""
         if self._system_metrics:
             from kx.tracking.mlflow.system import SystemMonitor
 
@@ -63,14 +63,14 @@ class MlflowTracker(Tracker):
             self._monitor.start()
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs numbers of a step, as soon as the store takes them."""
+        """Logs metrics of a step, as soon as the store accepts them."""
         now = int(time.time() * 1000)
         if values:
             listed = [[_metric_name(k), float(v), now, step] for k, v in values.items()]
             self.sender.put("metrics", values=listed)
 
     def steps(self, name: str) -> set[int] | None:
-        """Returns the steps of a metric that the store has; None if it does not answer."""
+        """Returns the steps of a metric in the store, or None if the store does not answer."""
         if not self.sender.flush():
             return None
         try:
@@ -79,11 +79,11 @@ class MlflowTracker(Tracker):
             return None
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Logs tags, which may change."""
+        """Logs tags, which can be changed later."""
         self.sender.put("tags", values={str(k): str(v)[:5000] for k, v in values.items()})
 
     def artifacts(self, folder: Path, path: str | None = None) -> None:
-        """Logs the files of a folder."""
+        """Logs the files of a folder as artifacts."""
         self.sender.put_files(folder, path=path)
 
     def text(self, text: str, path: str) -> None:
@@ -98,19 +98,19 @@ class MlflowTracker(Tracker):
         """Logs a Keras model, so that `mlflow.keras.load_model` reads it.
 
         Args:
-            model: the model.
-            signature: of its inputs and outputs.
-            pip_requirements: what it needs.
+            model: Keras model.
+            signature: Signature of its inputs and outputs.
+            pip_requirements: Packages that it needs.
         """
         from kx.tracking.mlflow.logged_model import keep_model, log_model
 
         if self.sender.flush():
             try:
                 log_model(self.client, self.run_id, model, signature, pip_requirements)
-                self.client.update_run(self.run_id, status="RUNNING")  # MLflow ended it just now
+                self.client.update_run(self.run_id, status="RUNNING")  # log_model ended the run
                 return
             except (MlflowException, OSError):
-                pass  # told with the request that follows
+                pass  # reported with the request that follows
         with tempfile.TemporaryDirectory() as folder:
             keep_model(Path(folder), model, signature, pip_requirements)
             self.sender.put_files(Path(folder), "model")
@@ -122,14 +122,14 @@ class MlflowTracker(Tracker):
         self.sender.put("end", status=status, time=int(time.time() * 1000))
         try:
             left = self.sender.close(5.0 if status == "KILLED" else None)
-        except KeyboardInterrupt:  # what is left lies in the outbox already
+        except KeyboardInterrupt:  # unsent requests are already in the outbox
             left = 1
         if left:
             print("the tracking store does not have all yet. What it lacks is kept: kx sync")
 
 
 def _metric_name(name: str) -> str:
-    """Returns a name that MLflow takes."""
+    """Returns a metric name with only characters that MLflow accepts."""
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
 
 
@@ -137,23 +137,23 @@ def _metric_name(name: str) -> str:
 def open_mlflow_run(
     job: Composed, folder: RunFolder, data: Data, extra: Mapping[str, Any]
 ) -> Iterator[Tracker]:
-    """Opens a run in MLflow, logs all that is known at its start, and ends it.
+    """Opens a run in MLflow, logs what is known at its start, and ends it.
 
     Args:
-        job: the composed config.
-        folder: of the run; it knows the run that goes on.
-        data: for its fingerprint and the dataset inputs.
-        extra: further tags.
+        job: Composed config.
+        folder: Folder of the run, with the id of a resumed run.
+        data: Data of the run, for its fingerprint and the dataset inputs.
+        extra: Additional tags.
 
     Yields:
-        The tracker. The run ends as FAILED if an exception passes, as KILLED
+        The tracker. The run ends as FAILED after an exception, as KILLED
         after Ctrl-C.
 
     Raises:
-        KxError: if the store cannot be reached.
+        KxError: If the store cannot be reached.
     """
     settings = job.config.tracking
-    uri = full_uri(folder.record.uri, settings.uri)  # a run goes on where it began
+    uri = full_uri(folder.record.uri, settings.uri)  # a resumed run stays in its store
     try:
         client = open_client(uri)
         run_id = _run_to_go_on(client, job, folder, uri) or _new_run(client, job, folder, uri)
@@ -188,11 +188,11 @@ def _new_run(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -
 
 
 def _run_to_go_on(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -> str | None:
-    """Returns the id of the run that a resumed folder belongs to, RUNNING again."""
+    """Returns the id of the resumed run, RUNNING again, or None for a new run."""
     run_id = folder.record.run_id
     if not folder.resumed:
         return None
-    if run_id is None:  # killed between the run's beginning and the folder's word of it
+    if run_id is None:  # killed before the run id was recorded in the folder
         experiment = experiment_id(client, experiment_name(job), uri)
         found = client.search_runs([experiment], f"tags.\"{_FOLDER_TAG}\" = '{folder.path}'")
         run_id = found[0].info.run_id if found else None
@@ -205,11 +205,7 @@ def _run_to_go_on(client: MlflowClient, job: Composed, folder: RunFolder, uri: s
 
 
 def _undeleted(client: MlflowClient, run_id: str, name: str) -> Any:
-    """Returns a run of the store.
-
-    Raises:
-        KxError: if it was deleted.
-    """
+    """Returns a run of the store, and raises `KxError` if it was deleted."""
     restore = ""
     try:
         run = client.get_run(run_id)
@@ -226,20 +222,20 @@ def _undeleted(client: MlflowClient, run_id: str, name: str) -> Any:
 
 
 def experiment_name(job: Composed) -> str:
-    """Returns the MLflow experiment of a run: by default, the data option's name."""
+    """Returns the name of a run's MLflow experiment, by default that of the data option."""
     return job.config.tracking.experiment or job.choices.get("data", "default")
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
-    """Returns the id of an MLflow experiment, made if there is none of that name.
+    """Returns the id of an MLflow experiment, which is made if it does not exist.
 
     Args:
-        client: of the store.
-        name: of the experiment.
-        uri: of the store.
+        client: Client of the store.
+        name: Name of the experiment.
+        uri: URI of the store.
 
     Raises:
-        ConfigError: if it was deleted.
+        ConfigError: If the experiment was deleted.
     """
     found = client.get_experiment_by_name(name)
     if found is None:

@@ -1,1 +1,1 @@
-"""Arrays, from files or from a user's own code."""
+"""Arrays as sources of examples, from files or from a user's own code."""

@@ -1,4 +1,4 @@
-"""From arrays in memory to `Data`: images, rows and whatever has one target for each example."""
+"""Examples of arrays in memory: images, rows and others with one target for each example."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.images.pixels import image_examples, normalization
 from kx.errors import ConfigError, DataError
 
-_LARGE = 16.0  # of pixels: they are not normalized
-_FEW = 20  # values of whole numbers, that could be classes
+_LARGE = 16.0  # larger floats are taken for pixels that are not normalized
+_FEW = 20  # so few different integers may be classes
 
 
 def array_examples(
@@ -29,18 +29,22 @@ def array_examples(
     source: str,
     target_sources: Sequence[str] = (),
 ) -> Examples:
-    """Returns the examples of arrays, of which those from `num_own` on are the test split.
+    """Returns the examples of arrays, the test split of which begins at `num_own`.
 
     Args:
         inputs: Array of inputs, its first axis the examples; images are uint8.
-        targets: Array of targets, shape `(num_examples,)`; whole numbers are classes.
-        num_own: Number of examples that are not of a test split of their own.
-        class_names: Name of each class. None is the numbers themselves.
+        targets: Array of targets, shape `(num_examples,)`; integers are classes.
+        num_own: Number of examples before those of the test split, if there is one.
+        class_names: Name of each class, or None: the class numbers.
         normalize: As in `kx.data.sources.images.pixels.normalization`.
         name: Name of the data set.
         source: Where it came from.
-        target_sources: Where the targets came from, those of a test split of its own by
-            themselves. Defaults to `source`.
+        target_sources: Where the targets came from, one item for the first `num_own` and one for
+            those of the test split. Defaults to `source`.
+
+    Raises:
+        DataError: If the targets are not one class or number for each example.
+        ConfigError: If `class_names` or `normalize` does not fit.
     """
     if targets.ndim != 1:
         raise DataError(
@@ -83,7 +87,7 @@ def _examples_of_numbers(
     name: str,
     source: str,
 ) -> Examples:
-    """Returns the examples of arrays that are no images: raw inputs are as prepared ones."""
+    """Returns the examples of arrays that are not images; raw inputs need no preparation."""
     if normalize not in ("standardize", "none"):
         raise ConfigError(
             f"data.normalize={normalize} is for images of uint8. These examples are"
@@ -109,13 +113,13 @@ def _examples_of_numbers(
 def doubts(
     inputs: np.ndarray, targets: np.ndarray, *, classes: bool, normalized: bool = True
 ) -> tuple[DataIssue, ...]:
-    """Tells what of arrays may be meant otherwise than it is taken.
+    """Returns issues of arrays that may be meant in another way than they are read.
 
     Args:
-        inputs: of all examples.
-        targets: likewise.
-        classes: whether the targets are taken for classes.
-        normalized: whether floats are normalized before the model.
+        inputs: Inputs of all examples.
+        targets: Targets of all examples.
+        classes: Whether the targets are classes.
+        normalized: Whether floats are normalized before the model. Defaults to True.
     """
     found = []
     low, high = (inputs.min(), inputs.max()) if inputs.ndim >= 3 and inputs.size else (0, 0)
@@ -141,7 +145,7 @@ def doubts(
 
 
 def _came_from(example: int, num_own: int, sources: Sequence[str]) -> str:
-    """Returns where a target stands: `y_test: example 3`."""
+    """Returns the place of a target for messages: `y_test: example 3`."""
     if len(sources) > 1 and example >= num_own:
         return f"{sources[1]}: example {example - num_own}"
     return f"{sources[0]}: example {example}"
@@ -167,7 +171,7 @@ def _names_of_classes(
         raise DataError(f"{source}: expected two classes or more. All targets are 0.")
     if class_names is not None:
         return tuple(class_names)
-    if count > 2 * len(targets):  # numbers of other things: not one name for each
+    if count > 2 * len(targets):  # not class numbers: without gaps, each would be a class
         refuse_gaps(targets, len(targets), came_from)
     return tuple(map(str, range(count)))
 
@@ -178,20 +182,20 @@ def refuse_gaps(
     came_from: Callable[[int], str],
     if_meant: str = "give each a name: data.class_names=[…]",
 ) -> None:
-    """Refuses class numbers up to one that is out of range: they would be classes of the model.
+    """Refuses class numbers with gaps, since each missing number would be a class of the model.
 
     Args:
-        targets: of all examples, those of a test split of its own last.
-        num_own: the number of the others.
-        came_from: function from an example's place to where its target stands.
-        if_meant: what to do if the classes are all meant.
+        targets: Targets of all examples, those of the test split last.
+        num_own: Number of examples before those of the test split.
+        came_from: Function from an example's position to the place of its target, for messages.
+        if_meant: Advice of the message for classes that are all meant. Defaults to class names.
 
     Raises:
-        DataError: with the classes that have no example to train on.
+        DataError: If a class has no training example, with the first of these classes.
     """
     there, count = np.unique(targets[:num_own]), int(targets.max()) + 1
     if len(there) < count:
-        first = range(min(count, len(there) + 5))  # five of the absent ones are among these
+        first = range(min(count, len(there) + 5))  # contains up to five missing classes
         absent = np.setdiff1d(first, there)[:5]
         raise DataError(
             f"{came_from(int(np.argmax(targets)))} has the class {count - 1}, and of the classes up"
@@ -203,6 +207,6 @@ def refuse_gaps(
 
 
 def _as_png(images: np.ndarray) -> list[bytes]:
-    """Returns images as PNG: a raw example is a file's bytes, as `predict` takes them."""
+    """Returns images as PNG, since raw images are the bytes of a file, as in `predict`."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda image: tf.io.encode_png(image).numpy(), images))

@@ -1,4 +1,4 @@
-"""Data that lies in arrays: NumPy's files, and what else is read into arrays."""
+"""Examples of NumPy files, `.npz` and `.npy`, and checks of arrays."""
 
 from __future__ import annotations
 
@@ -30,29 +30,32 @@ def arrays(
     class_names: Sequence[str] | None = None,
     normalize: Normalization = "standardize",
 ) -> Examples:
-    """Loads NumPy arrays: an `.npz` file, as Keras's own data sets are, or a folder of `.npy`.
+    """Loads NumPy arrays from an `.npz` file, as Keras's data sets are, or a folder of `.npy`.
 
     Args:
-        path: the `.npz` file, or the folder.
-        inputs: name of the array of inputs, its first axis the examples: in the file, or of
-            the `.npy` in the folder. Images are uint8 `(n, height, width[, 1 or 3])`.
-        targets: name of the array of targets: whole numbers are classes, others are
-            numbers to predict.
-        test_inputs: likewise, of a test split of its own, if the name is there. None: of none.
-        test_targets: likewise.
-        class_names: one for each class. None is the numbers themselves.
-        normalize: as in `kx.data.sources.images.pixels.normalization`; of floats `"standardize"` or
-            `"none"`.
+        path: Path to the `.npz` file, or to the folder.
+        inputs: Name of the array of inputs in the file, or of its `.npy` file in the folder. The
+            first axis is the examples; images are uint8 `(n, height, width[, 1 or 3])`. Defaults
+            to `"x_train"`.
+        targets: Name of the array of targets; integers are classes, floats are numbers to
+            predict. Defaults to `"y_train"`.
+        test_inputs: Name of the array of inputs of the test split, or None: no test split of its
+            own. Defaults to `"x_test"`, if there is such an array.
+        test_targets: Name of the array of targets of the test split, or None. Defaults to
+            `"y_test"`, if there is such an array.
+        class_names: Name of each class. Defaults to None: the class numbers.
+        normalize: As in `kx.data.sources.images.pixels.normalization`; for floats `"standardize"`
+            or `"none"`. Defaults to `"standardize"`.
 
     Returns:
-        Of uint8 images, raw examples are PNG bytes; of other arrays, rows of the array.
+        Raw examples of uint8 images are PNG bytes; those of other arrays are their rows.
 
     Raises:
-        DataError: if a file or array is not there, or holds NaN, or labels out of range.
+        DataError: If a file or array is missing, or has NaN or labels out of range.
     """
     where = expanded(path).absolute()
     wanted = [name for name in (inputs, targets, test_inputs, test_targets) if name is not None]
-    # Those of a test split may be absent, but not where they were named.
+    # The arrays of the test split may be missing if their names are the defaults.
     absent = {"x_test", "y_test"} & {test_inputs, test_targets}
     found, left = _read_arrays(where, wanted, [name for name in wanted if name not in absent])
     pairs = [(inputs, targets)]
@@ -97,12 +100,10 @@ def arrays(
 def _read_arrays(
     where: Path, names: Sequence[str], required: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Returns the named ones of the arrays of an `.npz` file, or of the `.npy` files of a folder.
-
-    Beside them, it returns the names of the others.
+    """Returns the named arrays of an `.npz` file or a folder, and the names of the other ones.
 
     Raises:
-        DataError: if a required one is not there, or what is there cannot be read.
+        DataError: If a required array is missing, or an array cannot be read.
     """
     if os.path.isdir(where):
         files = {path.stem: path for path in sorted(where.glob("*.npy"))}
@@ -132,12 +133,12 @@ def load_member(loaded: Any, name: str, where: Path) -> np.ndarray:
     """Returns an array of an `.npz` file that `load_numpy` opened.
 
     Args:
-        loaded: the open file.
-        name: of the array.
-        where: the file, for messages.
+        loaded: Open `.npz` file.
+        name: Name of the array.
+        where: Path to the file, for messages.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: If the array cannot be read.
     """
     try:
         array = loaded[name]
@@ -149,13 +150,13 @@ def load_member(loaded: Any, name: str, where: Path) -> np.ndarray:
 
 
 def load_numpy(path: Path) -> Any:
-    """Returns the array of an `.npy` file, or an `.npz` file, opened.
+    """Returns the array of an `.npy` file, or an open `.npz` file.
 
     Args:
-        path: of the file.
+        path: Path to the file.
 
     Raises:
-        DataError: if it is neither.
+        DataError: If the file is neither.
     """
     try:
         return np.load(path, allow_pickle=False)
@@ -164,21 +165,21 @@ def load_numpy(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Returns NumPy's reason, without its advice to run what a file may hold."""
+    """Returns NumPy's reason, without its advice to allow pickles, which run code of the file."""
     if "allow_pickle" in str(error):
         return "it holds Python objects, or is something else; expected numbers"
     return first_line(error)
 
 
 def check_numbers(values: np.ndarray, name: str) -> None:
-    """Refuses an array that holds no numbers, NaN, or nothing.
+    """Refuses an array that is empty, is not numeric, or has NaN or infinite values.
 
     Args:
-        values: the array.
-        name: of it, for the message.
+        values: Array.
+        name: Name of the array, for messages.
 
     Raises:
-        DataError: with what it holds.
+        DataError: If the array is refused.
     """
     if values.dtype.kind not in "biuf":
         raise DataError(
@@ -188,7 +189,7 @@ def check_numbers(values: np.ndarray, name: str) -> None:
     if 0 in values.shape:
         raise DataError(f"{name}: it is empty: its shape is {values.shape}.")
     with np.errstate(over="ignore"):
-        values = values.astype("float32") if values.dtype.kind == "f" else values  # as is trained
+        values = values.astype("float32") if values.dtype.kind == "f" else values  # as in training
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.argwhere(~np.isfinite(values))
         at = tuple(bad[0].tolist())
@@ -198,5 +199,5 @@ def check_numbers(values: np.ndarray, name: str) -> None:
 
 
 def _one_column(targets: np.ndarray) -> np.ndarray:
-    """Returns targets of shape `(n,)`, also of `(n, 1)`, as Keras's CIFAR-10 has them."""
+    """Returns targets of shape `(n, 1)`, as Keras's CIFAR-10 has them, in shape `(n,)`."""
     return targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets

@@ -1,4 +1,4 @@
-"""A user's own examples, in memory: arrays and `tf.data.Dataset`s."""
+"""A user's own examples in memory: arrays and `tf.data.Dataset`s."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kx.errors import ConfigError, DataError, first_line
 
 _NUMPY = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16",
           "float32", "float64")  # fmt: skip
-_SMALL_FLOATS = ("bfloat16", "float8_e4m3fn", "float8_e5m2")  # of ml_dtypes
+_SMALL_FLOATS = ("bfloat16", "float8_e4m3fn", "float8_e5m2")  # dtypes of ml_dtypes
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -29,16 +29,19 @@ def own_examples(
 ) -> Examples:
     """Returns a user's own examples, checked as `data=arrays` checks its files.
 
-    A test split is not taken from the training examples: there is one if it is given.
+    A test split is never taken from the training examples: there is one only if it is given.
 
     Args:
-        source: a dataset or pair of arrays, or a mapping of split to one.
-        input_rank: number of axes of the model's inputs, the batch's included, where it is known.
-        input_dtype: of the model's inputs, where it is known.
-        num_scores: function from the spec of the inputs to the number of scores of the model.
+        source: `tf.data.Dataset` or pair of arrays, or a mapping of split name to one of these.
+        input_rank: Number of axes of the model's inputs, with the batch axis. Defaults to None:
+            unknown.
+        input_dtype: Dtype of the model's inputs. Defaults to None: unknown.
+        num_scores: Function from the spec of the inputs to the number of scores of the model, or
+            None if it is unknown. Defaults to None.
 
     Raises:
-        DataError: if the examples are no pairs of inputs and targets, or no numbers.
+        DataError: If the examples are not pairs of inputs and targets, or not numeric.
+        ConfigError: If the model has fewer scores than the targets have classes.
     """
     parts = dict(source) if isinstance(source, Mapping) else {"train": source}
     if parts.get("train") is None or set(parts) - {"train", "validation", "test"}:
@@ -73,7 +76,7 @@ def own_examples(
 
 
 def _as_numpy_has_it(values: np.ndarray) -> np.ndarray:
-    """Returns an array whose type NumPy itself has: bfloat16 as float32."""
+    """Returns an array of one of NumPy's own dtypes: bfloat16 and float8 become float32."""
     return values.astype("float32") if values.dtype.name in _SMALL_FLOATS else values
 
 
@@ -88,7 +91,7 @@ def _check(inputs: np.ndarray, targets: np.ndarray, where: str) -> None:
 
 
 def _as_trained(inputs: np.ndarray, where: str, wanted: str | None) -> np.ndarray:
-    """Returns inputs as they are kept: as the model takes them, or as uint8, int32 or float32."""
+    """Returns inputs in the dtype of the model, or as uint8, int32 or float32."""
     kind = np.dtype(wanted) if wanted in _NUMPY else None
     if kind is None or (kind.kind == "f") != (inputs.dtype.kind == "f"):
         floats = inputs.dtype.kind == "f"
@@ -165,7 +168,7 @@ def _arrays(part: Any, input_rank: int | None) -> _Pair:
 
 
 def _is_batched(element: Any, input_rank: int | None) -> bool:
-    """Says whether the first axis of a dataset's elements is a batch."""
+    """Returns whether the first axis of a dataset's elements is a batch."""
     inputs, targets = element
     if input_rank is not None:
         return inputs.shape.rank == input_rank
@@ -179,9 +182,10 @@ def _target_spec(
     inputs: np.ndarray,
     num_scores: Callable[[Spec], int | None] | None,
 ) -> tuple[Spec, Any]:
-    """Returns the spec of the targets, and how they are brought into its form."""
+    """Returns the spec of the targets, and the function that converts targets to it."""
     targets = arrays["train"][1]
-    every = np.concatenate([y for _, y in arrays.values()])  # what holds of one split may of all
+    # Of all splits: one of them alone may look like another kind of targets.
+    every = np.concatenate([y for _, y in arrays.values()])
     if targets.ndim == 2 and targets.shape[1] == 1:
         inner = {split: (x, y.reshape(-1)) for split, (x, y) in arrays.items()}
         spec, then = _target_spec(inner, inputs, num_scores)
@@ -190,7 +194,7 @@ def _target_spec(
     if not zeros_and_ones and (targets.dtype.kind == "f" or targets.ndim == 2):
         names = [f"target_{i}" for i in range(int(np.prod(targets.shape[1:])))]
         spec = Spec(targets.shape[1:], "float32", column_names=tuple(names))
-        return spec, lambda y: y  # float64, until mean and deviation are known
+        return spec, lambda y: y  # float64 until mean and deviation are computed
     if zeros_and_ones and (every.sum(axis=1) == 1).all():  # one-hot
         classes = tuple(str(i) for i in range(targets.shape[1]))
         return Spec((), "int32", class_names=classes), lambda y: y.argmax(axis=1).astype("int32")
@@ -205,7 +209,7 @@ def _class_spec(
     inputs: np.ndarray,
     num_scores: Callable[[Spec], int | None] | None,
 ) -> Spec:
-    """Returns the spec of targets that are classes by their numbers; of pixels, too."""
+    """Returns the spec of targets that are class numbers, for each example or each pixel."""
     lowest = min(int(y.min()) for _, y in arrays.values())
     if lowest < 0:
         raise DataError(f"data: class indices begin at 0. Received: {lowest}.")
@@ -215,7 +219,7 @@ def _class_spec(
     spec = Spec(tuple(inputs.shape[1:]), str(inputs.dtype))
     units = num_scores(spec) if num_scores is not None else None
     shape = arrays["train"][1].shape[1:]
-    if units is None and shape == ():  # nobody says how many there are
+    if units is None and shape == ():  # the number of classes is unknown
         refuse_gaps(
             labels, num_train, lambda place: f"data: example {place}",
             "train a model of your own that gives as many scores: model=a_keras_model",

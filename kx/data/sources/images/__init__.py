@@ -1,1 +1,1 @@
-"""Images: embedded, of TensorFlow Datasets, binary files, folders."""
+"""Images as sources of examples: scikit-learn, TensorFlow Datasets, binary files, folders."""

@@ -1,4 +1,4 @@
-"""Binary files of well-known sets: MNIST's idx, and CIFAR-10's batches."""
+"""Binary files of well-known data sets: idx files of MNIST, and batches of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kx.types import Normalization
 _CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-_CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the class, then red, green and blue
+_CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes of a record: the class, then red, green and blue
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_MOST_AXES = 4  # of images with channels; more are a damaged header
+_MOST_AXES = 4  # those of images with channels; with more, the header is damaged
 _IDX_FILES = {
     "train": ("train-images", "train-labels"),
     "test": ("t10k-images", "t10k-labels"),
@@ -34,16 +34,16 @@ def idx(
     class_names: Sequence[str] | None = None,
     normalize: Normalization = "unit",
 ) -> Examples:
-    """Loads MNIST's own files: images and labels as idx, each as it is or gzipped.
+    """Loads the idx files of MNIST: images and labels, uncompressed or gzipped.
 
     Args:
-        root: the folder with `train-images…`, `train-labels…`, `t10k-images…` and
-            `t10k-labels…`: MNIST, Fashion-MNIST, KMNIST.
-        class_names: one for each class. None is the numbers themselves.
-        normalize: as in `kx.data.sources.images.pixels.normalization`.
+        root: Path to the folder with `train-images…`, `train-labels…`, `t10k-images…` and
+            `t10k-labels…`: MNIST, Fashion-MNIST or KMNIST.
+        class_names: Name of each class. Defaults to None: the class numbers.
+        normalize: As in `kx.data.sources.images.pixels.normalization`. Defaults to `"unit"`.
 
     Raises:
-        DataError: if a file is not there, or is no idx file, or is cut.
+        DataError: If a file is missing, is not an idx file, or is truncated.
 
     Source: LeCun, Cortes & Burges, "The MNIST database", the idx format.
     """
@@ -72,11 +72,11 @@ def cifar10_binary(root: str, *, normalize: Normalization = "unit") -> Examples:
     """Loads the binary batches of the original CIFAR-10 archive.
 
     Args:
-        root: the folder with `data_batch_1.bin` … and `test_batch.bin`.
-        normalize: as in `kx.data.sources.images.pixels.normalization`.
+        root: Path to the folder with `data_batch_1.bin` … and `test_batch.bin`.
+        normalize: As in `kx.data.sources.images.pixels.normalization`. Defaults to `"unit"`.
 
     Raises:
-        DataError: if a file is not there, or is cut, or has a class above 9.
+        DataError: If a file is missing, is truncated, or has a class above 9.
 
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
     """
@@ -124,10 +124,10 @@ def read_idx(path: Path) -> np.ndarray:
     """Returns the array of an idx file, gzipped or not.
 
     Args:
-        path: of the file.
+        path: Path to the file.
 
     Raises:
-        DataError: if it is no idx file, or is cut.
+        DataError: If the file is not an idx file, or is truncated.
     """
     try:
         opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
@@ -163,10 +163,10 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _idx_of(path: Path) -> np.ndarray:
-    """Returns images or labels, by the file's name.
+    """Returns images or labels, by the name of the file.
 
     Raises:
-        DataError: if it holds the other, or something else.
+        DataError: If the number of axes does not fit the name.
     """
     values = read_idx(path)
     of_labels = "labels" in path.name
@@ -179,7 +179,7 @@ def _idx_of(path: Path) -> np.ndarray:
 
 
 def _idx_file(folder: Path, stem: str) -> Path:
-    # Kaggle's MNIST has folders of these names, too.
+    # Only files: Kaggle's MNIST also has folders of these names.
     found = sorted(p for p in folder.glob(f"{stem}*") if p.is_file()) if folder.is_dir() else []
     if not found:
         raise DataError(
@@ -189,7 +189,7 @@ def _idx_file(folder: Path, stem: str) -> Path:
 
 
 def _names_in(folder: Path) -> str:
-    """Returns what is in a folder, for a message."""
+    """Returns the names in a folder, for messages."""
     if not folder.is_dir():
         return "no such folder"
     return ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "an empty folder"

@@ -1,4 +1,4 @@
-"""Images: their preparation in TensorFlow's graph, and scikit-learn's digits."""
+"""Preparation of images in TensorFlow's graph, their normalization, and scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def decode_image(
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the preparation of images: encoded bytes to uint8 pixels of one shape.
 
-    JPEG, PNG, GIF (its first frame), BMP and WebP of any size are decoded;
-    another size than `shape` is resized with antialiasing.
+    JPEG, PNG, GIF (the first frame), BMP and WebP of any size are decoded. Images of another
+    size than `shape` are resized with antialiasing.
 
     Args:
         shape: `(height, width, channels)`, 1 or 3 channels.
-        resize: what becomes of the other aspect ratio: `"stretch"`; `"crop"`: the largest
-            centred part of the right aspect ratio is resized; `"pad"`: the whole image
-            is, between black bars.
-        crop_fraction: with `"crop"`, the part of that which is kept, by its side. ImageNet
-            models are evaluated with 0.875: 256 pixels, of which the middle 224.
+        resize: How an image of another aspect ratio is resized: `"stretch"`; `"crop"`: the largest
+            centred crop of the right aspect ratio is resized; `"pad"`: the whole image is resized
+            and padded with black bars. Defaults to `"stretch"`.
+        crop_fraction: With `"crop"`, the fraction of the side of the crop that is kept. ImageNet
+            models are evaluated with 0.875: the centre 224 of 256 pixels. Defaults to 1.
 
     Returns:
-        A function from a scalar string to a uint8 tensor of `shape`.
+        Function from a scalar string to a uint8 tensor of `shape`.
 
     Raises:
-        ConfigError: for another word, or fraction.
+        ConfigError: If `resize` is unknown, or `crop_fraction` is out of range or not for it.
     """
     height, width, channels = shape
     ways: dict[str, Callable[..., tf.Tensor]] = {
@@ -67,7 +67,7 @@ def decode_image(
 
 
 def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes by the file's first bytes: `tf.io.decode_image` does not know WebP."""
+    """Decodes by the first bytes of the file, since `tf.io.decode_image` does not support WebP."""
     is_webp = tf.logical_and(
         tf.strings.substr(encoded, 0, 4) == b"RIFF", tf.strings.substr(encoded, 8, 4) == b"WEBP"
     )
@@ -78,9 +78,8 @@ def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
         return image if channels == 3 else _gray(image)
 
     def jpeg() -> tf.Tensor:
-        # To the last bit as Pillow reads it. TensorFlow's own choice is a cosine transform that
-        # with today's libjpeg saves no time, and errs by one on average; in a file that was
-        # harmed, by 255.
+        # Bit for bit as Pillow decodes it. TensorFlow's default is a cosine transform that with
+        # today's libjpeg saves no time, and differs by 1 on average; in a damaged file, by 255.
         return tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE")
 
     def decoded(channels: int) -> tf.Tensor:
@@ -89,7 +88,7 @@ def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     def other() -> tf.Tensor:
         if channels == 3:
             return decoded(3)
-        # GIF and BMP have no gray decoder: decode RGB there, and average after.
+        # GIF and BMP have no grey decoder: they are decoded to RGB, then converted to grey.
         first = tf.strings.substr(encoded, 0, 2)
         is_rgb_only = tf.logical_or(first == b"BM", first == b"GI")
         return tf.cond(is_rgb_only, lambda: _gray(decoded(3)), lambda: decoded(1))
@@ -108,7 +107,7 @@ def _resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def _crop(image: tf.Tensor, height: int, width: int, fraction: float) -> tf.Tensor:
-    """Resizes the middle of an image. Cropped first: the same pixels, and fewer to resize."""
+    """Crops the centre of an image, then resizes it: fewer pixels than in the other order."""
     size = tf.cast(tf.shape(image)[:2], tf.float32)
     scale = tf.reduce_min(size / (height, width)) * fraction
     part = tf.maximum(1, tf.cast(tf.round((height * scale, width * scale)), tf.int32))
@@ -128,7 +127,7 @@ def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     return tf.image.pad_to_bounding_box(resized, first[0], first[1], height, width)
 
 
-# Mean and standard deviation of the channels, of pixels from 0 to 1.
+# Mean and standard deviation of each channel, for pixels from 0 to 1.
 _STATISTICS = {
     "mnist": ((0.1307,), (0.3081,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -142,13 +141,15 @@ def normalization(kind: str, channels: int = 3) -> keras.layers.Layer | None:
     Args:
         kind: `"unit"`: to [0, 1]; `"symmetric"`: to [-1, 1]; `"standardize"`: each channel
             by the mean and variance of the training split; `"mnist"`, `"imagenet"`: each
-            channel by the mean and standard deviation of that set; `"caffe"`: from 0 to 255,
-            less ImageNet's mean; `"none"`: 0 to 255, as models expect that normalize by
-            themselves.
-        channels: of the images.
+            channel by the mean and standard deviation of that data set; `"caffe"`: 0 to 255 minus
+            the mean of ImageNet; `"none"`: 0 to 255, for models that normalize their inputs.
+        channels: Number of channels of the images. Defaults to 3.
+
+    Returns:
+        Keras layer, or None for `"none"`.
 
     Raises:
-        ConfigError: for any other word, or for three channels' statistics where there is one.
+        ConfigError: If `kind` is unknown, or needs three channels and there is one.
     """
     if kind == "unit":
         return keras.layers.Rescaling(1.0 / 255, name="normalize")

@@ -1,4 +1,4 @@
-"""Image classification sets of TensorFlow Datasets."""
+"""Image classification data sets of TensorFlow Datasets."""
 
 from __future__ import annotations
 
@@ -32,24 +32,26 @@ def tfds_images(
     test_split: str | None = None,
     normalize: Normalization = "unit",
 ) -> Examples:
-    """Loads an image classification set of TensorFlow Datasets.
+    """Loads an image classification data set of TensorFlow Datasets.
 
     Args:
-        name: the TFDS name, with a config or version if wanted: `cifar10:3.0.2`.
-        data_dir: where prepared sets lie. None is TFDS's own folder.
-        download: whether to fetch and prepare what is missing.
-        image_size: `[height, width]`. None is the size that TFDS declares.
-        train_split: a TFDS split, slices allowed: `train[:50%]`.
-        validation_split: None is the set's own `validation`, else a part of train.
-        test_split: None is the set's own `test`, else a part of train.
-        normalize: as in `kx.data.sources.images.pixels.normalization`.
+        name: TFDS name, optionally with a config or version: `cifar10:3.0.2`.
+        data_dir: Path to the folder of prepared data sets. Defaults to None: the folder of TFDS.
+        download: Whether to download and prepare a data set that is missing. Defaults to True.
+        image_size: `[height, width]`. Defaults to None: the size that TFDS declares.
+        train_split: TFDS split, which may be a slice: `train[:50%]`. Defaults to `"train"`.
+        validation_split: TFDS split. Defaults to None: the data set's `validation` if it has one,
+            else a fraction of the training split.
+        test_split: TFDS split. Defaults to None: the data set's `test` if it has one, else a
+            fraction of the training split.
+        normalize: As in `kx.data.sources.images.pixels.normalization`. Defaults to `"unit"`.
 
     Returns:
         Raw examples are the encoded bytes that TFDS stores.
 
     Raises:
-        DataError: if the set is not there and cannot be fetched, or is not one
-            of images with one class each.
+        DataError: If the data set is missing and cannot be downloaded, or does not consist of
+            images with one class each.
     """
     builder = _prepared_builder(name, data_dir, download)
     shape = _image_shape(builder, image_size)
@@ -62,7 +64,7 @@ def tfds_images(
     places = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(stored)}
 
     def inputs(positions: np.ndarray) -> tf.data.Dataset:
-        """Returns the images at some positions, which are in the order of the source."""
+        """Returns the images at some positions, in the order of the source."""
         found = [
             one.only(chosen - places[part][0])
             for part, one in stored.items()
@@ -89,7 +91,7 @@ def tfds_images(
 
 def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
     """Returns the TFDS builder, its data prepared."""
-    os.environ.setdefault("NO_GCE_CHECK", "true")  # else offline use waits for Google's metadata
+    os.environ.setdefault("NO_GCE_CHECK", "true")  # else, offline, TFDS waits for Google's server
     import tensorflow_datasets as tfds
 
     folder = None if data_dir is None else str(expanded(data_dir).absolute())
@@ -115,7 +117,7 @@ def _prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
     try:
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
-    except Exception as error:  # TFDS lets through whatever its network library raises
+    except Exception as error:  # TFDS raises any error of its network library
         problem = f"{type(error).__name__}: {first_line(error)}"
         raise DataError(
             _not_available(name, where, tried, f"tried to download it: {problem[:300]}")
@@ -128,12 +130,12 @@ def _is_prepared(builder: Any) -> bool:
 
 
 def _unreachable_host(builder: Any) -> str | None:
-    """Returns a host that the set must be fetched from and that has no address.
+    """Returns a host of the data set that cannot be resolved, or None.
 
-    Asked first, since TFDS tries for minutes.
+    Checked before a download, since TFDS retries for minutes.
     """
     if urllib.request.getproxies():
-        return None  # the proxy knows the addresses
+        return None  # the proxy resolves hosts
     for url in getattr(builder, "url_infos", None) or {}:
         host = urllib.parse.urlsplit(str(url)).hostname
         if not host:
@@ -183,7 +185,7 @@ def _image_shape(builder: Any, image_size: list[int] | None) -> tuple[int, int, 
 
 
 class _Stored:
-    """One TFDS split, read in a fixed order, images still encoded."""
+    """Holds one TFDS split, read in a fixed order, with encoded images."""
 
     def __init__(self, builder: Any, split: str) -> None:
         import tensorflow_datasets as tfds
@@ -206,7 +208,7 @@ class _Stored:
         self.labels = np.concatenate([np.zeros(0, "int64"), *only_labels.as_numpy_iterator()])
 
     def only(self, chosen: np.ndarray) -> tf.data.Dataset:
-        """Returns the images of the chosen indices, in their order."""
+        """Returns the images at the chosen indices, in the order of the split."""
         keep = np.zeros(len(self.labels), dtype=bool)
         keep[chosen] = True
         wanted = tf.constant(keep)

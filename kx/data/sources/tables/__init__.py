@@ -1,1 +1,1 @@
-"""Tables."""
+"""Tables as sources of examples."""

@@ -1,4 +1,4 @@
-"""Tables: a raw example is a line of CSV, a prepared one a vector of floats."""
+"""Tables: raw examples are lines of CSV, prepared ones vectors of floats."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the preparation of rows: a line of CSV to a float32 vector.
 
     Args:
-        num_columns: numbers in a line.
+        num_columns: Number of numbers in a line.
 
     Returns:
-        A function from a scalar string to a float32 tensor of shape `(num_columns,)`.
+        Function from a scalar string to a float32 tensor of shape `(num_columns,)`.
     """
 
     def prepare(row: tf.Tensor) -> tf.Tensor:
@@ -33,7 +33,11 @@ def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def encode_rows(values: np.ndarray) -> list[str]:
-    """Returns each row as a line of CSV that reads back to the same float32 numbers."""
+    """Returns each row as a line of CSV, from which the same float32 numbers are read.
+
+    Args:
+        values: Numbers, shape `(num_rows, num_columns)`.
+    """
     lines = []
     for row in values.astype("float32"):
         text = io.StringIO()

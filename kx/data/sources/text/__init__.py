@@ -1,1 +1,1 @@
-"""Texts."""
+"""Texts as sources of examples."""

@@ -21,7 +21,7 @@ from kx.errors import ConfigError, DataError
 from kx.paths import expanded
 from kx.types import Count
 
-_NO_WORDS = 2  # tokens: padding, and unknown
+_NO_WORDS = 2  # tokens that are not words: padding and unknown
 
 
 def text_csv(
@@ -40,18 +40,19 @@ def text_csv(
     """Loads texts with labels from a CSV or TSV file with a header line.
 
     Args:
-        path: Path to the file; `.tsv` is split at tabs, `.gz` and the like are unpacked.
-        text: Column of the text. Defaults to `"text"`.
-        label: Column of the label (any words or numbers; each is a class), or a list of columns
-            of 0 and 1, for several labels at once. Defaults to `"label"`.
+        path: Path to the file; `.tsv` is split at tabs; `.gz`, `.bz2` and `.xz` are decompressed.
+        text: Name of the column of the text. Defaults to `"text"`.
+        label: Name of the column of the label (any words or numbers; each is a class), or a list
+            of columns of 0 and 1, for several labels at once. Defaults to `"label"`.
         label_separator: Separator of several labels in one column, such as `"|"`. Defaults to
-            None: one label each.
+            None: one label for each text.
         test_path: Path to a second file for the test split. Defaults to None: the test split is
-            taken from the first one.
+            taken from the first file.
         max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
         sequence_length: Number of tokens to which a text is cut or padded. Defaults to 128.
-        standardize: As in `keras.layers.TextVectorization`.
-        tokenizer: `"whitespace"`, or `"character"` (Chinese). Defaults to `"whitespace"`.
+        standardize: As in `keras.layers.TextVectorization`. Defaults to
+            `"lower_and_strip_punctuation"`.
+        tokenizer: `"whitespace"`, or `"character"` (for Chinese). Defaults to `"whitespace"`.
         quotes: Whether a quotation mark at the beginning of a cell quotes it. Defaults to True.
 
     Returns:
@@ -59,8 +60,7 @@ def text_csv(
         `(sequence_length,)`, 0 for padding. The vocabulary is that of the training split.
 
     Raises:
-        DataError: If the file or a column is missing, a cell is empty, or a line cannot be read
-            for sure.
+        DataError: If the file or a column is missing, a cell is empty, or a line is ambiguous.
     """
     several = label_separator is not None  # then an empty cell is an example without a label
     read = partial(_read, text=text, label=label, quotes=quotes, empty_labels=several)
@@ -111,7 +111,7 @@ def _adapt(
 
     Raises:
         ConfigError: If the vocabulary has no place for a word.
-        DataError: If there is no word for it.
+        DataError: If no word is left of the texts.
     """
     if max_tokens <= _NO_WORDS:
         raise ConfigError(
@@ -140,14 +140,14 @@ def _adapt(
     return Preparation(
         _tokenize(vectorize),
         Spec((sequence_length,), "int32", vocabulary_size=vectorize.vocabulary_size()),
-        # On another backend than TensorFlow's, the layer does not track its table.
+        # With other backends than TensorFlow, the layer does not track its lookup table.
         (vectorize, vectorize._lookup_layer.lookup_table),
     )
 
 
 def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor], tf.Tensor]:
     def prepare(text: tf.Tensor) -> tf.Tensor:
-        # As a batch of one: of a single empty text it makes no padding, but nothing.
+        # As a batch of one: without a batch, an empty text becomes an empty tensor, not padding.
         return tf.cast(vectorize(text[None])[0], tf.int32)
 
     return prepare
@@ -163,7 +163,7 @@ class _Texts:
         places: Place of each row, for messages.
         issues: Issues of the file.
         rows: All columns of the file.
-        num_others: Number of rows of a second file, which are tested on.
+        num_others: Number of rows of the second file, the test split.
     """
 
     texts: list[str]
@@ -187,7 +187,7 @@ class _Texts:
         return self.places[row]
 
     def column(self, name: str) -> list[str]:
-        """Returns the cells by which a split divides; those of a second file do not matter."""
+        """Returns the cells of a column for a split; the test file gets a placeholder."""
         cells = [cell.strip() for cell in self.rows.column(name, "split.column")]
         _refuse_empty(self.rows, name, cells)
         return cells + cells[:1] * self.num_others
@@ -202,7 +202,7 @@ def _read(
     quotes: bool,
     empty_labels: bool = False,
 ) -> _Texts:
-    """Reads the wanted columns, and refuses what is not there."""
+    """Reads the columns of texts and labels, and refuses empty labels."""
     names = [label] if isinstance(label, str) else label
     keys = {**dict.fromkeys(names, "data.label"), text: "data.text"}
     rows = read_rows(path, keys, quotes=quotes, key=key)
@@ -224,7 +224,7 @@ def _refuse_empty(rows: Rows, name: str, cells: Sequence[str]) -> None:
 
 
 def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
-    """Tells what of a file may be meant otherwise than it is read."""
+    """Yields issues of a file that may be meant in another way than it is read."""
     name = rows.path.name
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     if empty:
@@ -242,7 +242,7 @@ def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
 def _refuse_own_answers(
     path: str, test_path: str | None, text: str, label: str | list[str]
 ) -> None:
-    """Refuses a test by the training's own file, and a label that is the text itself."""
+    """Refuses the training file as the test file, and the text as its own label."""
     if test_path is not None and os.path.samefile(expanded(path), expanded(test_path)):
         raise DataError(
             "data.test_path is the file of data.path: the model would be tested by what it was"

@@ -1,1 +1,1 @@
-"""A folder of pictures: its files and splits, whether each can be read, and as what."""
+"""A folder of images: its files and splits, and the check and conversion of each file."""

@@ -1,4 +1,4 @@
-"""Which files a folder of images has: by folders of classes and splits, or by a table."""
+"""The files of a folder of images: by folders of classes and splits, or by a table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class NamedFile:
-    """Holds a file that is named as an example.
+    """Holds a file with its class and split.
 
     Args:
-        path: of the file.
-        label: its class.
-        part: its split; empty where none is given.
+        path: Path to the file.
+        label: Class of the file.
+        part: Split of the file. Defaults to an empty string: no split is given.
     """
 
     path: str
@@ -36,14 +36,14 @@ class NamedFile:
 
 
 def files_of_folders(root: Path, issues: list[DataIssue]) -> list[NamedFile]:
-    """Returns the files of the class folders, of each split where these are folders.
+    """Returns the files of the class folders, which may be in a folder for each split.
 
     Args:
-        root: the folder.
-        issues: to which is added what is left out.
+        root: Folder of the data set.
+        issues: List to which what is left out is added.
 
     Raises:
-        DataError: if there is no file.
+        DataError: If there is no file.
     """
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     ready = {p: _READY[p.name.lower()] for p in folders if p.name.lower() in _READY}
@@ -75,7 +75,7 @@ def files_of_folders(root: Path, issues: list[DataIssue]) -> list[NamedFile]:
 
 
 def _refuse_name(folder: Path) -> None:
-    """Refuses a name of a class that no text file could hold."""
+    """Refuses a class name that is not valid UTF-8."""
     try:
         folder.name.encode()
     except UnicodeEncodeError as error:
@@ -86,14 +86,14 @@ def _refuse_name(folder: Path) -> None:
 
 
 def _walk(folder: Path, root: Path, issues: list[DataIssue]) -> list[str]:
-    """Returns the files below a folder in a fixed order; links are followed, circles are not."""
+    """Returns the files below a folder in a fixed order; links are followed, except cycles."""
     found: list[str] = []
 
     def tell(error: OSError) -> None:
         reason = f"cannot be read: {error.strerror}"
         issues.append(DataIssue(shown(str(error.filename), root), "left out", reason))
 
-    # A link to a folder above this one would make all classes this one's.
+    # A link to a folder above this one would add the files of all classes to this class.
     above = [folder.parent, *folder.parent.parents]
     visited = {_identity(path) for path in above}
     for current, folders, names in os.walk(folder, followlinks=True, onerror=tell):
@@ -114,15 +114,15 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def files_of_manifest(root: Path, manifest: str) -> tuple[list[NamedFile], Rows]:
-    """Returns the files that a table names, and the table.
+    """Returns the files that a table lists, and the table.
 
     Args:
-        root: the folder in which they are.
-        manifest: the CSV file, of the columns `file`, `label`, and perhaps `split`, parted by
-            commas, semicolons or tabs. Spaces about a cell are none of it.
+        root: Folder of the files.
+        manifest: Path to the CSV file with the columns `file`, `label` and optionally `split`,
+            separated by commas, semicolons or tabs. Spaces around a cell are ignored.
 
     Raises:
-        DataError: if the table or a column is not there, or a cell is wrong.
+        DataError: If the table or a column is missing, or a cell is invalid.
     """
     path = expanded(manifest)
     path = path if path.is_absolute() or os.path.isfile(path) else root / path
@@ -147,10 +147,10 @@ def files_of_manifest(root: Path, manifest: str) -> tuple[list[NamedFile], Rows]
 
 
 def shown(path: str | Path, root: Path) -> str:
-    """Returns a path as it is told: below the root, without line breaks.
+    """Returns a path for messages: relative to the root, without line breaks.
 
     Args:
-        path: of a file.
-        root: the folder of the set.
+        path: Path to a file.
+        root: Folder of the data set.
     """
     return one_line(os.path.relpath(path, root))

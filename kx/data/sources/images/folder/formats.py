@@ -1,8 +1,8 @@
-"""Image files of any kind: whether they can be read, and the same picture as the graph reads it.
+"""Check and conversion of image files of any format.
 
-What TensorFlow's graph reads otherwise than people see it, or not at all (TIFF, CMYK, turned by
-EXIF …), is converted here, on the host: once before a training, and in the same way for each
-file that is asked about.
+Files that TensorFlow's graph cannot read, or reads in another way than viewers show them (TIFF,
+CMYK, rotated by EXIF …), are converted here, outside the graph: once before training, and in the
+same way for each file to predict.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from kx.data.sources.images.folder.jpeg import MAX_SCANS, has_all_scans
 from kx.errors import DataError, first_line
 
 MAX_MEGAPIXELS = 100.0
-_JPEG = ("JPEG", "MPO")  # MPO: JPEG with a second picture
+_JPEG = ("JPEG", "MPO")  # MPO: JPEG with a second image
 _IN_GRAPH = (*_JPEG, "PNG", "GIF", "BMP", "WEBP")
 _EXIF_ORIENTATION = 0x0112
-_PNG_DEPTH = 24  # where the bits of a sample are told
-_WHITE = 0xFFFF  # of 16 bits
-_DARK = 0x1000  # of 12 bits, as cameras of microscopes have them
+_PNG_DEPTH = 24  # offset of the bit depth in the file
+_WHITE = 0xFFFF  # with 16 bits
+_DARK = 0x1000  # smaller values are of 12 bits or fewer, as of microscope cameras
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Holds what a file turned out to be.
+    """Holds the result of the check of a file.
 
     Args:
-        problem: why it cannot be used; empty if it can.
-        convert: why it must be converted first; empty if the graph reads it as it is.
-        width: in pixels, 0 if not known.
-        height: likewise.
+        problem: Reason why the file cannot be used; empty if it can.
+        convert: Reason why the file must be converted first; empty if the graph can read it.
+        width: Width in pixels, or 0 if it is unknown.
+        height: Height in pixels, or 0 if it is unknown.
     """
 
     problem: str = ""
@@ -49,23 +49,28 @@ class Checked:
 
 @contextlib.contextmanager
 def pixel_limit(max_megapixels: float) -> Iterator[None]:
-    """Sets how large a picture may be that Pillow opens, for this process."""
+    """Sets the size of the largest image that Pillow opens, for this process.
+
+    Args:
+        max_megapixels: Size in millions of pixels.
+    """
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; and what is too large we say
+            warnings.simplefilter("ignore")  # about metadata or size, which kx checks itself
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
 
 def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Checked:
-    """Opens and decodes a file, and says what is wrong with it.
+    """Opens and decodes an image file, and returns the result of the check.
 
     Args:
-        encoded: the file's bytes.
-        max_megapixels: of the largest picture that is taken, in millions of pixels.
+        encoded: Bytes of the file.
+        max_megapixels: Size of the largest accepted image, in millions of pixels. Defaults to
+            100.
 
     Example:
     >>> check_image(b"").problem
@@ -77,19 +82,19 @@ def check_image(encoded: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Check
         with Image.open(io.BytesIO(encoded)) as image:
             return _looked_at(encoded, image, max_megapixels)
     except Image.DecompressionBombError as error:
-        count = re.search(r"\d+", str(error))  # Pillow counts, and opens no further
+        count = re.search(r"\d+", str(error))  # Pillow counts the pixels, and stops there
         size = f"{int(count[0]) / 1e6:,.0f} megapixels" if count else first_line(error)
         return Checked(_larger(size, max_megapixels))
     except UnidentifiedImageError:
         return Checked(f"no image: it begins with {encoded[:12]!r}")
     except MemoryError:
         return Checked("too large for the memory that is free")
-    except Exception as error:  # Pillow's readers raise anything: AssertionError, KeyError …
+    except Exception as error:  # Pillow's readers raise any error: AssertionError, KeyError …
         return Checked(f"damaged: {first_line(error)}")
 
 
 def _looked_at(encoded: bytes, image: Image.Image, max_megapixels: float) -> Checked:
-    """Returns what an opened file turns out to be."""
+    """Returns the result of the check of an opened file."""
     width, height = image.size
     if problem := _too_large(image, max_megapixels) or _not_to_read(encoded, image):
         return Checked(problem, "", width, height)
@@ -98,12 +103,12 @@ def _looked_at(encoded: bytes, image: Image.Image, max_megapixels: float) -> Che
         if reads_jpeg(encoded):
             return Checked("", "", width, height)
         convert = f"a kind of {image.format} that TensorFlow does not read"
-    image.load()  # all of it: a cut file is found here
+    image.load()  # the whole file: a truncated one fails here
     if problem := _unknown_range(image):
         return Checked(problem, "", width, height)
     picture = _as_seen(image)
     convert = convert or read_otherwise(encoded, picture, str(image.format))
-    # The head of an icon tells another size than the picture in it may have.
+    # The header of an icon may have another size than the image in it.
     problem = _too_large(picture, max_megapixels)
     if convert and image.format == "GIF":
         problem = problem or harmed_gif(encoded, image)
@@ -111,10 +116,10 @@ def _looked_at(encoded: bytes, image: Image.Image, max_megapixels: float) -> Che
 
 
 def begins_as_picture(path: str) -> bool:
-    """Says whether a file may be a picture, by its first bytes.
+    """Returns whether a file may be an image, by its first bytes.
 
     Args:
-        path: of the file.
+        path: Path to the file.
     """
     try:
         with Image.open(path):
@@ -122,11 +127,11 @@ def begins_as_picture(path: str) -> bool:
     except UnidentifiedImageError:
         return False
     except Exception:
-        return True  # as the closer look will say
+        return True  # `check_image` returns the problem
 
 
 def _too_large(image: Image.Image, max_megapixels: float) -> str:
-    """Returns how large a picture is, if it is too large."""
+    """Returns the problem of an image that is too large, or an empty string."""
     width, height = image.size
     megapixels = width * height / 1e6
     if megapixels <= max_megapixels:
@@ -139,16 +144,16 @@ def _larger(what: str, max_megapixels: float) -> str:
 
 
 def _not_to_read(encoded: bytes, image: Image.Image) -> str:
-    """Returns why a file is not to be read, as that would last for ever, or be wrong."""
+    """Returns why a file must not be decoded (time, wrong pixels), or an empty string."""
     if image.format == "EPS":
         return "EPS: a program that draws a picture. Save it as PNG"
     if image.format == "PNG" and "transparency" in image.info and image.mode not in ("1", "P"):
         depth = encoded[_PNG_DEPTH]
-        if depth != 8:  # Pillow looks for it among the pixels as they are after, in eight bits
+        if depth != 8:  # Pillow searches it in the pixels after their conversion to 8 bits
             return f"a PNG with a clear colour of {depth} bits, which would not be found"
     if image.format in _JPEG:
-        # Each is a pass over all pixels, though it may have ten bytes. This count is at least
-        # that of the scans, and has no more than a thumbnail's besides.
+        # Each scan is a pass over all pixels, even if it has ten bytes. This count is at least
+        # the number of scans, and includes no others but those of a thumbnail.
         num_scans = encoded.count(b"\xff\xda")
         if num_scans > MAX_SCANS:
             return f"damaged: {num_scans} scans, as no program writes them"
@@ -156,7 +161,7 @@ def _not_to_read(encoded: bytes, image: Image.Image) -> str:
 
 
 def _unknown_range(image: Image.Image) -> str:
-    """Returns why nobody can tell which of a picture's numbers is white, or an empty string."""
+    """Returns why the value of white in an image is unknown, or an empty string."""
     if image.mode == "F":
         return "its pixels are floats, of no known range"
     if image.mode.startswith("I"):
@@ -167,12 +172,12 @@ def _unknown_range(image: Image.Image) -> str:
 
 
 def _range(image: Image.Image) -> tuple[int, int]:
-    pixels = np.asarray(image)  # Pillow's own `getextrema` does not know big-endian numbers
+    pixels = np.asarray(image)  # Pillow's `getextrema` does not support big-endian numbers
     return int(pixels.min()), int(pixels.max())
 
 
 def _why_convert(encoded: bytes, image: Image.Image) -> str:
-    """Returns why the graph need not be asked whether it reads a picture, or an empty string."""
+    """Returns why an image is converted without a test in the graph, or an empty string."""
     if image.mode.startswith("I"):
         most = _range(image)[1]
         if most < _DARK:
@@ -182,7 +187,7 @@ def _why_convert(encoded: bytes, image: Image.Image) -> str:
     if image.format not in _IN_GRAPH:
         return str(image.format)
     if image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False):
-        # The graph would decode them all: of a GIF of 2 MB, 6 GB, in each epoch.
+        # The graph would decode all of them, in each epoch: 6 GB of a GIF of 2 MB.
         return "several pictures, of which the first is taken"
     if image.has_transparency_data and not image.mode.startswith("I"):
         least = image.convert("RGBA").getchannel("A").getextrema()[0]
@@ -202,10 +207,10 @@ def _is_turned(image: Image.Image) -> bool:
 
 
 def _as_seen(image: Image.Image) -> Image.Image:
-    """Returns the pixels that people see, in RGB or grey: turned by EXIF, on white paper."""
+    """Returns an image as viewers show it, in RGB or grey: rotated by EXIF, on white."""
     if _is_turned(image):
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits of grey: the upper eight, as the graph has them
+    if image.mode.startswith("I"):  # 16 bits of grey: the upper eight, as in the graph
         image = Image.fromarray((np.asarray(image).astype("uint32") >> 8).astype("uint8"))
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if image.has_transparency_data:
@@ -216,13 +221,13 @@ def _as_seen(image: Image.Image) -> Image.Image:
 
 
 def converted(encoded: bytes) -> bytes:
-    """Returns a picture in RGB or grey, turned as EXIF says; of several, the first.
+    """Returns an image converted to RGB or grey and rotated by EXIF; of several images, the first.
 
-    It is a PNG of the very pixels; what was a JPEG is one again, of high quality: as PNG,
-    photographs take seven times the place.
+    The result is a PNG of the same pixels, or, of a JPEG, a JPEG of high quality: as PNG,
+    photographs would be seven times as large.
 
     Args:
-        encoded: a file that `check_image` says to convert.
+        encoded: Bytes of a file that must be converted by `check_image`.
     """
     with Image.open(io.BytesIO(encoded)) as opened:
         image = _as_seen(opened)
@@ -235,15 +240,16 @@ def converted(encoded: bytes) -> bytes:
 
 
 def readable(encoded: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
-    """Returns what the graph can read of a file that is asked about.
+    """Returns the bytes of an image file, converted if the graph cannot read it.
 
     Args:
-        encoded: the file's bytes.
-        name: for the message.
-        max_megapixels: of the largest picture that is taken, as in the training.
+        encoded: Bytes of the file.
+        name: Name of the file, for messages.
+        max_megapixels: Size of the largest accepted image, in millions of pixels, as in training.
+            Defaults to 100.
 
     Raises:
-        DataError: if it is no picture, damaged, or too large.
+        DataError: If the file is not an image, is damaged, or is too large.
     """
     with pixel_limit(max_megapixels):
         checked = check_image(encoded, max_megapixels)

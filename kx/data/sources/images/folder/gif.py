@@ -1,4 +1,4 @@
-"""The first frame of a GIF, by itself: what Pillow and TensorFlow must both read, and alike."""
+"""The first frame of a GIF, from which Pillow and TensorFlow must decode the same pixels."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _HAS_PALETTE = 0x80
 
 
 def first_frame(encoded: bytes) -> tuple[bytes, tuple[int, int, int, int]]:
-    """Returns a GIF of the first frame alone, on a canvas of its size, and where the frame was.
+    """Returns a GIF of the first frame alone, on a canvas of its size, and the frame's place.
 
     Args:
-        encoded: the file's bytes.
+        encoded: Bytes of the file.
 
     Returns:
-        A file's bytes, and `(left, top, right, bottom)` in the picture.
+        Bytes of the new GIF, and the box `(left, top, right, bottom)` of the frame in the image.
 
     Raises:
-        ValueError: if there is no frame.
+        ValueError: If there is no frame.
     """
     place = _after_palette(encoded, _HEAD_BYTES, encoded[10])
     head = encoded[:place]
     while place < len(encoded) and encoded[place] != _FRAME:
-        is_extension = encoded[place] == _EXTENSION  # else a stray byte, which readers skip
+        is_extension = encoded[place] == _EXTENSION  # else a stray byte, which decoders skip
         place = _after_blocks(encoded, place + 2) if is_extension else place + 1
     if place + _FRAME_BYTES > len(encoded):
         raise ValueError("a GIF without a frame")
@@ -42,7 +42,7 @@ def _after_palette(encoded: bytes, place: int, flags: int) -> int:
 
 
 def _after_blocks(encoded: bytes, place: int) -> int:
-    """Returns the place after a chain of blocks, each of which begins with its length."""
+    """Returns the offset after a chain of blocks, each of which begins with its length."""
     while place < len(encoded) and encoded[place]:
         place += encoded[place] + 1
     return place + 1

@@ -1,9 +1,9 @@
-"""What TensorFlow's graph makes of an image file, held against what Pillow makes of it.
+"""Comparison of the pixels that TensorFlow's graph and Pillow decode from an image file.
 
-The graph decodes JPEG, PNG, GIF, BMP and WebP, and not all of them as people see them: of a BMP
-with a palette it gives the palette's index as grey. So both decode each file, and the pixels must
-be the same. Only a JPEG is not compared, which would double the time of the look: there the
-graph has Pillow's own arithmetic, and what remains, its scans tell.
+The graph decodes JPEG, PNG, GIF, BMP and WebP, but not all of them as viewers show them: from a
+BMP with a palette it returns the palette's indices as grey. Therefore both decode each file, and
+the pixels must be equal. Only a JPEG is not compared, which would double the time of the check:
+the graph decodes it with the same arithmetic as Pillow, and its scans are checked instead.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from PIL import Image
 
 from kx.data.sources.images.folder.gif import first_frame
 
-_STRIP = 256  # rows that are compared at once: of a large picture, each copy costs memory
+_STRIP = 256  # rows that are compared at a time: a copy of a large image needs much memory
 
 
 def reads_jpeg(encoded: bytes) -> bool:
-    """Says whether the graph reads a JPEG to its end.
+    """Returns whether the graph can decode a whole JPEG.
 
     Args:
-        encoded: the file's bytes.
+        encoded: Bytes of the file.
     """
     try:
-        tf.io.decode_jpeg(encoded, ratio=8)  # at an eighth of the size
+        tf.io.decode_jpeg(encoded, ratio=8)  # at an eighth of the size, to save time
     except tf.errors.OpError:
         return False
     return True
 
 
 def read_otherwise(encoded: bytes, picture: Image.Image, kind: str) -> str:
-    """Returns how the graph differs from what is seen of a picture, or an empty string.
+    """Returns how the pixels of the graph differ from those of an image, or an empty string.
 
     Args:
-        encoded: the file's bytes.
-        picture: what is seen, in RGB or grey.
-        kind: of the file, as Pillow calls it.
+        encoded: Bytes of the file.
+        picture: Image as viewers show it, in RGB or grey.
+        kind: Pillow's name of the format.
     """
     try:
         pixels = _decoded(encoded, kind)
@@ -46,15 +46,15 @@ def read_otherwise(encoded: bytes, picture: Image.Image, kind: str) -> str:
 
 
 def harmed_gif(encoded: bytes, image: Image.Image) -> str:
-    """Returns that the first frame of a GIF is damaged, or an empty string.
+    """Returns the problem of a GIF whose first frame is damaged, or an empty string.
 
-    Where codes are missing or wrong, Pillow makes up pixels, each time others. TensorFlow may
-    read another picture of a good file, too (it leaves black what the frame does not fill), but
-    in the frame itself both see the same.
+    Where codes are missing or wrong, Pillow returns other pixels each time. TensorFlow may decode
+    another image from an intact file, too (pixels outside the frame are black), but within the
+    frame both are equal.
 
     Args:
-        encoded: the file's bytes.
-        image: the same, as Pillow opened it.
+        encoded: Bytes of the file.
+        image: Image that Pillow opened from them.
     """
     alone, box = first_frame(encoded)
     try:
@@ -66,20 +66,20 @@ def harmed_gif(encoded: bytes, image: Image.Image) -> str:
 
 
 def _decoded(encoded: bytes, kind: str) -> np.ndarray:
-    """Returns the pixels that the graph gets, by the same operations."""
+    """Returns the pixels of a file, decoded by the operations of the graph."""
     if kind == "WEBP":
         return tf.image.decode_webp(encoded, channels=3)[0].numpy()
     return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
 
 
 def _equal(pixels: np.ndarray, picture: Image.Image) -> bool:
-    """Says whether pixels are a picture's, in RGB or grey."""
+    """Returns whether pixels are equal to those of an image in RGB or grey."""
     width, height = picture.size
     if pixels.shape[:2] != (height, width):
         return False
     for top in range(0, height, _STRIP):
         strip = np.asarray(picture.crop((0, top, width, min(top + _STRIP, height))))
-        strip = strip.reshape(*strip.shape[:2], -1)  # a last axis of one, if it is grey
+        strip = strip.reshape(*strip.shape[:2], -1)  # with a last axis of one for grey
         if not (pixels[top : top + _STRIP] == strip).all():
             return False
     return True

@@ -1,4 +1,4 @@
-"""Images of one's own: a folder for each class, or a table of files and labels."""
+"""A user's own images: a folder for each class, or a table of files and labels."""
 
 from __future__ import annotations
 
@@ -41,39 +41,41 @@ def image_folder(
     normalize: Normalization = "unit",
     max_megapixels: Positive = 100.0,
 ) -> Examples:
-    """Loads images from a folder that has a folder for each class, images of any size and kind.
+    """Loads images of any size and format from a folder that has a folder for each class.
 
-    Each file is looked at before the training. What is damaged, empty or no image is
-    left out, and told; what TensorFlow reads otherwise than people see it, or not at all
-    (TIFF, CMYK, a BMP with a palette, turned by EXIF), is converted once. Files of one
-    content are kept in one split.
+    Each file is checked before training. Files that are damaged, empty or not images are left out
+    and reported. Files that TensorFlow cannot read, or reads in another way than viewers show them
+    (TIFF, CMYK, a BMP with a palette, rotated by EXIF), are converted once. Files of the same
+    content stay in one split.
 
     Args:
-        root: the folder. If it has folders `train`, and `val` or `test`, these are the
+        root: Path to the folder. If it has folders `train`, and `val` or `test`, these are the
             splits, each with a folder for each class.
-        manifest: a CSV file with the columns `file` (relative to `root`) and `label`,
-            and perhaps `split` (train, validation, test), in place of class folders.
-        image_size: `[height, width]` to which each image is brought.
-        channels: 3, or 1 for grey.
-        resize: how: `"crop"` (the shorter side to the size, then the centre), `"pad"` (the
-            longer side, then black bars) or `"stretch"`.
-        crop_fraction: with `"crop"`, the part of the shorter side that is kept. 0.875 is how
-            ImageNet models are evaluated.
-        normalize: as in `kx.data.sources.images.pixels.normalization`.
-        max_megapixels: a larger image is left out.
+        manifest: Path to a CSV file with the columns `file` (relative to `root`) and `label`, and
+            optionally `split` (train, validation, test). Defaults to None: class folders.
+        image_size: `[height, width]` of a prepared image. Defaults to `[224, 224]`.
+        channels: Number of channels: 3, or 1 for grey. Defaults to 3.
+        resize: How an image is resized: `"crop"` (the shorter side to the size, then the centre),
+            `"pad"` (the longer side to the size, then black bars) or `"stretch"`. Defaults to
+            `"crop"`.
+        crop_fraction: With `"crop"`, the fraction of the shorter side that is kept. ImageNet
+            models are evaluated with 0.875. Defaults to 1.
+        normalize: As in `kx.data.sources.images.pixels.normalization`. Defaults to `"unit"`.
+        max_megapixels: Size of the largest image, in millions of pixels; larger ones are left out.
+            Defaults to 100.
 
     Returns:
-        Raw examples are the files' bytes; prepared ones uint8 of shape
+        Raw examples are the bytes of the files; prepared ones uint8 of shape
         `(height, width, channels)`.
 
     Raises:
-        DataError: if the folder has no two classes with images.
+        DataError: If fewer than two classes have images.
 
     Example:
         kx.train("data=image_folder", "data.root=flowers", "model=cnn")
     """
     shape = _shape(image_size, channels)
-    if not str(root).strip():  # the current folder, of which all would be read
+    if not str(root).strip():  # would read all files of the current folder
         raise DataError("data.root is empty. Expected a folder: data.root=DIR")
     folder = expanded(root).absolute()
     if not folder.is_dir():
@@ -92,7 +94,7 @@ def image_folder(
     contents = [seen[i].content for i in kept]
     own_splits = {}
     if any(file.part for file in images):
-        # What has no test split of its own gets none: its owner has divided it.
+        # Without a test split of its own there is none: the user has made the splits.
         none = np.zeros(0, "int64")
         own_splits = {"test": none, **given_parts(folder, images, contents, issues)}
     _tell_of_copies(folder, images, contents, issues)
@@ -133,7 +135,7 @@ def _shape(image_size: Sequence[int], channels: int) -> tuple[int, int, int]:
 def _usable(
     root: Path, files: Sequence[NamedFile], seen: Sequence[Scanned], issues: list[DataIssue]
 ) -> list[int]:
-    """Returns the places of files that are images, and tells of the others."""
+    """Returns the positions of files that are images, and adds issues of the others."""
     kept = []
     for place, (file, one) in enumerate(zip(files, seen, strict=True)):
         name = shown(file.path, root)
@@ -149,7 +151,7 @@ def _usable(
 def _class_names(
     root: Path, files: Sequence[NamedFile], labels: Sequence[str], issues: list[DataIssue]
 ) -> list[str]:
-    """Returns the classes that have images, in order."""
+    """Returns the names of the classes that have images, in order."""
     named = sorted({file.label for file in files})
     counts = Counter(labels)
     for name in named:
@@ -172,7 +174,7 @@ def _class_names(
 
 
 def _deeper(root: Path, named: Sequence[str]) -> str:
-    """Returns a hint, if the one folder that was taken for a class has folders itself."""
+    """Returns a hint if the only class folder has folders itself, or an empty string."""
     only = root / named[0]
     if len(named) > 1 or not only.is_dir():
         return ""
@@ -204,7 +206,7 @@ def _tell_of_copies(
 def _read_files(
     scanned: Sequence[Scanned], paths: Sequence[str], max_megapixels: float, chosen: np.ndarray
 ) -> tf.data.Dataset:
-    """Returns the contents of files, of those that TensorFlow does not read converted ones."""
+    """Returns the bytes of files, converted where TensorFlow cannot read them."""
     convertible = [scanned[i] for i in chosen if scanned[i].checked.convert]
     pictures = convert(convertible, max_megapixels)
     names = tf.constant([os.fsencode(pictures.get(paths[i], paths[i])) for i in chosen])

@@ -1,4 +1,4 @@
-"""What a JPEG's own markers say, and no decoder does: how many scans it has, and which of them."""
+"""The scans of a JPEG, read from its markers, since decoders do not return them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-MAX_SCANS = 100  # cameras and programs write 1 to 12; each costs a pass over the whole picture
+MAX_SCANS = 100  # cameras and programs write 1 to 12; each is a pass over the whole image
 
-# Not a zero that was stuffed in, not a restart (in the midst of a scan), not filling.
+# Not a stuffed zero, not a restart (within a scan), not a fill byte.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _NUM_COEFFICIENTS = 64
@@ -17,14 +17,14 @@ _NEVER_SENT = 99
 
 
 def has_all_scans(encoded: bytes, component_ids: Sequence[int]) -> bool:
-    """Says whether a progressive JPEG has every coefficient to its last bit.
+    """Returns whether a progressive JPEG has all bits of all coefficients.
 
-    What is missing, libjpeg guesses from the neighbouring blocks, and each of its versions
-    otherwise: TensorFlow's and Pillow's are not of one version.
+    Those that are missing are estimated by libjpeg from the neighbouring blocks, in another way
+    by each of its versions, and TensorFlow and Pillow have different versions.
 
     Args:
-        encoded: the file's bytes.
-        component_ids: of its colours, as its head has them.
+        encoded: Bytes of the file.
+        component_ids: Ids of the colour components, as in the header of the file.
     """
     bits_left = np.full((len(component_ids), _NUM_COEFFICIENTS), _NEVER_SENT)
     for header in _scan_headers(encoded):
@@ -40,14 +40,14 @@ def has_all_scans(encoded: bytes, component_ids: Sequence[int]) -> bool:
 
 
 def _scan_headers(encoded: bytes) -> Iterator[bytes]:
-    """Yields the header of each scan, without its length."""
+    """Yields the header of each scan, without its length field."""
     place = 2
     while found := _MARKER.search(encoded, place):
         place = found.end()
         kind = encoded[place - 1]
         if kind == _END:
             return
-        if kind in (0x01, _START):  # without a length
+        if kind in (0x01, _START):  # markers without a length field
             continue
         length = int.from_bytes(encoded[place : place + 2], "big")
         if kind == _SCAN:

@@ -1,4 +1,4 @@
-"""Splits that a folder or a manifest gives itself."""
+"""Splits that are given by a folder or a manifest."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ from kx.errors import DataError, did_you_mean
 def given_parts(
     root: Path, files: Sequence[NamedFile], contents: Sequence[str], issues: list[DataIssue]
 ) -> dict[str, np.ndarray]:
-    """Returns the given splits; of copies in several, the one that judges last keeps them.
+    """Returns the given splits; copies in several splits stay in the last of these only.
+
+    The order of the splits is train, validation, test.
 
     Args:
-        root: the folder of the set.
-        files: each with its split.
-        contents: the hash of each.
-        issues: to which is added what is left out.
+        root: Folder of the data set.
+        files: Files, each with its split.
+        contents: Hash of each file.
+        issues: List to which what is left out is added.
+
+    Returns:
+        Split name to positions.
 
     Raises:
-        DataError: if a class has no image to train on.
+        DataError: If a class has no training image.
     """
     trained = {file.label for file in files if file.part == "train"}
     for file in files:

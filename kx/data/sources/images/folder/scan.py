@@ -1,4 +1,4 @@
-"""A look at many image files before a training: in parallel, and once for each content."""
+"""Check of many image files before training: in parallel, and once for each content."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from kx.data.sources.images.folder.formats import (
 from kx.errors import DataError, first_line
 from kx.paths import expanded
 
-# Of what is checked, and by what: verdicts of another are not used.
+# Of the checks and the libraries: results of another version are not used.
 _VERSION = f"3, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
-_BLOCK = 500  # files between two writes of what was seen
+_BLOCK = 500  # files between two commits of the results
 _BUSY_SECONDS = 120
-_TRIES = 3  # to read a file that changes
-_LARGE_BYTES = 2**27  # from which on a file is not read whole before it is known for a picture
+_TRIES = 3  # attempts to read a file that changes
+_LARGE_BYTES = 2**27  # larger files are read only if they begin as an image
 
 
 def cache_dir() -> Path:
-    """Returns where kx keeps what is worked out once: `KX_CACHE_DIR`, else `~/.cache/kx`."""
+    """Returns the cache folder of kx: `KX_CACHE_DIR`, else `$XDG_CACHE_HOME/kx`, `~/.cache/kx`."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return expanded(os.environ.get("KX_CACHE_DIR") or f"{base}/kx")
 
 
 def _writable() -> Path:
-    """Returns the cache, or a temporary folder of this user where it cannot be written."""
+    """Returns the cache folder, or a temporary folder of the user if it is not writable."""
     folder = cache_dir()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def _writable() -> Path:
 
 @dataclass(frozen=True)
 class Scanned:
-    """Holds what was seen of a file.
+    """Holds the content hash and the check of a file.
 
     Args:
-        path: of the file.
-        content: SHA-256 of its bytes; empty if it cannot be read.
-        checked: what it turned out to be.
+        path: Path to the file.
+        content: SHA-256 of the bytes of the file; empty if it cannot be read.
+        checked: Result of the check.
     """
 
     path: str
@@ -69,17 +69,17 @@ class Scanned:
 
 
 def scan(paths: Sequence[str], max_megapixels: float) -> list[Scanned]:
-    """Looks at each file once: whether it is there, is whole, and is a picture.
+    """Checks each file once: whether it exists, is complete, and is an image.
 
-    What was seen of a content is kept in the cache, and which content a file has,
-    as long as its size and time of change are the same.
+    The cache has the result for each content, and the content of each file, which is used as long
+    as the size and modification time of the file are unchanged.
 
     Args:
-        paths: of the files.
-        max_megapixels: of the largest picture that is taken.
+        paths: Paths to the files.
+        max_megapixels: Size of the largest accepted image, in millions of pixels.
 
     Returns:
-        One for each path, in their order.
+        Result for each path, in the order of the paths.
     """
     with (
         _store() as store,
@@ -107,17 +107,17 @@ def scan(paths: Sequence[str], max_megapixels: float) -> list[Scanned]:
 
 
 def convert(files: Sequence[Scanned], max_megapixels: float) -> dict[str, str]:
-    """Converts files that the graph does not read, each content once, and keeps the pictures.
+    """Converts files that the graph cannot read, each content once, and caches the results.
 
     Args:
-        files: that were looked at.
-        max_megapixels: of the largest picture that is taken.
+        files: Files that were checked.
+        max_megapixels: Size of the largest accepted image, in millions of pixels.
 
     Returns:
-        Path of a file to that of its picture.
+        Path to each file, mapped to the path to its conversion.
 
     Raises:
-        DataError: if a file is not any more what was looked at, or the disk is full.
+        DataError: If a file has changed since the check, or the conversion cannot be written.
     """
     folder = _writable() / "converted" / hashlib.sha256(_VERSION.encode()).hexdigest()[:8]
     targets = {seen.content: folder / seen.content[:2] / seen.content for seen in files}
@@ -156,19 +156,19 @@ def _convert(seen: Scanned, target: Path) -> None:
 
 
 def _look(path: str, check: Callable[[str, bytes], Checked]) -> tuple[Scanned, tuple[int, int]]:
-    """Reads a file and checks it; returns what was seen, and its size and time of change."""
+    """Returns the check of a file, and its size and modification time."""
     for _ in range(_TRIES):
         try:
             before = _stamp(path)
-            if not os.path.isfile(path):  # to read a pipe is to wait for ever
+            if not os.path.isfile(path):  # reading a pipe would never end
                 return Scanned(path, "", Checked("no regular file")), (-1, -1)
-            if before[0] > _LARGE_BYTES and not begins_as_picture(path):  # a film, an archive
+            if before[0] > _LARGE_BYTES and not begins_as_picture(path):  # a video, an archive
                 return Scanned(path, "", Checked("no image, and large")), (-1, -1)
             encoded = Path(path).read_bytes()
             after = _stamp(path)
         except FileNotFoundError:
             return Scanned(path, "", Checked("the file is gone")), (-1, -1)
-        except (OSError, ValueError) as error:  # of a name that no file can have
+        except (OSError, ValueError) as error:  # ValueError: an invalid file name
             problem = f"cannot be read: {getattr(error, 'strerror', None) or first_line(error)}"
             return Scanned(path, "", Checked(problem)), (-1, -1)
         if before == after:
@@ -183,7 +183,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 class _Store:
-    """Keeps what was seen, in a SQLite file that several processes may use."""
+    """Stores the results of checks in a SQLite file that several processes may share."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -197,7 +197,7 @@ class _Store:
         )
 
     def known(self, paths: Sequence[str], max_megapixels: float) -> dict[str, Scanned]:
-        """Returns what is known of files that are as they were."""
+        """Returns the stored results of files that are unchanged."""
         found = {}
         for path in paths:
             rows = self._execute(
@@ -210,11 +210,11 @@ class _Store:
                 if row is not None and _stamp(path) == row[:2]:
                     found[path] = Scanned(path, row[2], Checked(*row[3:]))
             except (OSError, ValueError):
-                continue  # gone: looked at again, and told
+                continue  # removed: checked again, and reported
         return found
 
     def verdict(self, content: str, max_megapixels: float) -> Checked | None:
-        """Returns what is known of a content, under whatever name, or None."""
+        """Returns the stored result of a content, of any file name, or None."""
         rows = self._execute(
             "SELECT problem, convert, width, height FROM seen"
             " WHERE content = ? AND version = ? AND megapixels = ?",
@@ -223,7 +223,7 @@ class _Store:
         return Checked(*rows[0]) if rows else None
 
     def note(self, seen: Scanned, stamp: tuple[int, int], max_megapixels: float) -> None:
-        """Writes down what was seen of a file, if it could be read."""
+        """Stores the result of a file, if the file could be read."""
         if not seen.content:
             return
         file = (os.fsencode(seen.path), *stamp, seen.content)
@@ -232,12 +232,12 @@ class _Store:
         self._execute("INSERT OR REPLACE INTO seen VALUES (?,?,?,?,?,?,?)", verdict)
 
     def commit(self) -> None:
-        """Keeps what was written down."""
-        with contextlib.suppress(sqlite3.Error):  # a full disk: looked at anew the next time
+        """Commits the stored results."""
+        with contextlib.suppress(sqlite3.Error):  # a full disk: checked again next time
             self._connection.commit()
 
     def _execute(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        """Asks the file; what it cannot take or say is looked at anew the next time."""
+        """Runs a statement; after an error, the files are checked again next time."""
         with contextlib.suppress(sqlite3.Error), self._lock:
             return self._connection.execute(statement, values).fetchall()
         return []
@@ -260,7 +260,7 @@ def _store() -> Iterator[_Store]:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Any]:
-    """Yields a function that says how many more were seen; shown on a terminal."""
+    """Yields a function that advances a progress bar, which is shown on a terminal only."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
