@@ -20,7 +20,7 @@ from PIL import Image
 import kx
 from kx.cli import main
 from kx.contracts.specs import Data
-from kx.data.examples import shown_examples
+from kx.data.examples import prepared_examples
 from kx.data.issues import class_lines
 from kx.data.sources.images.folder import images as folder
 from kx.data.sources.images.folder import scan as scanning
@@ -300,15 +300,17 @@ def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
         store(data, "train")
 
 
-def test_files_that_went_during_the_training_cost_their_pictures_alone(two: Path) -> None:
+def test_the_images_of_a_report_are_those_that_the_model_has_seen(two: Path) -> None:
     data = image_folder(str(two), **SIZE)
-    before = shown_examples(data, "train", np.arange(6))
-    gone, harmed = (two / data.example_name("train", index) for index in (1, 4))
-    gone.unlink()
-    harmed.write_bytes(harmed.read_bytes()[:60])
-    after = shown_examples(data, "train", np.arange(6))
-    assert list(after) == [0, 2, 3, 5]
-    assert all(after[index][0] == before[index][0] for index in after)
+    for cache in ("memory", "disk"):
+        stored = store(data, "train", two.with_name(f"cache {cache}"), cache)
+        before = [data.prepare(raw).numpy() for raw, _ in data.train.take(6)]
+        after = prepared_examples(stored, np.array([4, 0, 5]))
+        assert all((image == before[i]).all() for image, i in zip(after, (4, 0, 5), strict=True))
+    for index in (0, 4):
+        (two / data.example_name("train", index)).unlink()
+    again = prepared_examples(stored, np.array([4, 0, 5]))
+    assert all((image == other).all() for image, other in zip(again, after, strict=True))
 
 
 def test_a_training_ends_well_though_all_its_files_go(two: Path, project: Path) -> None:

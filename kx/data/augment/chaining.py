@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import tensorflow as tf
-from hydra.utils import get_object
 
 from kx.config import build
 from kx.contracts.specs import Spec
@@ -178,7 +178,7 @@ def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
     names = [
         name
         for name, node in entries.items()
-        if node and getattr(get_object(str(node["_target_"])), "counts_to_255", False)
+        if node and getattr(_imported(str(node["_target_"])), "counts_to_255", False)
     ]
     if not names or not images.dtype.is_floating or images.shape.rank != 4:
         return
@@ -188,6 +188,12 @@ def check_range(entries: Mapping[str, Any], images: tf.Tensor) -> None:
             f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are"
             f" from {low:.3g} to {high:.3g}: give them as uint8, or from 0 to 255."
         )
+
+
+def _imported(target: str) -> Any:
+    """Returns a function whose module was imported when the chain was built, or None."""
+    module, _, name = target.rpartition(".")
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _chained(functions: list[Augment], inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
