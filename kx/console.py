@@ -50,14 +50,15 @@ def clock(seconds: float) -> str:
 
 
 def with_progress(items: Sequence[Any], text: str) -> Iterable[Any]:
-    """Returns an iterable over items; from 100 items on, with a progress bar on standard error.
+    """Returns an iterable over items; from 100 items on, with a progress bar in a terminal.
 
     Args:
         items: Items to iterate over.
         text: Description of the work, printed before the progress bar.
     """
-    if len(items) < _MANY:
+    console = Console(stderr=True)
+    if len(items) < _MANY or not console.is_terminal:
         return items
     from rich.progress import track
 
-    return track(items, text, console=Console(stderr=True), transient=True)
+    return track(items, text, console=console, transient=True)

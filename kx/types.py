@@ -76,12 +76,14 @@ class Annotation:
         rules: Rules of which one must hold.
         item_rules: Rules of which one must hold for each item of a list.
         null: Whether null is one of the values.
+        plain: Types whose values are taken beside these.
         others: Whether there may be values of which the annotation says nothing.
     """
 
     rules: tuple[Rule, ...] = ()
     item_rules: tuple[Rule, ...] = ()
     null: bool = False
+    plain: tuple[type, ...] = ()
     others: bool = False
 
     @property
@@ -89,6 +91,7 @@ class Annotation:
         """What is expected, for messages."""
         words = [rule.expected for rule in self.rules]
         words += [f"a list of these: {rule.expected}" for rule in self.item_rules]
+        words += [_PLAIN[kind] for kind in self.plain]
         return " or ".join(dict.fromkeys(words))
 
     @property
@@ -114,9 +117,19 @@ class Annotation:
         elif isinstance(value, dict):  # it stands for an object, which its own class judges
             fits = not self.is_choice
         else:
-            fits = any(_holds(rule, value) for rule in self.rules)
-            fits |= self.others and not isinstance(value, int | float)
+            fits = self.others or any(_holds(rule, value) for rule in self.rules)
+            fits |= any(_is(value, kind) for kind in self.plain)
         return None if fits else self.expected
+
+
+_PLAIN = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Returns whether a value is of a plain type; a whole number is a number, too."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _holds(rule: Rule, value: Any) -> bool:
@@ -135,7 +148,7 @@ def union(one: Annotation, other: Annotation) -> Annotation:
     """
     return Annotation(
         one.rules + other.rules, one.item_rules + other.item_rules, one.null or other.null,
-        one.others or other.others,
+        one.plain + other.plain, one.others or other.others,
     )  # fmt: skip
 
 
@@ -167,6 +180,8 @@ def of_type(hint: Any) -> Annotation:
         return Annotation((one_of(get_args(hint)),))
     if origin in (Union, UnionType):
         return functools.reduce(union, map(of_type, get_args(hint)))
+    if hint in _PLAIN:
+        return Annotation(plain=(hint,))
     if origin is list:
         return Annotation(item_rules=of_type(get_args(hint)[0]).rules)
     return Annotation(others=True)

@@ -13,8 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kx.config import CONF_DIR, Composed, compose, compose_all, project_dir, resolved
+from kx.config import (
+    CONF_DIR,
+    Composed,
+    add_project_to_path,
+    compose,
+    compose_all,
+    project_dir,
+    resolved,
+)
 from kx.config.checks.command_line import Similar
+from kx.config.checks.values import annotation_of
 from kx.config.signatures import signature_of
 from kx.errors import ConfigError
 from kx.run import main
@@ -278,6 +287,8 @@ SWEPT = [
     "task.monitor=val_loss,val_accuracy", "model.filters=[8],[16]", "model.filters=[0],[8]",
     "data.normalize=unit,symmetric", "data.normalize=unit,units", "split.test_fraction=0.1,1.5",
     "callbacks.early_stopping=null", "+model.new=1,2", "tracking.tags.team=a,b",
+    "model._target_=kx.models.tables.dense.linear,kx.models.tables.dense.none",
+    "callbacks.early_stopping.monitor=val_loss,val_accuracy",
     "jit_compile=true,false", "augment=flip,[flip,mixup]", "tracking.run_name='a-${seed}',b",
 ]  # fmt: skip
 
@@ -295,3 +306,40 @@ def test_the_jobs_of_a_sweep_are_as_if_each_was_composed_alone(words: list[str])
     with mock.patch.object(Similar, "make", return_value=None):
         alone = result(lambda: compose_all(words, multirun=True))
     assert result(lambda: compose_all(words, multirun=True)) == alone
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("Count", [1, 8], [0, 1.5, "a", None, True, [1]]),
+        ("Count | None", [None, 2], [0, "a"]),
+        ("list[Count]", [[1, 2], []], [[0], ["a"]]),
+        ("Sequence[Fraction] | Fraction", [0.5, [0.1, 0.2]], [1, [0.1, 1.5], "a"]),
+        ("t.Fraction", [0.0, 0.9], [1.0, -0.1]),
+        ("F", [0.5], [2]),
+        ("'Count | float'", [3, 0.5, -1.0], ["a", None]),
+        ("Count | str", [3, "auto"], [0, 0.5]),
+        ("Literal['a', 'b'] | None", ["a", None], ["c", 1]),
+        ("Optional[Count]", [None, 1], [0]),
+        ("Count | Other", [0, "a", 1], []),  # of Other nothing is known
+        ("int", [0, "a", None], []),
+    ],
+)
+def test_a_users_own_annotations_say_which_values_are_taken(
+    project: Path, annotation: str, good: list[Any], bad: list[Any]
+) -> None:
+    name = f"annotated_{abs(hash(annotation))}"
+    (project / f"{name}.py").write_text(
+        "raise RuntimeError('imported')\n"
+        "import kx.types as t\n"
+        "from collections.abc import Sequence\n"
+        "from typing import Literal, Optional\n"
+        "from kx.types import Count, Fraction, Fraction as F\n"
+        f"def net(inputs, outputs, *, size: {annotation} = None): ...\n"
+    )
+    add_project_to_path()
+    node = {"_target_": f"{name}.net"}
+    found = annotation_of("model.size", "size", node)
+    assert found is not None
+    assert [value for value in good if found.problem(value)] == []
+    assert [value for value in bad if not found.problem(value)] == []

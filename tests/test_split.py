@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import parts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kx
-from kx.config import compose
+from kx.config import add_project_to_path, compose
 from kx.data import Examples, Spec
 from kx.data.split import rules
+from kx.data.split.divided import divided
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
 
@@ -222,3 +224,79 @@ def test_an_old_key_is_answered_with_the_new_one(project: Path, word: str, now: 
     with pytest.raises(ConfigError) as caught:
         compose([word])
     assert f"There is no key '{key}'. It is {now}" in str(caught.value)
+
+
+def _points(**more: Any) -> Examples:
+    return examples_of(np.arange(12) % 4, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"own_splits": {"train": np.arange(8), "val": np.arange(8, 12)}}, "no split 'val'. Available: test, train"),
+        ({"own_splits": {"test": np.arange(8, 12)}}, "must have the split 'train'"),
+        ({"own_splits": {"train": np.arange(9), "test": np.arange(8, 12)}}, "Example 8 is in"),
+        ({"own_splits": {"train": np.arange(13)}}, "positions must be 0 to 11. Got 0 to 12"),
+        ({"contents": ["a"] * 11}, "contents must be 12, as targets. Got 11"),
+    ],
+)
+def test_a_source_whose_parts_do_not_fit_is_refused(
+    project: Path, more: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        make_data(compose([]).config, _points(**more))
+    with pytest.raises(DataError, match="inputs must be 11, as targets. Got 12"):
+        examples = _points()
+        examples.targets = examples.targets[:11]
+        make_data(compose([]).config, examples)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("{'train': range(9), 'valid': range(9, 12)}", "Did you mean 'validation'"),
+        ("{'validation': range(12)}", "must have the split 'train'. Got validation"),
+        ("{'train': range(9), 'test': range(8, 12)}", "Example 8 is in several"),
+        ("{'train': [-1, 3]}", "positions must be 0 to 11"),
+        ("None", "expected positions by split name. Received: None"),
+    ],
+)
+def test_a_split_of_a_users_own_drops_nothing(project: Path, returned: str, said: str) -> None:
+    name = f"own_split_{abs(hash(returned))}"
+    (project / "conf" / "split").mkdir(parents=True)
+    (project / "conf" / "split" / "own.yaml").write_text(f"_target_: {name}.own\n")
+    (project / f"{name}.py").write_text(f"def own(examples):\n    return {returned}\n")
+    add_project_to_path()
+    with pytest.raises((ConfigError, DataError), match=said):
+        make_data(compose(["split=own"]).config, _points())
+
+
+def test_a_start_that_would_be_ignored_is_refused() -> None:
+    own = {"train": np.arange(8), "test": np.arange(8, 12)}
+    examples = _points(own_splits=own, columns=lambda name: list(range(12)))
+    with pytest.raises(ConfigError, match="split.test_from=9 would be ignored: the test split"):
+        rules.time(examples, column="t", test_from=9)
+    fold = {"number": 1, "of": 3}
+    with pytest.raises(ConfigError, match="split.validation_from=5 would be ignored: the fold"):
+        rules.time(examples, column="t", validation_from=5, fold=fold)
+
+
+def test_a_limit_of_which_nothing_is_left_to_train_on_is_refused() -> None:
+    own = {"train": np.arange(8), "validation": np.arange(8, 12)}
+    examples = _points(own_splits=own, columns=lambda name: list(range(12)))
+    for rule, column in ((rules.time, {"column": "t"}), (rules.stratified, {})):
+        with pytest.raises(DataError, match="no example is left to train on"):
+            rule(examples, limit=1, **column)
+
+
+def test_the_fingerprint_of_a_stream_is_that_of_its_contents() -> None:
+    def fingerprint(texts: list[str]) -> str:
+        def inputs(positions: np.ndarray) -> tf.data.Dataset:
+            return tf.data.Dataset.from_tensor_slices([texts[place] for place in positions])
+
+        spec = Spec((), "int32", class_names=("a", "b"))
+        examples = Examples(inputs, np.arange(4) % 2, Spec((), "string"), spec)
+        return divided(examples, {"train": np.arange(4)}).fingerprint
+
+    assert fingerprint(["a", "b", "c", "d"]) == fingerprint(["a", "b", "c", "d"])
+    assert fingerprint(["a", "b", "c", "d"]) != fingerprint(["a", "b", "c", "e"])

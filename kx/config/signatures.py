@@ -16,6 +16,7 @@ import kx.types
 from kx.errors import did_you_mean
 from kx.types import Annotation, of_type, one_of, union
 
+_PLAIN = {"str": str, "int": int, "float": float, "bool": bool}
 _LISTS = ("list", "List", "Sequence", "tuple", "Tuple", "Iterable")
 
 
@@ -158,10 +159,11 @@ def _annotation(node: ast.expr, imported: Mapping[str, str]) -> Annotation:
         return union(_annotation(node.left, imported), _annotation(node.right, imported))
     if isinstance(node, ast.Subscript):
         return _subscript(node, imported)
-    alias = _alias(_dotted(node, imported))
-    if alias is None:
-        return Annotation(others=True)
-    return of_type(alias)
+    name = _dotted(node, imported)
+    if name in _PLAIN:
+        return of_type(_PLAIN[name])
+    alias = _alias(name)
+    return Annotation(others=True) if alias is None else of_type(alias)
 
 
 def _subscript(node: ast.Subscript, imported: Mapping[str, str]) -> Annotation:
@@ -176,7 +178,7 @@ def _subscript(node: ast.Subscript, imported: Mapping[str, str]) -> Annotation:
         return functools.reduce(union, (_annotation(item, imported) for item in inner))
     if name in _LISTS:
         of_items = _annotation(inner[0], imported)
-        if of_items.rules and not of_items.others:
+        if of_items.rules and not (of_items.others or of_items.plain):
             return Annotation(item_rules=of_items.rules)
     return Annotation(others=True)
 

@@ -96,6 +96,8 @@ class Examples:
             raw = np.empty(len(self.inputs), dtype=object)
             raw[:] = self.inputs
             self.inputs = raw
+        if self.contents is not None:
+            self.contents = np.asarray(self.contents, dtype=object)
 
     @property
     def num_examples(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from kx.contracts.task import Task
 from kx.data.batches import eval_batches
 from kx.data.examples import as_pixels, as_text, is_images, prepared_examples, raw_examples
 from kx.data.store import Stored
+from kx.fit.assemble import own_methods
 from kx.report import figures
 
 
@@ -96,14 +98,14 @@ def evaluate(answers: Answers, model: keras.Model, batch_size: int) -> dict[str,
             weights, it is run over the split again.
         batch_size: Number of examples at a time.
     """
-    stored = Stored(len(answers.targets), answers.scores, answers.targets)
     judge = _judge(answers, model)
     if judge is None:
-        from kx.fit.batches import first_examples
-
-        judge, stored = model, first_examples(answers.stored, len(answers.targets))
+        judge, stored = model, answers.stored
+    else:
+        stored = Stored(len(answers.targets), answers.scores, answers.targets)
     batches = eval_batches(stored, batch_size=batch_size, encode=answers.task.encode)
-    found = judge.evaluate(batches, verbose=0, return_dict=True)
+    num_batches = math.ceil(len(answers.targets) / batch_size)
+    found = judge.evaluate(batches.take(num_batches), verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -112,8 +114,7 @@ _STEPS = ("test_step", "compute_loss", "compute_metrics", "make_test_function")
 
 def _judge(answers: Answers, model: keras.Model) -> keras.Model | None:
     """Returns a compiled model that passes scores through, or None if its loss would differ."""
-    own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _STEPS)
-    if own or model.losses:
+    if own_methods(model, _STEPS) or model.losses:
         return None
     scores = keras.Input(answers.scores.shape[1:], dtype=answers.scores.dtype.name)
     judge = keras.Model(scores, keras.layers.Identity(dtype=answers.scores.dtype.name)(scores))

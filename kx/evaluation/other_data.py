@@ -17,6 +17,7 @@ from kx.config import plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
+from kx.data.split.checks import check_examples
 from kx.data.split.choose import limited
 from kx.data.split.divided import divided
 from kx.errors import ConfigError, DataError
@@ -60,6 +61,7 @@ def judged_data(
     examples, name = make_examples(config), split or "test"
     which = f"the {name} split of {{}}"
     if whole and isinstance(examples, Examples):
+        check_examples(examples)
         limit = config.split.limit if any(w.startswith("split.limit=") for w in words) else None
         data, which = _undivided(examples, limit)
     else:
@@ -67,7 +69,9 @@ def judged_data(
         if whole and data.test is None:  # a user's own function, which splits the data itself
             data.test, data.positions = _joined(data), {}
             which = "all of {}, which has no test split of its own"
-    if overrides and data.fingerprint != run.tags().get("kx.fingerprint"):
+    # Also without overrides: the files, or the way in which a version divides them, may be others.
+    trained_on = run.tags().get("kx.fingerprint")
+    if data.fingerprint != trained_on and (overrides or trained_on):
         _tell_what_was_seen(run, data, own=own)
     if name not in data.splits:
         raise DataError(f"The data has no {name!r} split. Available: {', '.join(data.splits)}.")
@@ -129,8 +133,8 @@ def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
     """Prints a note if a model may be judged by examples that it was trained on."""
     if own:
         print(
-            "note: this is the data of the training, divided otherwise: examples that the model was"
-            " trained on may be among those judged"
+            "note: this is the data of the training, changed or divided otherwise: examples that"
+            " the model was trained on may be among those judged"
         )
         return
     raw, _ = run.bundle().examples()

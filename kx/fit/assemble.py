@@ -59,6 +59,20 @@ def assemble(
         return keras.Model(x, core(h), name=core.name)
 
 
+def own_methods(model: keras.Model, names: Sequence[str]) -> list[str]:
+    """Returns which methods of `keras.Model` a model overrides, in its class or by itself.
+
+    Args:
+        model: Model.
+        names: Names of methods.
+    """
+    return [
+        name
+        for name in names
+        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+
+
 def refuse_own_steps(core: keras.Model) -> None:
     """Raises an error for a model with its own training step that would be nested in another.
 
@@ -68,11 +82,7 @@ def refuse_own_steps(core: keras.Model) -> None:
     Raises:
         ConfigError: If the model overrides methods that would not be called. It names them.
     """
-    own = [
-        name
-        for name in _STEPS
-        if name in vars(core) or getattr(type(core), name) is not getattr(keras.Model, name)
-    ]
+    own = own_methods(core, _STEPS)
     if own:
         raise ConfigError(
             f"The model {core.name!r} ({type(core).__name__}) has a {' and a '.join(own)} of its"

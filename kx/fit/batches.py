@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from kx.contracts.task import Task
 from kx.data.augment import Augment, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
 from kx.data.constant import leave_out_constant
+from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.data.store import Stored, store
@@ -91,7 +92,14 @@ def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
     if isinstance(examples, Data):
         _refuse_split(config, examples)
         return examples
-    parts = build(plain(config.split, resolve=True), examples, place="split")
+    check_examples(examples)
+    node = plain(config.split, resolve=True)
+    parts = build(node, examples, place="split")
+    if not isinstance(parts, Mapping):
+        raise ConfigError(
+            f"split ({node['_target_']}): expected positions by split name. Received: {parts!r}."
+        )
+    check_parts(parts, examples.num_examples, f"split ({node['_target_']})")
     return divided(examples, parts)
 
 
@@ -106,7 +114,7 @@ def _refuse_split(config: DictConfig, data: Data) -> None:
     given = [
         f"split.{key}={value}"
         for key, value in node.items()
-        if key != "_target_" and value != defaults[key].default
+        if key != "_target_" and (key not in defaults or value != defaults[key].default)
     ]
     if given or node["_target_"] != f"{stratified.__module__}.{stratified.__name__}":
         raise ConfigError(

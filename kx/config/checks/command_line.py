@@ -202,7 +202,7 @@ class Similar:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._whole: dict[tuple[str, ...], Composed] = {}
-        self._following: dict[tuple[str, ...], list[str]] = {}
+        self._following: dict[tuple[str, ...], set[str]] = {}
 
     def keep(self, overrides: Sequence[Override], composed: Composed) -> None:
         """Keeps a config for similar jobs."""
@@ -233,7 +233,7 @@ class Similar:
         if self._has_mistake(config, {*set_to, *self._following[combination]}):
             return None
         words = [override.input_line or "" for override in overrides]
-        return Composed(config, words, whole.choices)
+        return Composed(config, words, dict(whole.choices))
 
     def _combination(self, overrides: Sequence[Override]) -> tuple[str, ...]:
         """Returns what jobs that differ only in plain values have in common, in order."""
@@ -245,11 +245,11 @@ class Similar:
     def _is_plain(self, override: Override) -> bool:
         """Returns whether an override sets an existing key to a plain value."""
         key = override.key_or_group
-        if override.is_add() or override.is_force_add() or override.is_delete():
+        adds = override.is_add() or override.is_force_add() or override.is_delete()
+        if adds or override.package or self._options.is_group(key) or key in _TOGETHER:
             return False
-        if override.package or self._options.is_group(key) or key.startswith("hydra"):
-            return False
-        if key in _TOGETHER or any(key.startswith(f"{path}.") for path in FREE_MAPPINGS):
+        others = ("hydra", *(f"{path}." for path in FREE_MAPPINGS))
+        if key.startswith(others) or key.endswith("_target_"):
             return False
         value = override.value()
         items = value if isinstance(value, list) else [value]
@@ -273,14 +273,16 @@ class Similar:
         return False
 
 
-def _following(config: DictConfig, keys: Iterable[str]) -> list[str]:
+def _following(config: DictConfig, keys: Iterable[str]) -> set[str]:
     """Returns the keys that interpolate one of the given keys, directly or indirectly."""
-    texts, found, named = dict(_interpolations(config)), [], list(keys)
+    texts, named = dict(_interpolations(config)), list(keys)
+    found: set[str] = set()
     while named:
         key = named.pop()
-        more = [path for path, text in texts.items() if key in text and path not in found]
-        found += more
-        named += more
+        # A relative interpolation, `${.monitor}`, does not have the whole key.
+        more = {path for path, text in texts.items() if key in text or "${." in text}
+        named += more - found
+        found |= more
     return found
 
 
@@ -289,7 +291,7 @@ def _interpolations(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
     plain: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     for key, value in plain.items() if isinstance(plain, dict) else ():
         here = f"{path}.{key}" if path else str(key)
-        if isinstance(value, str) and "${" in value:
-            yield here, value
+        if isinstance(value, str | list) and "${" in str(value):
+            yield here, str(value)
         else:
             yield from _interpolations(value, here)

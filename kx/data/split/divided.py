@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kx.contracts.examples import SPLITS, Examples, Preparation
 from kx.contracts.specs import Data, Spec
-from kx.data.fingerprint import fingerprint
+from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
 
 
@@ -26,8 +26,11 @@ def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
     if examples.adapt is not None:
         ready = examples.adapt(examples.raw(parts["train"]))
     spec, name_of = examples.target_spec, examples.example_name
-    classes = examples.classes
-    identity = examples.identity or (examples.inputs, examples.targets)
+    classes, num_classes = examples.classes, len(spec.class_names or ())
+    identity = examples.identity
+    if not identity:  # a function itself has another address in each process
+        inputs = content_hashes(examples) if callable(examples.inputs) else examples.inputs
+        identity = (inputs, examples.targets)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
     return Data(
         train=splits["train"],
@@ -44,16 +47,9 @@ def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
         assets=list(ready.assets),
         positions=parts,
         issues=examples.issues,
-        class_counts={} if classes is None else _counts(classes, parts, spec),
+        class_counts={} if classes is None else count_classes(classes, parts, num_classes),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
     )
-
-
-def _counts(
-    classes: np.ndarray, parts: Mapping[str, np.ndarray], spec: Spec
-) -> dict[str, tuple[int, ...]]:
-    assert spec.num_classes is not None
-    return count_classes(classes, parts, spec.num_classes)
 
 
 def _split(examples: Examples, positions: np.ndarray) -> tf.data.Dataset:

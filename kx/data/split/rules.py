@@ -14,6 +14,7 @@ import numpy as np
 from kx.contracts.examples import Examples
 from kx.data.fingerprint import content_hashes
 from kx.data.split.fold import Fold
+from kx.data.split.times import read_start, read_times, refuse_ignored
 from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Fraction, Seed
@@ -52,11 +53,6 @@ def stratified(
 
     Raises:
         DataError: If a split cannot be made.
-
-    Example:
-    >>> examples = Examples(np.zeros((10, 2)), np.arange(10) % 2, None, None)
-    >>> {name: len(part) for name, part in random(examples, test_fraction=0.3).items()}
-    {'train': 6, 'validation': 1, 'test': 3}
     """
     way: Way = AtRandom(examples.classes, seed)
     if examples.contents is not None:
@@ -86,6 +82,11 @@ def random(
 
     Returns:
         Split name to positions.
+
+    Example:
+    >>> examples = Examples(np.zeros((10, 2)), np.arange(10) % 2, None, None)
+    >>> {name: len(part) for name, part in random(examples, test_fraction=0.3).items()}
+    {'train': 6, 'validation': 1, 'test': 3}
     """
     way: Way = AtRandom(None, seed)
     if examples.contents is not None:
@@ -183,9 +184,10 @@ def time(
     Returns:
         Split name to positions, by time.
     """
-    times = _times(_column(examples, column), f"column {column!r} of {examples.name}")
+    refuse_ignored(examples, fold, {"validation": validation_from, "test": test_from})
+    times = read_times(_column(examples, column), f"column {column!r} of {examples.name}")
     starts = {
-        part: None if value is None else _start(times, value, f"split.{part}_from")
+        part: None if value is None else read_start(times, value, f"split.{part}_from")
         for part, value in (("validation", validation_from), ("test", test_from))
     }
     way = ByTime(times, starts)
@@ -246,43 +248,3 @@ def _column(examples: Examples, name: str) -> Sequence[Any]:
             " split=stratified, random or hash."
         )
     return examples.columns(name)
-
-
-def _times(values: Sequence[Any], where: str) -> np.ndarray:
-    """Returns times as numbers, or as dates.
-
-    Raises:
-        DataError: For a cell that is neither.
-    """
-    try:
-        numbers = np.array([float(value) for value in values])
-        if np.isfinite(numbers).all():
-            return numbers
-    except (TypeError, ValueError):
-        pass
-    import pandas as pd
-
-    dates = pd.to_datetime(pd.Series(values), format="ISO8601", utc=True, errors="coerce")
-    if dates.isna().any():
-        bad = list(values)[int(np.argmax(dates.isna()))]
-        raise DataError(
-            f"{where}: expected numbers, or dates as 2026-01-31 or 2026-01-31T12:00. Received:"
-            f" {bad!r}."
-        )
-    return dates.dt.tz_localize(None).to_numpy()
-
-
-def _start(times: np.ndarray, value: Any, key: str) -> Any:
-    """Returns a limit of time in the form of the times.
-
-    Raises:
-        ConfigError: If it has another form.
-    """
-    try:
-        start = _times([value], key)[0]
-    except DataError as error:
-        raise ConfigError(str(error)) from error
-    if isinstance(start, np.datetime64) != (times.dtype.kind == "M"):
-        example = times.min()
-        raise ConfigError(f"{key}: expected a time like {example}. Received: {value!r}.")
-    return start

@@ -268,7 +268,7 @@ class ByTime:
 
     def limited(self, indices: np.ndarray, limit: int | None) -> np.ndarray:
         """Returns the latest examples."""
-        return indices if limit is None else self.ordered(indices)[-limit:]
+        return indices if limit is None else self.ordered(indices)[max(0, len(indices) - limit) :]
 
     def ordered(self, indices: np.ndarray) -> np.ndarray:
         """Returns the positions by time."""
