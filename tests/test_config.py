@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kx.config import (
@@ -281,13 +281,16 @@ def test_only_what_pip_has_not_installed_is_read_for_its_names(
         signature_of("own_package.inner.function")
 
 
+CNN_OR_NONE = (
+    "model._target_=kx.models.images.convolutional.cnn,kx.models.images.convolutional.none"
+)
 SWEPT = [
     "model=mlp,linear", "seed=1,2", "seed=0,-1", "epochs=2,3", "epochs=0,5", "epochs=1,many",
     "optimizer.learning_rate=1e-3,3e-4", "optimizer.learning_rate=0.1,-1",
     "task.monitor=val_loss,val_accuracy", "model.filters=[8],[16]", "model.filters=[0],[8]",
     "data.normalize=unit,symmetric", "data.normalize=unit,units", "split.test_fraction=0.1,1.5",
     "callbacks.early_stopping=null", "+model.new=1,2", "tracking.tags.team=a,b",
-    "model._target_=kx.models.tables.dense.linear,kx.models.tables.dense.none",
+    CNN_OR_NONE,
     "callbacks.early_stopping.monitor=val_loss,val_accuracy",
     "jit_compile=true,false", "augment=flip,[flip,mixup]", "tracking.run_name='a-${seed}',b",
 ]  # fmt: skip
@@ -295,6 +298,10 @@ SWEPT = [
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(SWEPT), min_size=1, max_size=3, unique=True))
+@example([CNN_OR_NONE])
+@example(["data.normalize=unit,units"])
+@example(["model.filters=[16],[8,0]", "seed=1,2"])
+@example(["tracking.run_name='a-${seed}',b", "seed=1,2"])
 def test_the_jobs_of_a_sweep_are_as_if_each_was_composed_alone(words: list[str]) -> None:
 
     def result(jobs: Callable[[], list[Composed]]) -> Any:

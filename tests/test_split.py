@@ -233,7 +233,10 @@ def _points(**more: Any) -> Examples:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"own_splits": {"train": np.arange(8), "val": np.arange(8, 12)}}, "no split 'val'. Available: test, train"),
+        (
+            {"own_splits": {"train": np.arange(8), "val": np.arange(8, 12)}},
+            "no split 'val'. Available: test, train",
+        ),
         ({"own_splits": {"test": np.arange(8, 12)}}, "must have the split 'train'"),
         ({"own_splits": {"train": np.arange(9), "test": np.arange(8, 12)}}, "Example 8 is in"),
         ({"own_splits": {"train": np.arange(13)}}, "positions must be 0 to 11. Got 0 to 12"),
