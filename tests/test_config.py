@@ -296,7 +296,7 @@ SWEPT = [
 ]  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.sampled_from(SWEPT), min_size=1, max_size=3, unique=True))
 @example([CNN_OR_NONE])
 @example(["data.normalize=unit,units"])
