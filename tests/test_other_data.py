@@ -144,3 +144,18 @@ def test_an_array_is_one_example_or_several(at_home: Path, trained: Callable) ->
     frame = pandas.DataFrame([values[::-1], values[::-1]], columns=names[::-1])
     [one] = row.predict(values)
     assert [one["probabilities"]] * 2 == [a["probabilities"] for a in row.predict(frame)]
+
+
+def test_data_that_has_changed_since_the_training_is_reported(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{'good' if i % 2 else 'bad'} {i},{i % 2}" for i in range(60)]
+    Path("changes.csv").write_text("\n".join(["text,label", *rows]))
+    run = kx.train("data=text_csv", "data.path=changes.csv", "model.units=4",
+                   "data.sequence_length=4", epochs=1, quiet=True)  # fmt: skip
+    assert main(["evaluate", run.id]) == 0
+    assert "note:" not in capsys.readouterr().out
+    Path("changes.csv").write_text("\n".join(["text,label", *rows[::-1]]))
+    assert main(["evaluate", run.id]) == 0
+    said = capsys.readouterr().out
+    assert "note: this is the data of the training, changed or divided otherwise" in said
