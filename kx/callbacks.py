@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kx.config.metric_modes import public_name
+from kx.metric_modes import public_name
 
 
 class Record(keras.callbacks.Callback):

@@ -350,3 +350,36 @@ def test_a_users_own_annotations_say_which_values_are_taken(
     assert found is not None
     assert [value for value in good if found.problem(value)] == []
     assert [value for value in bad if not found.problem(value)] == []
+
+
+def test_what_a_process_has_read_is_read_again_when_a_file_changes(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of options, experiments, the choices in them; a project's option before kx's."""
+    assert compose(["data=wine", "model=mlp"]).config.model.hidden_units == [128, 64]
+    own = project / "conf" / "model"
+    own.mkdir(parents=True)
+    shipped = (CONF_DIR / "model" / "mlp.yaml").read_text()
+    (own / "mlp.yaml").write_text(shipped.replace("[128, 64]", "[7]"))
+    assert compose(["data=wine", "model=mlp"]).config.model.hidden_units == [7]
+    (own / "mlp.yaml").write_text(shipped.replace("[128, 64]", "[9]"))
+    assert compose(["data=wine", "model=mlp"]).config.model.hidden_units == [9]
+    (own / "mlp.yaml").unlink()
+    first = compose(["data=wine", "model=mlp"]).config
+    assert first.model.hidden_units == [128, 64]
+    first.model.hidden_units = [1]  # a config is the caller's own
+    assert compose(["data=wine", "model=mlp"]).config.model.hidden_units == [128, 64]
+    (project / "experiments").mkdir()
+    study = project / "experiments" / "study.yaml"
+    study.write_text("defaults:\n  - override /model: mlp\nepochs: 7\n")
+    job = compose(["experiment=study"])
+    assert (job.choices["model"], job.config.epochs) == ("mlp", 7)
+    study.write_text("defaults:\n  - override /model: linear\nepochs: 8\n")
+    job = compose(["experiment=study"])
+    assert (job.choices["model"], job.config.epochs) == ("linear", 8)
+    other = tmp_path / "other"
+    (other / "experiments").mkdir(parents=True)
+    (other / "experiments" / "study.yaml").write_text("epochs: 9\n")
+    monkeypatch.chdir(other)
+    job = compose(["experiment=study"])
+    assert (job.choices["model"], job.config.epochs) == ("cnn", 9)

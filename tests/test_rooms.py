@@ -16,7 +16,7 @@ ROOT = Path(kx.__file__).parent
 ORDER = [
     ["__main__"],
     ["cli"],
-    ["commands"],
+    ["commands", "testing"],
     ["run"],
     ["run_summary"],
     ["api"],
@@ -34,7 +34,7 @@ ORDER = [
     ["strategy", "callbacks", "schedules", "transfer"],
     ["cluster", "config"],
     ["contracts"],
-    ["signals", "process", "paths", "console", "types"],
+    ["signals", "process", "paths", "console", "types", "metric_modes"],
     ["errors"],
     ["secrets"],
 ]

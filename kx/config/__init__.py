@@ -6,19 +6,16 @@ within about a second.
 
 from kx.config.build import build
 from kx.config.compose import (
-    CONF_DIR,
-    EXPERIMENTS_DIR,
     Composed,
     add_project_to_path,
     compose,
     compose_all,
-    experiment_files,
     hydra_session,
     load_yaml,
     plain,
-    project_dir,
     resolved,
 )
+from kx.config.places import CONF_DIR, EXPERIMENTS_DIR, experiment_files, project_dir
 
 __all__ = [
     "CONF_DIR",

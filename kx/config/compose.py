@@ -1,4 +1,4 @@
-"""Finds the files of a config, and composes it."""
+"""Composes a config from its files."""
 
 from __future__ import annotations
 
@@ -13,73 +13,20 @@ from typing import Any
 import yaml
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kx.config.metric_modes import better
+from kx.config.checks.options import Loader
+from kx.config.places import CONF_DIR, experiment_files, is_dir, project_dir
 from kx.config.schema import Config
 from kx.errors import ConfigError, Mistake
+from kx.metric_modes import better
 
 # Raised for text that is not UTF-8, thousands of digits, a list as a key, deep nesting.
 _OTHERS = (ValueError, TypeError, RecursionError)
 OmegaConf.register_new_resolver("kx.better", better, replace=True)
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def _shipped(name: str) -> Path:
-    """Returns kx's conf/ or experiments/: inside the package in a wheel, else beside it."""
-    inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
-
-
-CONF_DIR = _shipped("conf")
-EXPERIMENTS_DIR = _shipped("experiments")
-
-
-def is_file(path: Path) -> bool:
-    """Returns whether a file exists, and False for an invalid path (too long, NUL)."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_dir(path: Path) -> bool:
-    """Returns whether a folder exists, and False for an invalid path."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def project_dir(start: Path | None = None) -> Path:
-    """Returns the project's folder.
-
-    It is the nearest folder, from the current one upward, that has `conf/`,
-    `experiments/` or `pyproject.toml`; otherwise the current folder.
-
-    Args:
-        start: Folder from which to search. Defaults to None: the current folder.
-    """
-    try:
-        start = start or Path.cwd()
-    except OSError as error:
-        raise ConfigError(f"The current folder is not there any more ({error}).") from error
-    for folder in (start, *start.parents):
-        if is_file(folder / "pyproject.toml") or any(
-            is_dir(folder / name) for name in ("conf", "experiments")
-        ):
-            return folder
-    return start
-
-
-def experiment_files() -> dict[str, Path]:
-    """Returns the file of each experiment by name; the project's take precedence over kx's."""
-    folders = filter(is_dir, (EXPERIMENTS_DIR, project_dir() / "experiments"))
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_yaml(path: Path) -> Any:
@@ -97,17 +44,29 @@ def load_yaml(path: Path) -> Any:
     return node
 
 
+class _Experiment(ConfigNode):
+    """Reads an experiment's file only when it is chosen."""
+
+    @property
+    def node(self) -> DictConfig:  # type: ignore[override]
+        """Returns the content of the file."""
+        return load_yaml(Path(str(self.provider)))
+
+    @node.setter
+    def node(self, content: DictConfig) -> None:
+        """Does nothing: Hydra sets a copy of what it has read."""
+
+
 def _store_experiments() -> None:
-    store = ConfigStore.instance()
-    store.repo.pop("experiment", None)
+    """Makes the experiments options of a group that has no folder of its own."""
+    options: dict[str, Any] = {}
     for name, path in experiment_files().items():
-        try:
-            node = load_yaml(path)
-        except ConfigError:
-            continue  # a broken file must not stop other runs; it is reported if it is chosen
-        store.store(
-            group="experiment", name=name, node=node, package="_global_", provider=str(path)
-        )
+        file = f"{name}.yaml"
+        options[file] = _Experiment(file, OmegaConf.create(), "experiment", "_global_", str(path))
+    repository = ConfigStore.instance().repo
+    repository.pop("experiment", None)
+    if options:
+        repository["experiment"] = options
 
 
 def add_project_to_path() -> None:
@@ -140,7 +99,9 @@ def hydra_session(config_dirs: Sequence[str | Path] = ()) -> Iterator[Hydra]:
         search_path.get_path().insert(position, _search_path_element(folder))
     GlobalHydra.instance().clear()
     try:
-        yield Hydra.create_main_hydra2("kx", search_path)
+        hydra = Hydra.create_main_hydra2("kx", search_path)
+        hydra.config_loader = Loader(search_path)
+        yield hydra
     finally:
         GlobalHydra.instance().clear()
 

@@ -10,9 +10,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kx.config import EXPERIMENTS_DIR
-from kx.config.compose import is_file
 from kx.config.moved import new_key
+from kx.config.places import EXPERIMENTS_DIR, is_file
 from kx.errors import Mistake, did_you_mean, one_line
 from kx.secrets import redact, scrub
 

@@ -10,7 +10,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kx.config.metric_modes import public_name
+from kx.metric_modes import public_name
 
 
 class Display(keras.callbacks.Callback):

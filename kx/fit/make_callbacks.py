@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from kx.callbacks import SwapAverage
 from kx.config import build, plain
-from kx.config.metric_modes import UNKNOWN_MODE
 from kx.contracts.task import Task
 from kx.errors import NO_METRIC, ConfigError, Mistake, did_you_mean
 from kx.fit.batches import Batches
+from kx.metric_modes import UNKNOWN_MODE
 
 
 def make_callbacks(

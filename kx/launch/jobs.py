@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import Composed
-from kx.config.metric_modes import public_name
+from kx.metric_modes import public_name
 from kx.secrets import redact_word
 from kx.tracking.records import finished_record
 

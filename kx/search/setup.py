@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import CONF_DIR, Composed, load_yaml, plain, project_dir, resolved
-from kx.config.compose import is_file
 from kx.config.messages import shown
-from kx.config.metric_modes import UNKNOWN_MODE, better
+from kx.config.places import is_file
 from kx.errors import ConfigError, Mistake, did_you_mean
+from kx.metric_modes import UNKNOWN_MODE, better
 from kx.search.space import Parameter, flat, read_space, taken_by, taken_out, without
 from kx.search.study import FAILED, FILE, Study, study_folder
 from kx.search.trial_configs import Trials, unknown_space

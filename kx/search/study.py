@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kx.config import project_dir
-from kx.config.compose import is_file
+from kx.config.places import is_file
 from kx.errors import ConfigError, Mistake, RunNotFoundError, did_you_mean
 
 FILE = "study.json"

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
@@ -28,7 +27,7 @@ from kx.config.checks.command_line import (
     refuse_sweeps,
     split_jobs,
 )
-from kx.config.checks.options import Options, SharedRepository
+from kx.config.checks.options import Options, defaults_list
 from kx.config.checks.overrides import key_problem, takes_new_keys
 from kx.config.checks.targets import ENTRIES, check_targets, takes_argument
 from kx.config.checks.values import NO_VALUE, check_values, is_choice, mismatch
@@ -61,8 +60,6 @@ class Checker:
 
     def __init__(self, hydra: Hydra) -> None:
         self.loader = cast(Any, hydra.config_loader)
-        if not isinstance(self.loader.repository, SharedRepository):
-            self.loader.repository = SharedRepository(self.loader.repository)
         self.repository = CachingConfigRepository(self.loader.repository)
         self.options = Options(self.repository)
         self.mistakes: list[Mistake] = []
@@ -150,9 +147,7 @@ class Checker:
         def composed(overrides: list[Override]) -> tuple[list[ResultDefault], dict[str, Any]]:
             key = tuple(item.input_line or "" for item in overrides)
             if key not in self._composed_files:  # shared by jobs that differ only in values
-                defaults = create_defaults_list(
-                    self.repository, "run", overrides, prepend_hydra=True, skip_missing=False
-                ).defaults
+                defaults = defaults_list(self.repository, "run", overrides, True, False).defaults
                 self._composed_files[key] = (defaults, self._known_keys(defaults))
             return self._composed_files[key]
 
@@ -227,8 +222,7 @@ class Checker:
     def _known_keys(self, defaults: list[ResultDefault]) -> dict[str, Any]:
         """Returns the keys of the option files with their defaults."""
         options = [d for d in defaults if not str(d.config_path).startswith("experiment/")]
-        copies = self.loader.repository  # copies, since Hydra merges the files in place
-        config = self.loader._compose_config_from_defaults_list(options, copies)
+        config = self.loader._compose_config_from_defaults_list(options, self.repository)
         return plain(config)
 
     def _deltas(self, defaults: list[ResultDefault]) -> Iterator[Delta]:

@@ -8,7 +8,6 @@ from typing import Any
 from hydra.core.default_element import GroupDefault
 from hydra.core.override_parser.types import Override
 
-from kx.config import experiment_files, load_yaml
 from kx.config.checks.options import Options
 from kx.config.checks.unsupported import reason
 from kx.config.messages import command_line, shown
@@ -92,12 +91,6 @@ class Choices:
                 self._check_defaults_of(f"{group}/{item}", found)
 
     def _add_missing(self, group: str, item: Any, place: str, found: list[Mistake]) -> None:
-        if group == "experiment" and str(item) in experiment_files():
-            try:  # it exists, but was skipped since it cannot be parsed
-                load_yaml(experiment_files()[str(item)])
-            except ConfigError as error:
-                found += error.mistakes
-                return
         hint = did_you_mean(str(item)[:300], self._options.of(group))
         found.append(Mistake(place, f"There is no option {shown(item)} of {group}. {hint}"))
 
@@ -109,6 +102,9 @@ class Choices:
         place = self._options.file_of(config_path)
         try:
             result = self._repository.load_config(config_path)
+        except ConfigError as error:  # an experiment that is not valid YAML
+            found += error.mistakes
+            return
         except Exception as error:  # Hydra, YAML and OmegaConf raise many types
             found.append(Mistake(config_path, str(error) or repr(error)))
             return

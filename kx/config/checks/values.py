@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from kx.config.messages import FREE_MAPPINGS, shown
-from kx.config.metric_modes import UNKNOWN_MODE
 from kx.config.schema import REMATERIALIZE
 from kx.config.signatures import signature_of
 from kx.errors import Mistake
+from kx.metric_modes import UNKNOWN_MODE
 from kx.types import (
     Annotation,
     Count,
