@@ -104,6 +104,19 @@ def project(new_project: Path, empty_store: Path) -> Path:
     return new_project
 
 
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The engine of all sweeps and searches of a test: its jobs follow a script."""
+    from scripted import ScriptedEngine
+
+    engine = ScriptedEngine()
+    # What a search draws is seen where its trials are real.
+    monkeypatch.setattr("kx.search.results.figures.write_figures", lambda *_: None)
+    for place in ("kx.launch.sweep", "kx.search.run"):
+        monkeypatch.setattr(f"{place}.make_engine", engine.like)
+    return engine
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store as MLflow makes it."""

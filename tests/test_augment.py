@@ -19,6 +19,7 @@ from kx.data.augment import chain, geometry, mixing, pixels, policy
 from kx.data.augment.chaining import check_fits, check_range
 from kx.data.random import example_seeds, uniform
 from kx.errors import ConfigError
+from kx.testing import check_augment
 
 OPTIONS = sorted(p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem != "none")
 GENERATOR = np.random.default_rng(0)
@@ -48,15 +49,11 @@ def built(option: str, *words: str):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: int) -> None:
-    """Same shape and type and range; a function of the example's seed, not of its batch."""
+    run = built(option)
+    check_augment(run, (*SHAPE[:2], channels), dtype=dtype, mixes=option in ("mixup", "cutmix"))
     images = tf.cast(IMAGES[..., :channels], dtype)
     targets = tf.one_hot(tf.range(len(IMAGES)) % 3, 3)
-    run = built(option)
-    changed, mixed = run(images, targets, SEEDS)
-    assert changed.dtype == images.dtype and changed.shape == images.shape
-    assert 0 <= float(tf.reduce_min(tf.cast(changed, tf.float32)))
-    assert float(tf.reduce_max(tf.cast(changed, tf.float32))) <= 255
-    np.testing.assert_allclose(tf.reduce_sum(mixed, axis=1), 1, atol=1e-6)
+    changed, _ = run(images, targets, SEEDS)
     if dtype == "uint8" and channels == 3:
         # In a graph XLA fuses it, whose sums may round the other way in their last bit.
         in_graph = tf.function(run)
@@ -64,14 +61,9 @@ def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: i
         differences = np.abs(np.asarray(again, int) - np.asarray(changed, int))
         assert differences.max() <= 1 or option in ("randaugment", "trivial")
         assert np.mean(differences > 0) < 0.01
-        np.testing.assert_array_equal(in_graph(images, targets, SEEDS)[0], again)
     other, _ = run(images, targets, example_seeds(4, tf.constant(1), tf.range(len(IMAGES))))
     if option not in ("autocontrast", "grayscale", "light", "color") or channels == 3:
         assert option == "autocontrast" or not np.array_equal(other, changed)
-    if option not in ("mixup", "cutmix"):
-        np.testing.assert_array_equal(mixed, targets)
-        alone, _ = run(images[2:3], targets[2:3], SEEDS[2:3])
-        np.testing.assert_array_equal(alone[0], changed[2])
 
 
 @pytest.mark.parametrize("option", OPTIONS)

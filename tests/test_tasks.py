@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ from kx.fit.batches import _weigher
 from kx.report import ReportOptions
 from kx.tasks.prediction.binary import binary
 from kx.tasks.prediction.classification import classification
+from kx.testing import check_task
 
 TARGETS = {
     "classification": Spec((), "int32", class_names=("a", "b", "c", "d", "e", "f")),
@@ -48,26 +50,12 @@ def some_targets(name: str, count: int = 40) -> np.ndarray:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_the_contract(project: Path, name: str) -> None:
-    """The harness: scores that are learnt, judged, decoded and reported on."""
+    config = compose([f"task={name}"]).config.task
+    check_task(partial(build, config, place="task"), TARGETS[name])
     task = task_of(name)
-    targets = some_targets(name)
-    encoded = task.encode(targets)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(task.outputs.units)])
-    task.compile(model, keras.optimizers.Adam(0.01))
-    inputs = np.random.default_rng(1).normal(size=(len(targets), 4)).astype("float32")
-    history = model.fit(
-        inputs, encoded, epochs=3, verbose=0, validation_data=(inputs, encoded)
-    ).history
-    assert history["loss"][-1] < history["loss"][0]
-    assert task.monitor in history and task.monitor in task.monitors(with_validation=True)
-    assert task.monitor_mode in ("min", "max")
-    scores = model.predict(inputs, verbose=0)
-    answers = task.decode(scores)
-    assert all(len(value) == len(targets) for value in answers.values())
-    findings = task.report(targets, scores, ReportOptions(num_bootstrap_samples=20))
-    assert findings.metrics and findings.figures and findings.tables
-    for metric, (low, high) in findings.intervals.items():
-        assert low <= findings.metrics[metric] + 1e-9 and findings.metrics[metric] - 1e-9 <= high
+    scores = np.random.default_rng(0).normal(size=(40, task.outputs.units)).astype("float32")
+    findings = task.report(some_targets(name), scores, ReportOptions(num_bootstrap_samples=20))
+    assert findings.figures and findings.tables
 
 
 @pytest.mark.parametrize("name", ["classification", "binary"])

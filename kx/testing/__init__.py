@@ -1,0 +1,30 @@
+"""Checks of the contracts: for a model, data, a task, an augmentation, an engine or a tracker.
+
+Each `check_…` takes an object of the user's own (or one of kx's options, which kx tests with the
+same functions), and raises a `ContractError` that says what is wrong::
+
+    from functools import partial
+
+    import kx
+    from kx.testing import check_model
+
+    check_model(partial(my_model, units=16), kx.Spec((8, 8, 1), "float32"))
+"""
+
+from kx.testing.augmentations import check_augment
+from kx.testing.contract import ContractError
+from kx.testing.data import check_data
+from kx.testing.engines import check_engine
+from kx.testing.models import check_model
+from kx.testing.tasks import check_task
+from kx.testing.trackers import check_tracker
+
+__all__ = [
+    "ContractError",
+    "check_augment",
+    "check_data",
+    "check_engine",
+    "check_model",
+    "check_task",
+    "check_tracker",
+]

@@ -1,0 +1,91 @@
+"""Checks the contract of a data function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from kx.contracts.examples import Examples
+from kx.contracts.specs import Data, Spec
+from kx.data.split.checks import check_examples
+from kx.data.split.divided import divided
+from kx.data.split.rules import stratified
+from kx.testing.contract import require
+
+
+def check_data(
+    source: Callable[[], Examples | Data],
+    split: Callable[[Examples], object] = stratified,
+    num_examples: int = 64,
+) -> None:
+    """Checks that data has the splits, shapes, types and fingerprint of its contract.
+
+    Args:
+        source: Function without arguments that returns `kx.Examples` or `kx.Data`. It is called
+            twice, and must return the same examples.
+        split: Function from examples to positions by split name. Defaults to
+            `kx.data.split.rules.stratified`.
+        num_examples: Number of examples of each split that are looked at. Defaults to 64.
+
+    Raises:
+        ContractError: If a part of the contract does not hold.
+        DataError: If the examples contradict each other.
+
+    Example:
+    >>> from kx.data.sources.tables.embedded import wine
+    >>> check_data(wine)
+    """
+    data, again = (_data_of(source(), split) for _ in range(2))
+    require(
+        data.fingerprint == again.fingerprint,
+        "expected the same fingerprint at each call. Received: two. Is there a random number"
+        " without a seed, or an address in `identity`?",
+    )
+    require(bool(data.fingerprint), "expected a fingerprint. Received: an empty one.")
+    require(bool(data.name), "expected a name of the data. Received: an empty one.")
+    for name, dataset in data.splits.items():
+        _check_split(data, name, dataset.take(num_examples), again.splits[name].take(num_examples))
+
+
+def _data_of(found: Examples | Data, split: Callable[[Examples], object]) -> Data:
+    if isinstance(found, Data):
+        return found
+    require(isinstance(found, Examples), f"expected kx.Examples, or kx.Data. Received: {found!r}.")
+    check_examples(found)
+    return divided(found, split(found))  # type: ignore[arg-type]
+
+
+def _check_split(data: Data, name: str, dataset: tf.data.Dataset, again: tf.data.Dataset) -> None:
+    try:
+        prepared = dataset.map(lambda raw, target: (data.prepare(raw), target))
+    except Exception as error:  # errors in a traced function have no common base class
+        require(False, f"`prepare` cannot run in TensorFlow's graph: {error}")
+    count = 0
+    for (inputs, targets), (_, same) in zip(
+        prepared.as_numpy_iterator(), again.as_numpy_iterator(), strict=True
+    ):
+        where = f"example {count} of the {name} split"
+        _check_fits(inputs, data.inputs, f"the prepared input of {where}")
+        _check_fits(targets, data.targets, f"the target of {where}")
+        require(
+            np.array_equal(targets, same), f"expected the same order at each call, until {where}."
+        )
+        names = data.targets.class_names
+        if names is not None and data.targets.shape == ():
+            known = 0 <= int(targets) < len(names)
+            require(known, f"expected a class from 0 to {len(names) - 1} in {where}: {targets}.")
+        count += 1
+    require(count > 0, f"expected examples in the {name} split. Received: none.")
+
+
+def _check_fits(value: object, spec: Spec, what: str) -> None:
+    found = np.asarray(value)
+    require(
+        found.shape == spec.shape and found.dtype.name == spec.dtype,
+        f"expected {spec.shape} {spec.dtype} of {what}, as its spec says. Received:"
+        f" {found.shape} {found.dtype.name}.",
+    )
+    if found.dtype.kind == "f":
+        require(bool(np.isfinite(found).all()), f"expected finite numbers of {what}.")
