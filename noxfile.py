@@ -28,9 +28,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Runs the examples in docstrings and every command of the README."""
+    """Runs the examples in docstrings, and every command and the Python code of the README."""
     install(session)
-    session.run("pytest", "tests/test_docs.py", "tests/test_readme.py", *session.posargs)
+    tests = ["tests/test_docs.py", "tests/test_readme.py"]
+    session.run("pytest", "-m", "slow or not slow", *tests, *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -48,7 +49,7 @@ def slow(session: nox.Session) -> None:
 
     The full matrix of options, of stores and commands, first runs at once, secrets in all that a
     dying server leaves, many kills, nodes that Ray and Slurm lose, servers that are away, several
-    devices and processes, JAX, large models, the tutorial, the README by itself.
+    devices and processes, JAX, large models, the tutorial, the commands of the README.
     """
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)

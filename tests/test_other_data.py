@@ -79,7 +79,7 @@ def test_the_data_of_the_training_is_told_however_it_is_named(
     out = capsys.readouterr().out
     assert "judged: 36 examples: the test split of wine" in out and "note:" not in out
     assert main(["evaluate", trained("row").id, "split.seed=1"]) == 0
-    assert "note: this is the data of the training, divided otherwise" in capsys.readouterr().out
+    assert "note: this is the data of the training, changed or divided" in capsys.readouterr().out
     copy = tmp_path / "copy.csv"
     copy.write_text(texts.read_text())
     assert main(["evaluate", trained("text").id, f"data.path={copy}"]) == 0

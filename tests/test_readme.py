@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from kx.cli import main as kx_main
+from kx.cli import _parser
 from kx.run import main as run_main
 
 # What a test cannot run within itself, and where it is seen instead.
@@ -77,53 +78,39 @@ def steps() -> list[str]:
     return [*lines[:at], "python -m kx.run epochs=3", *lines[at:], *own]
 
 
-def is_long(line: str) -> bool:
-    """Whether a command, on which no other rests, is composed here and run among the slow tests."""
-    long = (
-        "data=cifar10", "experiment=digits_cnn", "model=linear,mlp", "seed=range", "tuner=bayesian",
-        "strategy=multi_worker", "backend=jax",
-    )  # fmt: skip
-    return any(word in line for word in long)
+def follows(line: str) -> bool:
+    """Whether a command is composed from what an earlier one has left."""
+    return any(word in line for word in ("resume=latest", "init_from=latest", "rates_best"))
 
 
-def needs_own_process(line: str) -> bool:
-    """Whether what a command does is done once in a process: a backend, a folder of data, help."""
-    once = ("cifar10", "launcher", "strategy", "backend", "doctor", "--help")
-    return any(word in line for word in once)
-
-
-@pytest.mark.parametrize("line", steps())
-def test_every_command_of_the_readme_runs(
-    line: str, place: Path, tfds_folder: Path, monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """By the function that the command calls, where that is the same (test_project has both)."""
-    words = command_words(line)
-    if line == "kx reproduce latest":
-        pytest.skip("test_cli reproduces runs; the slow tests run this command by itself")
-    if is_long(line):
-        words += ["--cfg", "job"]
-    elif needs_own_process(line):
-        run(words, place, tfds_folder)
-        return
+@pytest.mark.parametrize("line", [line for line in steps() if not follows(line)])
+def test_every_command_of_the_readme_is_right(
+    line: str, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Composed and checked, or parsed: `nox -s docs` runs all of them, and so does `.ci/run`."""
     monkeypatch.chdir(place)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    module, arguments = words[2], words[3:]
-    assert words[1] == "-m" and module in ("kx", "kx.run")
-    code = {"kx": kx_main, "kx.run": run_main}[module](arguments)
-    said = capfd.readouterr()
-    assert code == 0, said.out + said.err
-    assert "Traceback" not in said.err and "WARNING" not in said.err
+    words = command_words(line)
+    assert words[1] == "-m" and words[2] in ("kx", "kx.run")
+    if words[2] == "kx.run":
+        shows = [] if "--help" in words else ["--cfg", "job"]
+        assert run_main([*words[3:], *shows]) == 0
+        said = capfd.readouterr()
+        assert said.out and "Traceback" not in said.err
+        return
+    parser, _ = _parser()
+    args, rest = parser.parse_known_args(words[3:])
+    assert all("=" in word for word in rest)
+    module, _, name = args.action.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", steps())
-def test_every_command_of_the_readme_runs_by_itself(
-    line: str, place: Path, tfds_folder: Path
-) -> None:
+def test_every_command_of_the_readme_runs(line: str, place: Path, tfds_folder: Path) -> None:
     run(command_words(line), place, tfds_folder)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
     [code] = [block for block in blocks("python") if "kx.train" in block]
     assert "FINISHED" in run([sys.executable, "-c", code], place, tfds_folder)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from conftest import family_overrides, few
 from mlflow import MlflowClient
+from processes import Forked
 
 import kx
 from kx.callbacks import TIMINGS, Checkpoint
@@ -59,11 +60,8 @@ def weights_of(run: kx.Run) -> list[np.ndarray]:
     return run.model().get_weights()
 
 
-def command(*words: str, **env: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "kx.run", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **env},
-    )  # fmt: skip
+def command(*words: str, **env: str) -> Forked:
+    return Forked(*words, environment={**os.environ, **env})
 
 
 def epochs_printed(text: str) -> list[int]:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import family_overrides
@@ -22,6 +23,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from scripted import ScriptedEngine, accuracy
 
 import kx
 from kx.cli import main as kx_main
@@ -347,7 +349,9 @@ def test_a_search_ends_with_its_best_model(
 
 
 def test_a_finished_study_says_so_and_is_extended(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    scripted: ScriptedEngine,
 ) -> None:
     words = ["tuner=random", "tuner.study=s", "tuner.winner=none", *SPACE, *QUICK]
     run_search(*words, "tuner.max_trials=2")
@@ -508,17 +512,20 @@ def test_a_trial_that_fails_is_named_and_the_search_goes_on(
     assert "Traceback" not in text
 
 
-def test_a_failure_is_tried_again_as_often_as_asked(project: Path) -> None:
-    (project / "flaky.py").write_text(
-        "from pathlib import Path\nimport keras\n\n\n"
-        "class Flaky(keras.callbacks.Callback):\n"
-        "    def on_epoch_end(self, epoch, logs=None):\n"
-        "        if epoch == 1 and not Path('tried').exists():\n"
-        "            Path('tried').touch()\n            raise ValueError('not now')\n"
-    )
+def test_a_failure_is_tried_again_as_often_as_asked(
+    project: Path, scripted: ScriptedEngine
+) -> None:
+    tried: list[int] = []
+
+    def scores(config: Any, epoch: int) -> float:
+        if epoch == 2 and not tried:
+            tried.append(epoch)
+            raise ValueError("not now")
+        return accuracy(config, epoch)
+
+    scripted.scores = scores
     words = ["tuner=random", "tuner.max_trials=2", "tuner.winner=none", *SPACE, *QUICK]
-    flaky = "+callbacks.flaky._target_=flaky.Flaky"
-    run_search(*words, "tuner.max_retries_per_trial=1", flaky)
+    run_search(*words, "tuner.max_retries_per_trial=1")
     study = find_study("mlp-wine")
     assert [t.state for t in study.trials] == [COMPLETED] * 2
     assert [t.tries for t in study.trials] == [1, 0]
@@ -589,7 +596,9 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     assert mine not in experiment.read_bytes()
 
 
-def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:
+def test_an_objective_that_there_is_not_ends_the_search_at_once(
+    project: Path, scripted: ScriptedEngine
+) -> None:
     words = ["tuner.objective=val_acuracy", "tuner.objective_mode=max", "tuner.max_trials=5"]
     text = run_search("tuner=random", *words, *SPACE, *QUICK, code=1)
     assert "Did you mean 'val_accuracy'" in text
@@ -620,7 +629,9 @@ def test_a_search_gives_up_after_failures_in_a_row_and_goes_on_when_they_are_men
     assert states == [FAILED, FAILED, COMPLETED, COMPLETED]
 
 
-def test_a_search_over_texts_ends_with_an_experiment(project: Path, texts: Path) -> None:
+def test_a_search_over_texts_ends_with_an_experiment(
+    project: Path, texts: Path, scripted: ScriptedEngine
+) -> None:
     """Its data has a key without a default."""
     words = [*family_overrides("text", texts), "tuner.study=t", "tuner.max_trials=1"]
     text = run_search("tuner=random", *words, *QUICK[2:])
@@ -637,7 +648,7 @@ def test_an_ordinary_run_leaves_the_trials_of_a_search_alone(project: Path) -> N
     assert run.id != trial.executions[0].run_id
 
 
-def test_executions_have_seeds_of_their_own(project: Path) -> None:
+def test_executions_have_seeds_of_their_own(project: Path, scripted: ScriptedEngine) -> None:
     run_search("tuner=random", "tuner.max_trials=1", "tuner.executions_per_trial=2", *SPACE, *QUICK)
     [trial] = find_study("mlp-wine").trials
     scores = [e.score for e in trial.executions]
@@ -647,7 +658,9 @@ def test_executions_have_seeds_of_their_own(project: Path) -> None:
     assert seeds == {0, 1}
 
 
-def test_a_grid_tries_each_combination_once_and_goes_on(project: Path) -> None:
+def test_a_grid_tries_each_combination_once_and_goes_on(
+    project: Path, scripted: ScriptedEngine
+) -> None:
     words = [
         "tuner=grid", "tuner.winner=none", "tuner.space.batch_size={type: choice, values: [8, 16]}",
         "tuner.space.model.dropout={type: choice, values: [0.0, 0.2]}", *QUICK, "epochs=1",
@@ -675,7 +688,7 @@ def test_a_grid_is_whole_where_a_key_depends_on_an_option(project: Path) -> None
     assert (study.folder / "report" / "search.html").is_file()
 
 
-def test_a_sweep_of_searches(project: Path) -> None:
+def test_a_sweep_of_searches(project: Path, scripted: ScriptedEngine) -> None:
     words = ["tuner=random", "tuner.max_trials=1", "tuner.winner=none", *SPACE, *QUICK]
     text = run_search("-m", *words, "seed=0,1", "tuner.study='s-${seed}'")
     assert find_study("s-0").finished and find_study("s-1").finished, text
@@ -710,7 +723,7 @@ def test_pruners(
     assert goes_on(pruner, [-v for v in curve], flipped, "min") is expected
 
 
-def test_a_pruner_stops_trials(project: Path) -> None:
+def test_a_pruner_stops_trials(project: Path, scripted: ScriptedEngine) -> None:
     words = ["tuner=grid", "tuner.pruner=asha", "tuner.winner=none", *QUICK, "epochs=5"]
     rates = "tuner.space.optimizer.learning_rate={type: choice, values: [0.1, 1e-5, 1e-6, 1e-7]}"
     run_search(*words, rates)

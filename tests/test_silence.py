@@ -15,7 +15,6 @@ import kx
 from kx.callbacks import Checkpoint, EarlyStopping
 from kx.cli import main
 from kx.config import compose
-from kx.config.metric_modes import better
 from kx.data import Spec
 from kx.data.augment import chain, check_fits
 from kx.data.sources.tables.embedded import table
@@ -24,6 +23,7 @@ from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
 from kx.fit.batches import _drops_remainder, adapt
 from kx.fit.keep_state import capture, restore_variables
+from kx.metric_modes import better
 from kx.tracking.state import load, save
 
 IMAGES = Spec((8, 8, 3), "uint8")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from processes import run as command
 
 import kx
 from kx.cluster import cluster_of_environment
@@ -27,12 +28,6 @@ WORDS = [
 ]  # fmt: skip
 TWO = ["strategy=mirrored", "strategy.logical_devices=2"]
 NORMALIZED = ["model.batch_normalization=true", "split.limit=505"]  # 50 and 359 to evaluate
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "kx.run", *words], capture_output=True, text=True, check=False
-    )
 
 
 def assert_alike(one: kx.Run, several: kx.Run) -> None:
