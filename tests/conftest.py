@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -13,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("KX_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -118,20 +120,44 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite store as MLflow makes it."""
-    from mlflow import MlflowClient
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, which the workers share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+
+@contextlib.contextmanager
+def made_once(path: Path) -> Iterator[bool]:
+    """Whether this worker is the one to make a file or folder; the others wait until it is made."""
+    with FileLock(f"{path}.lock"):
+        yield not path.exists()
+
+
+@pytest.fixture(scope="session")
+def empty_store(shared: Path) -> Path:
+    """A SQLite store as MLflow makes it."""
+    path = shared / "mlflow.db"
+    with made_once(path) as first:
+        if first:
+            from mlflow import MlflowClient
+
+            half = shared / "half.db"
+            MlflowClient(f"sqlite:///{half}").search_experiments()
+            half.rename(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(shared: Path, empty_store: Path) -> Path:
     """A project folder whose store all tests of finished runs share."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "pyproject.toml").touch()
+    folder = shared / "home"
+    with made_once(folder) as first:
+        if first:
+            folder.mkdir()
+            shutil.copy(empty_store, folder / "mlflow.db")
+            (folder / "pyproject.toml").touch()
     return folder
 
 
@@ -144,7 +170,7 @@ def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def texts(shared: Path) -> Path:
     """A CSV of short texts: sentiment, three moods, and several labels at once."""
     good = ["a wonderful film", "great fun and moving", "I loved it", "brilliant acting"]
     bad = ["a dull mess", "boring and lifeless", "I hated it", "terrible acting"]
@@ -157,8 +183,10 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         topics = "plot|acting" if "acting" in text else "plot"
         word = "good" if positive else "bad"
         lines.append(f"{text},{word},{mood},{topics},{int(positive)},{int('dull' in text)}")
-    path = tmp_path_factory.mktemp("texts") / "reviews.csv"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = shared / "reviews.csv"
+    with made_once(path) as first:
+        if first:
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -224,7 +252,7 @@ def cifar_files(tmp_path: Path) -> Path:
 
 
 FAMILIES = {
-    "image": ["model=cnn", "data=digits", "epochs=2", "model.filters=[8,16]"],
+    "image": ["model=cnn", "data=digits", "epochs=2", "model.filters=[8,16]", "augment=none"],
     "row": ["model=mlp", "data=wine", "epochs=3", "batch_size=16"],
     "number": ["model=mlp", "data=diabetes", "epochs=3"],
     "text": ["data=text_csv", "data.text=review", "data.label=mood", "epochs=2"],
@@ -248,7 +276,7 @@ def family_overrides(family: str, texts: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
-    """A function from a family to its finished run, trained once in a session."""
+    """A function from a family to its finished run; one of the workers trains it."""
     import kx
 
     runs: dict[str, object] = {}
@@ -258,12 +286,35 @@ def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
             before = Path.cwd()
             os.chdir(home)
             try:
-                runs[family] = kx.train(*family_overrides(family, texts), quiet=True)
+                told = home.parent / f"{family}.txt"
+                with made_once(told) as first:
+                    if first:
+                        run = kx.train(*family_overrides(family, texts), quiet=True)
+                        told.write_text(run.id)
+                runs[family] = run if first else kx.load_run(told.read_text())
             finally:
                 os.chdir(before)
         return runs[family]
 
     yield run_of
+
+
+def compiled(*words: str) -> tuple[Any, Any]:
+    """The model of a config, built and compiled for its first phase, and its builder."""
+    from types import SimpleNamespace
+
+    from kx.config import compose
+    from kx.fit.batches import make_data
+    from kx.strategy import prepare_process, strategy
+    from kx.training import _builder
+
+    config = compose(words).config
+    prepare_process(config)
+    folder: Any = SimpleNamespace(path=Path.cwd())
+    builder = _builder(config, make_data(config), None, strategy(config), folder, 0)
+    model = builder.build()
+    builder.begin_phase(model, builder.phases[0], 0)
+    return model, builder
 
 
 @pytest.fixture(scope="session")

@@ -46,8 +46,7 @@ def built(option: str, *words: str):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 3), ("float32", 1)])
 def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: int) -> None:
     run = built(option)
     check_augment(run, (*SHAPE[:2], channels), dtype=dtype, mixes=option in ("mixup", "cutmix"))

@@ -14,6 +14,13 @@ from kx.config import EXPERIMENTS_DIR
 NAMES = sorted(path.stem for path in EXPERIMENTS_DIR.glob("*.yaml"))
 
 
+# Many equal layers, and large images, compile for long: here are few, and small ones.
+FEWER = {
+    "cifar10_5k_vit": ["model.num_layers=1"], "cifar10_5k_resnet20": ["model.depth=8"],
+    "cifar10_resnet20": ["model.depth=8"], "flowers_scratch": ["data.image_size=[32,32]"],
+}  # fmt: skip
+
+
 @pytest.fixture
 def where(
     tfds_folder: Path, cifar_files: Path, mnist_files: Path, pictures: Path
@@ -31,7 +38,7 @@ def test_an_experiment_runs_for_a_step(
     text = (EXPERIMENTS_DIR / f"{name}.yaml").read_text(encoding="utf-8")
     [data] = re.findall(r"override /data: (\w+)", text)
     words = [*where.get(data, [f"data.data_dir={tfds_folder}"]), *where.get(name, [])]
-    words += ["debug=fast", "tracking=none", "batch_size=16"]
+    words += ["debug=fast", "tracking=none", "batch_size=16", *FEWER.get(name, [])]
     run = kx.train(f"experiment={name}", *words, quiet=True)
     assert run.name.startswith(name)
     assert np.isfinite(run.metrics["test/loss"])

@@ -36,7 +36,7 @@ LARGEST_LOSS = ["callbacks.early_stopping.monitor=val_loss", "callbacks.early_st
 KINDS = {
     "image": [
         "model=cnn", "data=digits", "split.limit=400", "model.filters=[4,8]", "epochs=8",
-        "augment=[translate,rotate]", "optimizer.use_ema=true", "batch_size=32",
+        "augment=[flip,translate]", "optimizer.use_ema=true", "batch_size=32",
         "callbacks.early_stopping.patience=3", "callbacks.reduce_lr_on_plateau.patience=1",
     ],
     "table": [
@@ -207,7 +207,8 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(
 
 
 def test_a_run_is_extended_to_the_numbers_of_a_long_one(project: Path) -> None:
-    words = ["data=wine", "model=mlp", "model.dropout=0.2", "optimizer.use_ema=true", *QUICK]
+    words = ["data=wine", "model.hidden_units=[8]", "model.dropout=0.2", *QUICK,
+             "optimizer.use_ema=true"]  # fmt: skip
     long = kx.train(*words, "epochs=6", quiet=True)
     short = kx.train(*words, "epochs=3", quiet=True)
     longer = kx.train(f"resume={short.name}", "epochs=6", quiet=True)
@@ -227,7 +228,7 @@ def test_auto_keeps_a_finished_run_and_never_begins_anew(
 ) -> None:
     from kx.run import main
 
-    words = ["data=wine", "epochs=1", "report=none", "tracking=none"]
+    words = ["data=wine", "model=linear", "epochs=1", "report=none", "tracking=none"]
     assert main(words) == 0 and main([*words, "resume=auto"]) == 0
     assert "is finished: a run of this very config" in capfd.readouterr().out
     assert len(all_records()) == 1
@@ -238,7 +239,7 @@ def test_auto_keeps_a_finished_run_and_never_begins_anew(
 def test_an_unfinished_run_is_hinted_at_and_gone_on_with(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["data=wine", "epochs=4", *QUICK]
+    words = ["data=wine", "model=linear", "epochs=4", *QUICK]
 
     def stop_after_an_epoch(kind: str, values: object) -> None:
         if kind == "epoch":
@@ -265,7 +266,7 @@ def test_an_unfinished_run_is_hinted_at_and_gone_on_with(
 
 def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None:
     """With mode=max the first epoch's loss is the best one; Normalization has a scalar weight."""
-    words = ["data=wine", "epochs=5", *LARGEST_LOSS, *QUICK]
+    words = ["data=wine", "model.hidden_units=[8]", "epochs=5", *LARGEST_LOSS, *QUICK]
     straight = kx.train(*words, quiet=True)
     assert straight.metrics["best/epoch"] == 1
 
@@ -282,7 +283,7 @@ def test_the_best_weights_are_restored_from_before_a_stop(project: Path) -> None
 
 
 def test_a_run_that_was_stopped_early_is_patient_anew_when_it_is_extended(project: Path) -> None:
-    words = ["data=wine", *LARGEST_LOSS, *QUICK]
+    words = ["data=wine", "model=linear", *LARGEST_LOSS, *QUICK]
     run = kx.train(*words, "epochs=6", "callbacks.early_stopping.patience=2", quiet=True)
     assert len(run.history["train/loss"]) == 3  # the first epoch is the best one
     longer = kx.train(f"resume={run.name}", "epochs=8", quiet=True)
@@ -290,7 +291,7 @@ def test_a_run_that_was_stopped_early_is_patient_anew_when_it_is_extended(projec
 
 
 def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path) -> None:
-    words = ["data=wine", "report=none", "tracking=none"]
+    words = ["data=wine", "model=linear", "report=none", "tracking=none"]
     elsewhere = tmp_path / "elsewhere" / "run"
     run = kx.train(*words, "epochs=1", f"run_dir={elsewhere}", quiet=True)
     assert [record.folder for record in all_records()] == [elsewhere]
@@ -301,7 +302,7 @@ def test_a_run_whose_folder_is_elsewhere_is_found(project: Path, tmp_path: Path)
 
 
 def test_a_run_whose_mlflow_run_was_deleted_cannot_go_on(project: Path) -> None:
-    words = ["data=wine", "epochs=2", *QUICK]
+    words = ["data=wine", "model=linear", "epochs=2", *QUICK]
     run = kx.train(*words, quiet=True)
     MlflowClient(run.uri).delete_run(run.id)
     with pytest.raises(KxError, match=rf"was deleted.*resume=never.*--run-id {run.id}"):

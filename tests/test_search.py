@@ -288,9 +288,9 @@ def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Pat
 def test_a_search_ends_with_its_best_model(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = run_search("tuner=bayesian", "tuner.max_trials=4", *SPACE, *QUICK)
+    text = run_search("tuner=bayesian", "tuner.max_trials=3", *SPACE, *QUICK)
     study = find_study("mlp-wine")
-    assert study.finished and [t.state for t in study.trials] == [COMPLETED] * 4
+    assert study.finished and [t.state for t in study.trials] == [COMPLETED] * 3
     assert study.trials[0].values["optimizer.learning_rate"] == 0.001  # the config's own
     best = study.scored()[0]
     assert best.score == max(t.score for t in study.trials if t.score is not None)
@@ -298,7 +298,7 @@ def test_a_search_ends_with_its_best_model(
     runs = list_runs(store_uri())
     [parent] = [run for run in runs if run.data.tags.get("kx.kind") == "search"]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == 4 and parent.info.status == "FINISHED"
+    assert len(children) == 3 and parent.info.status == "FINISHED"
     assert all(run.info.status == "FINISHED" for run in children)
     assert {run.data.params["optimizer.learning_rate"] for run in children} == {
         str(t.values["optimizer.learning_rate"]) for t in study.trials
@@ -341,9 +341,9 @@ def test_a_search_ends_with_its_best_model(
     job = compose(["experiment=mlp-wine_best", "tracking=none"])
     assert job.config.tuner == {} and identity(job)
     # Extended without a better trial, the winner stays as it is.
-    more = run_search("tuner=bayesian", "tuner.max_trials=5", *SPACE, *QUICK)
+    more = run_search("tuner=bayesian", "tuner.max_trials=4", *SPACE, *QUICK)
     longer = find_study("mlp-wine")
-    assert longer.finished and len(longer.trials) == 5, more
+    assert longer.finished and len(longer.trials) == 4, more
     page = (study.folder / "report" / "search.html").read_text()
     assert "Plotly.newPlot" in page and 'src="http' not in page  # needs no network
 

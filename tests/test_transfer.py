@@ -37,7 +37,7 @@ def own(inputs, outputs, *, weights=None, training=False, filters=8):
     return keras.Model(x, keras.layers.Dense(outputs.units)(keras.layers.Dropout(0.2)(h)))
 '''
 PHASES = [
-    "model=own_net", "data=digits", "split.limit=600", "epochs=6", "augment=[translate]",
+    "model=own_net", "data=digits", "split.limit=200", "epochs=6", "augment=none",
     "transfer=fine_tune", "transfer.frozen_epochs=3", "transfer.fine_tune_at=high",
     "transfer.learning_rate=3e-4", "optimizer.learning_rate=0.02", "report=none",
     "tracking.system_metrics=false",
@@ -172,7 +172,7 @@ def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net
              x_test=images[rest], y_test=digits[rest] - 5)  # fmt: skip
     words = ["model=own_net", "model.filters=16", "data=arrays", "data.normalize=unit",
              "tracking=none", "report=none", "callbacks=none"]  # fmt: skip
-    own = ["data.path=known.npz", "epochs=20", "augment=[translate]", "model.training=true"]
+    own = ["data.path=known.npz", "epochs=20", "augment=none", "model.training=true"]
     base_of(kx.train(*words, *own, quiet=True).model()).save_weights("known.weights.h5")
     words += ["data.path=few.npz", "split.validation_fraction=0", "task.monitor=accuracy",
               "batch_size=5", "epochs=30", "optimizer.learning_rate=0.01"]  # fmt: skip
