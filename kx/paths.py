@@ -23,3 +23,9 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def cache_dir() -> Path:
+    """Returns the cache folder of kx: `KX_CACHE_DIR`, else `$XDG_CACHE_HOME/kx`, `~/.cache/kx`."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return expanded(os.environ.get("KX_CACHE_DIR") or f"{base}/kx")

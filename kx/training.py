@@ -100,10 +100,13 @@ def train(
         watching = _callbacks(builder, callbacks)
         announce(job, data, model, builder.phases, quiet=quiet)
         about = run_tags(config, data, builder.batches, tags, goes_on=state is not None)
-        with open_run(job, folder, data, about) as tracker:
-            begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
-            watch("run", {**begun, "history": past(state)})
+        at_once = watch is not _nobody  # who watches is told the id of the run
+        with open_run(job, folder, data, about, may_be_late=not at_once) as tracker:
+            if at_once:
+                begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
+                watch("run", {**begun, "history": past(state)})
             _keep_what_is_known(tracker, model, data)
+            tracker.begin(partial(_has_stepped, model))
             listener = partial(_told, watch)
             session = Session(tracker, folder, state, [listener], stop_after, quiet)
             history = fit(builder, model, watching, session)
@@ -143,6 +146,11 @@ def _callbacks(
     task, batches = builder.task, builder.batches
     refuse_absent_metrics(own, task.monitors(with_validation=batches.validation is not None))
     return [*make_callbacks(builder.config, task, batches), *own]
+
+
+def _has_stepped(model: keras.Model) -> bool:
+    optimizer = getattr(model, "optimizer", None)  # None until the model is compiled
+    return optimizer is not None and int(optimizer.iterations) > 0
 
 
 def _keep_what_is_known(tracker: Tracker, model: keras.Model, data: Data) -> None:

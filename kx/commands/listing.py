@@ -90,7 +90,7 @@ def show(
     where = store_uri(uri)
     if uri and where.startswith("sqlite:///") and not os.path.isfile(where[len("sqlite:///") :]):
         raise ConfigError(f"--uri: there is no store {redact(where)}.")
-    found = list_runs(where, experiment, text_filter)
+    found = list_runs(where, experiment, text_filter, limit + 1)
     rows = [_row(run) for run in found[:limit]]
     if any(row["status"] == "RUNNING" for row in rows):
         lost = _lost(found[:limit])
@@ -118,7 +118,7 @@ def show(
         )  # fmt: skip
     _console().print(table)
     if len(found) > limit:
-        print(f"… and {len(found) - limit} more: --limit {len(found)}")
+        print(f"… and older ones: --limit {10 * limit}")
     return 0
 
 

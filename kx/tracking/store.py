@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,23 @@ def sqlite_file(uri: str) -> Path | None:
             " tracking.uri=sqlite:////FOLDER/mlflow.db"
         )
     return Path(os.path.abspath(name))
+
+
+def refuse_no_file(file: Path) -> None:
+    """Raises at once if a path cannot be a SQLite store: MLflow would retry for minutes.
+
+    Args:
+        file: Path to the store.
+
+    Raises:
+        OSError: If the path is a folder, or no file can be written beside it.
+    """
+    if file.is_dir():
+        raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
 
 
 def uri_now(uri: str | None) -> str | None:

@@ -5,7 +5,7 @@ Imports no MLflow: with `tracking=none` a run starts two seconds earlier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ class Tracker:
     def __init__(self, run_id: str, run_name: str) -> None:
         self.run_id = run_id
         self.run_name = run_name
+
+    def begin(self, has_stepped: Callable[[], bool]) -> None:
+        """Receives, before the training, a function that returns whether a step is done."""
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Logs metrics of a step."""

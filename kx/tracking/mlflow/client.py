@@ -6,7 +6,6 @@ import logging
 import os
 import sqlite3
 import sys
-import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,9 +17,11 @@ from mlflow.exceptions import MlflowException
 
 from kx.errors import KxError
 from kx.secrets import redact
+from kx.tracking.mlflow.new_store import make_store
 from kx.tracking.records import all_records, is_locked
 from kx.tracking.store import (
     artifact_root,
+    refuse_no_file,
     refuse_unreachable,
     sqlite_file,
     store_uri,
@@ -101,23 +102,6 @@ def fetch_artifact(uri: str, run_id: str, path: str) -> Path:
     return Path(where)
 
 
-def refuse_no_file(file: Path) -> None:
-    """Raises at once if a path cannot be a SQLite store: MLflow would retry for minutes.
-
-    Args:
-        file: Path to the store.
-
-    Raises:
-        OSError: If the path is a folder, or no file can be written beside it.
-    """
-    if file.is_dir():
-        raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-
-
 def _make_once(file: Path) -> None:
     """Makes a SQLite store under another name, and renames it when it is complete."""
     # Two processes that make a store at once destroy it, and so does a kill during the making.
@@ -128,13 +112,10 @@ def _make_once(file: Path) -> None:
         with FileLock(f"{file}.lock", timeout=_MAKING_SECONDS):
             if file.exists():
                 return
-            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
             begun = file.with_name(f"{file.name}.{os.getpid()}.part")
             begun.unlink(missing_ok=True)
             try:
-                store = SqlAlchemyStore(f"sqlite:///{begun}", artifact_root(file).as_uri())
-                store.engine.dispose()
+                make_store(begun, file)
                 begun.replace(file)
             finally:
                 begun.unlink(missing_ok=True)

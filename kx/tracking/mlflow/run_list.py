@@ -15,6 +15,7 @@ from kx.secrets import redact
 from kx.tracking.mlflow.client import open_client
 
 _ALL = 50_000  # runs in MLflow's largest page
+_PAGE = 50  # runs among which the latest one, or a name like a misspelt one, is looked for first
 _MANY = 1_000  # registered models
 
 _MODELS = "models:/"  # MLflow's prefix of a registered model
@@ -23,9 +24,13 @@ GROUPS = ("sweep", "cross-validation", "search")  # `kx.kind` of runs that group
 
 
 def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
-    """Returns the MLflow run of a RUN; see `load_run`."""
-    runs = list_runs(uri, experiment)
-    if not runs:
+    """Returns the MLflow run of a RUN; see `load_run`. Of a large store, it reads a page of runs.
+
+    Raises:
+        RunNotFoundError: If there is no such run, or more than one.
+    """
+    newest = list_runs(uri, experiment, limit=_PAGE)
+    if not newest:
         raise RunNotFoundError(
             f"There is no run in {redact(uri)}"
             + (f" (experiment {experiment!r})" if experiment else "")
@@ -33,23 +38,38 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
         )
     if name.startswith(_MODELS):
         return _run_of_model(name, uri)
-    if name == "latest":
-        return next((run for run in runs if _is_ordinary(run)), runs[0])
-    if name == "best":
+    if name == "latest" and (run := next(filter(_is_ordinary, newest), None)):
+        return run
+    if name in ("latest", "best"):
+        runs = newest if len(newest) < _PAGE else list_runs(uri, experiment)
+        if name == "latest":
+            return next(filter(_is_ordinary, runs), runs[0])
         same = [r for r in runs if r.info.experiment_id == runs[0].info.experiment_id]
         return best_run(runs if experiment else same)
-    exact = [r for r in runs if name in (r.info.run_id, r.info.run_name)]
-    found = exact or [r for r in runs if len(name) >= 3 and r.info.run_id.startswith(name)]
+    found = _named(name, uri, experiment)
     if len(found) == 1:
         return found[0]
     if found:
         listed = ", ".join(f"{r.info.run_id[:12]} ({r.info.run_name})" for r in found[:5])
         raise RunNotFoundError(f"{name!r} names {len(found)} runs: {listed}. Use a run id.")
-    recent = [r.info.run_name for r in runs[:50]]
+    recent = [r.info.run_name for r in newest]
     hint = did_you_mean(name, recent[:10], "Latest runs")
     raise RunNotFoundError(
         f"There is no run {name!r} in {redact(uri)}. {hint} Also: latest, best. All: kx runs."
     )
+
+
+def _named(name: str, uri: str, experiment: str | None) -> list[MlflowRun]:
+    """Returns the runs with this id or name, or those whose id begins with it."""
+    if "'" in name:  # MLflow's filters cannot quote it
+        runs = list_runs(uri, experiment)
+        return [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+    for clause in (f"run_id = '{name}'", f"run_name = '{name}'"):
+        if found := list_runs(uri, experiment, f"attributes.{clause}"):
+            return found
+    if len(name) < 3 or not name.isalnum():
+        return []
+    return list_runs(uri, experiment, f"attributes.run_id LIKE '{name}%'")
 
 
 def _run_of_model(name: str, uri: str) -> MlflowRun:
@@ -83,7 +103,9 @@ def _is_ordinary(run: MlflowRun) -> bool:
     return "kx.reproduces" not in run.data.tags and kind not in (*GROUPS, "trial")
 
 
-def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") -> list[MlflowRun]:
+def list_runs(
+    uri: str, experiment: str | None = None, text_filter: str = "", limit: int = _ALL
+) -> list[MlflowRun]:
     """Returns the runs of a store, most recently started first.
 
     Args:
@@ -91,6 +113,7 @@ def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") ->
         experiment: Name of the experiment. Defaults to None: all.
         text_filter: Filter in MLflow's syntax, such as `metrics."test/accuracy" > 0.9`.
             Defaults to `""`: all runs.
+        limit: Maximum number of runs. Defaults to all.
     """
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return []
@@ -102,7 +125,7 @@ def list_runs(uri: str, experiment: str | None = None, text_filter: str = "") ->
         raise RunNotFoundError(f"There is no experiment {experiment!r} in {redact(uri)}. {hint}")
     try:
         found = client.search_runs(
-            ids, text_filter, max_results=_ALL, order_by=["attributes.start_time DESC"]
+            ids, text_filter, max_results=min(limit, _ALL), order_by=["attributes.start_time DESC"]
         )
     except MlflowException as error:
         raise ConfigError(f"--filter: {error.message}") from error

@@ -184,7 +184,9 @@ def open_mlflow_run(
 def _new_run(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -> str:
     experiment = experiment_id(client, experiment_name(job), uri)
     tags = {_FOLDER_TAG: str(folder.path)}
-    return str(client.create_run(experiment, tags=tags, run_name=folder.name).info.run_id)
+    started = int(folder.record.started * 1000)  # the run may be opened after its first step
+    run = client.create_run(experiment, started, tags=tags, run_name=folder.name)
+    return str(run.info.run_id)
 
 
 def _run_to_go_on(client: MlflowClient, job: Composed, folder: RunFolder, uri: str) -> str | None:

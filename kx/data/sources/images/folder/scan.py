@@ -27,7 +27,7 @@ from kx.data.sources.images.folder.formats import (
     pixel_limit,
 )
 from kx.errors import DataError, first_line
-from kx.paths import expanded
+from kx.paths import cache_dir
 
 # Of the checks and the libraries: results of another version are not used.
 _VERSION = f"3, Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
@@ -35,12 +35,6 @@ _BLOCK = 500  # files between two commits of the results
 _BUSY_SECONDS = 120
 _TRIES = 3  # attempts to read a file that changes
 _LARGE_BYTES = 2**27  # larger files are read only if they begin as an image
-
-
-def cache_dir() -> Path:
-    """Returns the cache folder of kx: `KX_CACHE_DIR`, else `$XDG_CACHE_HOME/kx`, `~/.cache/kx`."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return expanded(os.environ.get("KX_CACHE_DIR") or f"{base}/kx")
 
 
 def _writable() -> Path:
