@@ -110,6 +110,13 @@ def test_every_command_of_the_readme_runs(line: str, place: Path, tfds_folder: P
     run(command_words(line), place, tfds_folder)
 
 
+def test_the_check_of_the_readme_passes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = [block for block in blocks("python") if "kx.testing" in block]
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(place)
+    exec(compile(code, "check_tiny.py", "exec"), {})
+
+
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(place: Path, tfds_folder: Path) -> None:
     [code] = [block for block in blocks("python") if "kx.train" in block]
