@@ -53,6 +53,7 @@ def test_each_type_of_idx_comes_back(tmp_path: Path, dtype: str) -> None:
     assert read.dtype == values.dtype
 
 
+@pytest.mark.slow
 def test_real_mnist_and_cifar10_are_what_they_are_known_to_be() -> None:
     mnist = idx(str(needs_shared("mnist")), limit=100)
     assert {k: int(v.cardinality()) for k, v in mnist.splits.items()}["test"] == 100

@@ -265,7 +265,9 @@ def test_an_empty_text_is_a_text(at_home: Path, trained: Callable[[str], kx.Run]
 # --- export
 
 
-@pytest.mark.parametrize("family", few(FAMILIES, 4))
+@pytest.mark.parametrize(
+    "family", few(["image", "text", *sorted({*FAMILIES} - {"image", "text"})], 2)
+)
 def test_an_export_takes_raw_input_and_answers_like_the_model(
     at_home: Path, trained: Callable[[str], kx.Run], family: str, tmp_path: Path
 ) -> None:
@@ -307,8 +309,10 @@ def test_an_export_that_differs_is_an_error_and_is_removed(
 
 
 def test_an_export_does_not_overwrite_unasked(
-    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path
-) -> None:
+    at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("kx.export.export._compare", lambda *_: {})  # in a fresh process
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     for overwrite in (False, True):
@@ -338,7 +342,7 @@ def test_an_export_to_where_tensorflow_could_not_load_it_is_refused(
 # --- reproduce
 
 
-@pytest.mark.parametrize("family", few(["image", "text", "number"], 1))
+@pytest.mark.parametrize("family", few(["row", "image", "text", "number"], 1))
 def test_reproduce_is_equal_bit_for_bit(
     at_home: Path,
     trained: Callable[[str], kx.Run],

@@ -38,7 +38,7 @@ def test_an_experiment_runs_for_a_step(
     text = (EXPERIMENTS_DIR / f"{name}.yaml").read_text(encoding="utf-8")
     [data] = re.findall(r"override /data: (\w+)", text)
     words = [*where.get(data, [f"data.data_dir={tfds_folder}"]), *where.get(name, [])]
-    words += ["debug=fast", "tracking=none", "batch_size=16", *FEWER.get(name, [])]
+    words += ["debug=fast", "tracking=none", "report=none", "batch_size=16", *FEWER.get(name, [])]
     run = kx.train(f"experiment={name}", *words, quiet=True)
     assert run.name.startswith(name)
     assert np.isfinite(run.metrics["test/loss"])

@@ -34,15 +34,15 @@ LARGEST_LOSS = ["callbacks.early_stopping.monitor=val_loss", "callbacks.early_st
 
 # Everything that has a state: averages, accumulated gradients, patience, dropout, augmentation.
 KINDS = {
-    "image": [
-        "model=cnn", "data=digits", "split.limit=400", "model.filters=[4,8]", "epochs=8",
-        "augment=[flip,translate]", "optimizer.use_ema=true", "batch_size=32",
-        "callbacks.early_stopping.patience=3", "callbacks.reduce_lr_on_plateau.patience=1",
-    ],
     "table": [
         "model=mlp", "data=wine", "epochs=40", "batch_size=16", "model.dropout=0.3",
         "optimizer.gradient_accumulation_steps=3", "schedule=cosine", "callbacks=none",
         "data.cache=disk",
+    ],
+    "image": [
+        "model=cnn", "data=digits", "split.limit=400", "model.filters=[4,8]", "epochs=8",
+        "augment=[flip,translate]", "optimizer.use_ema=true", "batch_size=32",
+        "callbacks.early_stopping.patience=3", "callbacks.reduce_lr_on_plateau.patience=1",
     ],
     "text": ["epochs=8"],
 }  # fmt: skip

@@ -596,9 +596,7 @@ def test_a_search_that_is_left_while_it_ends_is_ended_by_the_same_command(
     assert mine not in experiment.read_bytes()
 
 
-def test_an_objective_that_there_is_not_ends_the_search_at_once(
-    project: Path, scripted: ScriptedEngine
-) -> None:
+def test_an_objective_that_there_is_not_ends_the_search_at_once(project: Path) -> None:
     words = ["tuner.objective=val_acuracy", "tuner.objective_mode=max", "tuner.max_trials=5"]
     text = run_search("tuner=random", *words, *SPACE, *QUICK, code=1)
     assert "Did you mean 'val_accuracy'" in text

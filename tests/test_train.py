@@ -93,7 +93,7 @@ def test_a_loaded_run_answers_like_the_trained_one(
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others(project: Path) -> None:
-    words = [*SMALL[:2], "epochs=2", "augment=[flip,rotate]", "split.limit=200", *QUICK]
+    words = [*SMALL[:2], "epochs=2", "augment=[flip]", "split.limit=200", *QUICK]
     first, again = (kx.train(*words, quiet=True) for _ in range(2))
     other = kx.train(*words, "seed=1", quiet=True)
     for name, values in first.history.items():
@@ -220,7 +220,7 @@ def test_precision_reaches_every_layer(project: Path, precision: str) -> None:
 
 
 def test_ema_weights_are_the_ones_that_are_kept(project: Path) -> None:
-    words = ["data=wine", "epochs=3", "callbacks=none", *QUICK]
+    words = ["data=wine", "model=linear", "epochs=3", "callbacks=none", *QUICK]
     averaged = kx.train(*words, "optimizer.use_ema=true", "optimizer.ema_momentum=0.9", quiet=True)
     plain = kx.train(*words, quiet=True)
     same = pytest.approx(plain.history["train/loss"], rel=1e-5)  # rounded in another order
@@ -243,8 +243,9 @@ def _validation_loss(run: kx.Run) -> float:
 
 def test_ema_weights_are_kept_after_an_early_stop_too(project: Path) -> None:
     run = kx.train(
-        "data=wine", "epochs=30", "optimizer.learning_rate=0.1", "optimizer.use_ema=true",
-        "optimizer.ema_momentum=0.8", "callbacks.early_stopping.patience=1",
+        "data=wine", "model=linear", "epochs=30", "optimizer.learning_rate=0.3",
+        "optimizer.use_ema=true", "optimizer.ema_momentum=0.8",
+        "callbacks.early_stopping.patience=1",
         "callbacks.early_stopping.restore_best_weights=false", *QUICK, quiet=True,
     )  # fmt: skip
     assert len(run.history["val/loss"]) < 30
@@ -311,9 +312,9 @@ def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> 
     from kx.data.store import store
     from kx.fit.batches import make_data
 
-    run = kx.train("data=wine", "epochs=1", *QUICK, quiet=True)
+    model, _ = compiled("data=wine")
     train = store(make_data(compose(["data=wine"]).config), "train")
-    layer = run.model().get_layer("normalize")
+    layer = model.get_layer("normalize")
     np.testing.assert_allclose(np.squeeze(layer.mean), train.inputs.numpy().mean(axis=0), rtol=1e-4)
 
 
@@ -324,7 +325,7 @@ def test_all_callbacks_that_would_look_at_nothing_are_named_at_once(project: Pat
     # EarlyStopping follows task.monitor, and is none of its own.
     assert places == {"task.monitor", "callbacks.reduce_lr_on_plateau.monitor"}
     words = ["callbacks=none", "task.monitor=accuracy", "split.validation_fraction=0"]
-    run = kx.train(*SMALL, *words, "epochs=1", "report=none", quiet=True)
+    run = kx.train("data=wine", "model=linear", *words, "epochs=1", *QUICK, quiet=True)
     assert run.metrics["best/accuracy"] == run.history["train/accuracy"][-1]
 
 
@@ -355,13 +356,9 @@ def test_early_stopping_keeps_the_best_epoch(project: Path) -> None:
     assert len(losses) < 40
     assert run.metrics["best/val_loss"] == min(losses)
     assert run.metrics["best/epoch"] == losses.index(min(losses)) + 1
+    checkpoints = folder_of(run) / "checkpoints"
+    assert {path.name for path in checkpoints.iterdir()} == {"best.weights.h5"}
     assert _validation_loss(run) == pytest.approx(min(losses), rel=1e-4)
-
-
-def test_checkpoints_are_in_the_runs_folder(project: Path) -> None:
-    run = kx.train("data=wine", "epochs=2", *QUICK, quiet=True)
-    folder = project / "runs" / run.name / "checkpoints"
-    assert {path.name for path in folder.iterdir()} == {"best.weights.h5"}
 
 
 def test_the_model_asks_for_the_tensorflow_that_is_installed(
