@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import re
@@ -71,10 +72,28 @@ def import_quietly() -> None:
     user has set takes precedence: then nothing is hidden or imported.
     """
     if quiet_log_level():
-        with hidden_stderr():
+        with hidden_stderr(), without_collections():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Pauses Python's garbage collection, for large imports.
+
+    Imports make objects that stay. To search them for garbage takes a seventh of TensorFlow's
+    import, and then a part of each training: Keras collects when it clears its session. So they
+    are left out of later collections, too.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def quiet_log_level() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import os
 import shutil
@@ -80,6 +81,13 @@ def as_data(source: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
         return divided(examples, stratified(examples, **split))
 
     return data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """Keeps what was made so far out of garbage collections: each training asks for some."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

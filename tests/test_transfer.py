@@ -107,7 +107,7 @@ def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path, best_wei
     # The patience ends the frozen phase early. Its best epoch counts on in the next one, if it
     # is the one to go back to.
     words = [
-        *PHASES, "split.limit=400", "epochs=7", "transfer.frozen_epochs=5",
+        *PHASES, "split.limit=600", "augment=[translate]", "epochs=7", "transfer.frozen_epochs=5",
         "optimizer.use_ema=true",
         "callbacks.early_stopping.min_delta=1.0", "callbacks.early_stopping.patience=2",
     ]  # fmt: skip

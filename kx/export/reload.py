@@ -4,6 +4,7 @@ It is run as a script with the path to its settings. It does not import kx, sinc
 an exported model does not, either.
 """
 
+import gc
 import importlib
 import json
 import sys
@@ -18,6 +19,7 @@ def main(settings_file: str) -> None:
             and the work folder.
     """
     settings = json.loads(Path(settings_file).read_text(encoding="utf-8"))
+    gc.disable()  # the imports make no garbage, and the process ends soon
     import numpy as np
     import tensorflow as tf
 

@@ -9,7 +9,7 @@ import importlib
 import os
 import pkgutil
 
-from kx.process import hidden_stderr
+from kx.process import hidden_stderr, without_collections
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -61,7 +61,7 @@ def _look_up() -> None:
         _init_packages_to_modules_map()
 
 
-with hidden_stderr():
+with hidden_stderr(), without_collections():
     _import_all()
     _look_up()
 # Frozen objects are skipped by garbage collection in jobs, so their memory pages stay shared.
