@@ -16,7 +16,7 @@ from typing import Any
 
 from kx.tracking.tracker import Tracker
 
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
 _LONGEST_SECONDS = 10.0  # after which the run is opened, whether or not a step is done
 
 
@@ -56,6 +56,7 @@ class LateTracker(Tracker):
                 while time.monotonic() < latest and not has_stepped():
                     if self._needed.wait(_LOOK_SECONDS):
                         break
+            self._needed.wait(_LOOK_SECONDS)  # for Keras to end the step, which it counts before
             self._open()
             if self.error is not None and not self._needed.is_set():
                 _thread.interrupt_main()  # `open_run` raises the error in place of it
