@@ -63,6 +63,8 @@ def train_batches(
         refuse_large_batch(batch_size, stored)
     epoch_of = _epoch_in_memory if stored.dataset is None else _epoch_from_file
 
+    # Without Python's control flow on tensors: to look for it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         batches = epoch_of(stored, epoch, seed, batch_size, drop_remainder)
         return batches.take(steps_per_epoch) if steps_per_epoch else batches

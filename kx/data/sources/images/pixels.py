@@ -57,6 +57,8 @@ def decode_image(
         )
     whole = crop_fraction == 1
 
+    # Without Python's control flow on tensors: to look for it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
     def prepare(encoded: tf.Tensor) -> tf.Tensor:
         image = _decode(encoded, channels)
         same = tf.reduce_all(tf.shape(image)[:2] == (height, width)) & whole

@@ -24,6 +24,8 @@ def decode_row(num_columns: int) -> Callable[[tf.Tensor], tf.Tensor]:
         Function from a scalar string to a float32 tensor of shape `(num_columns,)`.
     """
 
+    # Without Python's control flow on tensors: to look for it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
     def prepare(row: tf.Tensor) -> tf.Tensor:
         required = [tf.zeros([0], tf.float32)] * num_columns  # an empty cell is an error, not a 0
         columns = tf.io.decode_csv(row, record_defaults=required)
