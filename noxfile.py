@@ -4,6 +4,7 @@ import nox
 
 nox.options.sessions = ["lint", "tests"]
 nox.options.default_venv_backend = "venv"
+SPELLED = ("kx", "conf", "experiments", "docs", "README.md", "CHANGELOG.md")
 
 
 def install(session: nox.Session) -> None:
@@ -17,6 +18,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("codespell", *SPELLED)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

@@ -221,7 +221,7 @@ class StopWhenLearnt(keras.callbacks.Callback):
     Prints at the end whether it was, and if not, what to check.
 
     Args:
-        loss_below: Validation loss below which the batch counts as learnt. Defaults to 0.01.
+        loss_below: Validation loss below which the batch counts as memorized. Defaults to 0.01.
     """
 
     def __init__(self, loss_below: float = 0.01) -> None:
@@ -239,10 +239,10 @@ class StopWhenLearnt(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Prints the result."""
         if self._last < self.loss_below:
-            print(f"learnt by heart in {self._epochs} epochs: the net can learn")
+            print(f"memorized in {self._epochs} epochs: the model can learn")
         else:
             print(
-                f"not learnt in {self._epochs} epochs (loss {self._last:.3g}, expected below"
+                f"not memorized in {self._epochs} epochs (loss {self._last:.3g}, expected below"
                 f" {self.loss_below:g}): try another optimizer.learning_rate or more epochs, less"
                 " regularization, and look at inputs and targets with kx data show"
             )

@@ -71,7 +71,7 @@ class MultiWorker(Strategy):
         if squares * self.num_replicas_in_sync != total**2:
             raise KxError(
                 f"The processes that train together are not at the same epoch; this one is at"
-                f" {epoch}. All of them need the same project folder, to go on from."
+                f" {epoch}. All of them need the same project folder, to continue from."
             )
 
     def prepare(self, model: keras.Model, batches: tf.data.Dataset) -> None:

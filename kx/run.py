@@ -83,7 +83,7 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
         print(f"kx: {scrub(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("kx: stopped; the same command with resume=auto goes on", file=sys.stderr)
+        print("kx: stopped; the same command with resume=auto continues", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has closed the pipe: `kx runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,7 +102,7 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.shell_completion:
         return _complete(args, config_dirs)
     if args.multirun and is_one_run(args.overrides):
-        raise ConfigError("resume=RUN goes on with one run. For a sweep: -m … resume=auto.")
+        raise ConfigError("resume=RUN continues one run. For a sweep: -m … resume=auto.")
     words = _all_words(args.overrides)
     if args.cfg and not args.help:
         text = show_config(

@@ -46,7 +46,13 @@ def built(option: str, *words: str):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 3), ("float32", 1)])
+@pytest.mark.parametrize(
+    ("dtype", "channels"),
+    [
+        ("uint8", 3), ("float32", 1), pytest.param("uint8", 1, marks=pytest.mark.slow),
+        pytest.param("float32", 3, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: int) -> None:
     run = built(option)
     check_augment(run, (*SHAPE[:2], channels), dtype=dtype, mixes=option in ("mixup", "cutmix"))

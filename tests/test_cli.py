@@ -382,7 +382,7 @@ def test_reproduce_shows_where_a_run_first_differs(
     printed = capfd.readouterr().out
     assert "NOT reproduced" in printed and "first in epoch 1" in printed
     assert "train/loss" in printed and "the current files" in printed
-    # What was run to check a run is no run to go on with.
+    # What was run to check a run is no run to continue.
     assert "again" not in kx.load_run("latest").name
 
 

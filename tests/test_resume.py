@@ -1,4 +1,4 @@
-"""Resume: killed anywhere, a run goes on and ends in the numbers of the uninterrupted one."""
+"""Resume: killed anywhere, a run continues and ends in the numbers of the uninterrupted one."""
 
 from __future__ import annotations
 
@@ -367,7 +367,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(
     project: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It is full in mid-run; when there is room again, the run goes on to the same numbers."""
+    """It is full in mid-run; when there is room again, the run continues to the same numbers."""
     from kx.run import main
 
     words = ["data=wine", "epochs=6", "model.hidden_units=[64]", "callbacks=none", *QUICK]
@@ -385,7 +385,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(
     assert not list(small_disk.rglob("*.part"))
     ballast.unlink()
     assert main([*here, "resume=auto"]) == 0
-    assert "goes on after epoch 3" in capfd.readouterr().out
+    assert "continues after epoch 3" in capfd.readouterr().out
     again = kx.load_run("latest")
     assert compared(again.history) == compared(straight.history)
 

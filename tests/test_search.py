@@ -1,4 +1,4 @@
-"""`tuner=…`: trials are ordinary runs, and a search that is killed goes on."""
+"""`tuner=…`: trials are ordinary runs, and a search that is killed continues."""
 
 from __future__ import annotations
 
@@ -506,7 +506,7 @@ def test_a_trial_that_fails_is_named_and_the_search_goes_on(
         "tuner.space.batch_size={type: choice, values: [8, 16]}", *QUICK, code=1,
     )  # fmt: skip
     assert "All 2 trials failed" in text and "expects images" in text
-    assert "tuner.overwrite=true begins anew" in text
+    assert "tuner.overwrite=true starts from the beginning" in text
     assert kx_main(["search", "show", "bad"]) == 0
     assert "study bad: failed" in capsys.readouterr().out
     assert "Traceback" not in text
@@ -556,7 +556,7 @@ def test_a_trial_whose_process_is_killed_goes_on_though_not_for_ever(
     monkeypatch.setattr("kx.search.search._MAX_STOPS", 2)
     again = ["+callbacks.killed.by=15", "+callbacks.killed.times=9", "tuner.study=asked"]
     text = run_search(*words, *again, code=1)
-    assert "told to end 3 times" in text and (project / "killed-15").read_text() == "xxx"
+    assert "asked to end 3 times" in text and (project / "killed-15").read_text() == "xxx"
 
 
 @pytest.mark.slow

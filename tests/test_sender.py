@@ -71,7 +71,7 @@ def test_what_a_store_missed_reaches_it_before_the_end(
 ) -> None:
     run = train_while_away(away, 2, 5, "epochs=8")
     said = capsys.readouterr().out
-    assert "does not answer; the run goes on" in said and "answers again" in said
+    assert "does not answer; the run continues" in said and "answers again" in said
     kept = kx.load_run(run.id)
     assert kept.history == run.history and kept.status == "FINISHED"
     assert not list(project.glob("runs/*/outbox"))
@@ -305,7 +305,7 @@ def test_eight_writers_to_a_new_store_lose_nothing(
 def test_a_server_that_is_away_in_mid_search_misses_nothing(
     project: Path, tmp_path: Path, seconds: int
 ) -> None:
-    """A trial goes on without it; one that is to begin waits for it; the rest is for kx sync."""
+    """A trial continues without it; one that is to begin waits for it; the rest is for kx sync."""
     server = Server(f"sqlite:///{tmp_path}/server.db", tmp_path)
     server.start()
     space = "tuner.space.optimizer.learning_rate={type: float, min: 1e-4, max: 1e-2, sampling: log}"

@@ -75,7 +75,7 @@ def test_four_devices_train_to_the_weights_of_one(project: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_to_the_weights_of_one_though_one_is_killed(project: Path) -> None:
-    """They start again, all of them, and go on after the last epoch that was kept."""
+    """They start again, all of them, and continue after the last epoch that was kept."""
     words = [*WORDS, *NORMALIZED, *CALLBACKS, "epochs=6"]
     one = kx.train(*words, quiet=True)
     team = ["strategy=multi_worker", "strategy.processes=2", "launcher.max_retries=1"]

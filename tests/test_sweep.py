@@ -112,7 +112,7 @@ def test_every_mistake_of_a_sweep_is_told_before_the_first_job(project: Path) ->
         ("launcher.workers=1,2", "one sweep has one launcher"),
         ("seed=0,0", "the same config"),
         ("run_dir=x", "a folder of its own"),
-        ("resume=latest", "goes on with one run"),
+        ("resume=latest", "continues one run"),
         ("seed=range(0,0)", "has no job"),
     ],
 )
@@ -172,7 +172,7 @@ def test_no_job_outlives_its_launcher(project: Path, how: int) -> None:
     stored = [r for r in list_runs(store_uri()) if "kx.job" in r.data.tags]
     assert {run.info.status for run in stored} == {"KILLED"}
     assert process.returncode == 130
-    assert "resume=auto goes on" in text and "Traceback" not in text
+    assert "resume=auto continues" in text and "Traceback" not in text
 
 
 def test_a_sweep_that_was_killed_leaves_no_job_and_goes_on_with_what_is_missing(
@@ -386,7 +386,8 @@ def test_a_job_that_cannot_be_started_is_tried_again_and_the_others_wait(
     said = capsys.readouterr().out
     assert [record.status for record in all_records()] == states
     if code:
-        assert scripted.starts == 4 and "resume=auto goes on" in said and "Socket timed out" in said
+        assert scripted.starts == 4
+        assert "resume=auto continues" in said and "Socket timed out" in said
 
 
 def test_a_search_whose_trials_cannot_be_started_is_not_finished(
@@ -400,7 +401,7 @@ def test_a_search_whose_trials_cannot_be_started_is_not_finished(
     monkeypatch.setattr("kx.launch.pool._BACK_OFF_SECONDS", 0.1)
     assert main(words) == 1
     scripted.refused = set()
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command continues" in capsys.readouterr().out
     assert [trial.state for trial in find_study("s").trials] == ["COMPLETED", "RUNNING"]
     assert main(words) == 0
     assert [trial.state for trial in find_study("s").trials] == ["COMPLETED"] * 3

@@ -374,9 +374,9 @@ def test_one_batch_is_learnt_by_heart(project: Path, capsys: pytest.CaptureFixtu
              "optimizer.learning_rate=0.1"]  # fmt: skip
     run = kx.train(*words, quiet=True)
     assert run.history["val/accuracy"][-1] == 1.0 and run.history["val/loss"][-1] < 0.01
-    assert len(run.history["val/loss"]) < 200 and "learnt by heart" in capsys.readouterr().out
+    assert len(run.history["val/loss"]) < 200 and "memorized" in capsys.readouterr().out
     kx.train(*words, "epochs=2", "optimizer.learning_rate=1e-6", quiet=True)
-    assert "not learnt in 2 epochs" in capsys.readouterr().out
+    assert "not memorized in 2 epochs" in capsys.readouterr().out
 
 
 def test_profile_writes_what_tensorboard_reads(project: Path) -> None:

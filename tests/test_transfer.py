@@ -1,4 +1,4 @@
-"""Transfer learning: phases within one run, which goes on and repeats as any other."""
+"""Transfer learning: phases within one run, which continues and repeats as any other."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def show(name: str | None) -> int:
     )
     show_study(study)
     for trial in running:
-        what = "runs" if is_locked(study.folder) else "is to go on"
+        what = "runs" if is_locked(study.folder) else "is to continue"
         print(f"trial {trial.number} {what}: {values_text(trial.values)}")
     if study.winner:
         print(f"\nbest: python -m kx.run experiment={study_folder(study.name).name}_best")
@@ -78,4 +78,4 @@ def _state(study: Study) -> str:
         return "running"
     if study.failed:
         return f"failed (once the cause is mended, {study.failed.removesuffix('.')})"
-    return "finished" if study.finished else "stopped (the same command goes on)"
+    return "finished" if study.finished else "stopped (the same command continues)"

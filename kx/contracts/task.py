@@ -159,7 +159,7 @@ def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[f
             )
     weights = {str(name): float(weight) for name, weight in given.items()}
     if not any(counts := tuple(weights.get(name, 1.0) for name in class_names)):
-        raise ConfigError("task.class_weights: each class counts 0, and nothing would be learnt.")
+        raise ConfigError("task.class_weights: each class counts 0, and nothing would be learned.")
     return counts
 
 

@@ -44,5 +44,5 @@ def leave_out_constant(
     names = data.inputs.column_names
     told = ", ".join(names[place] if names else str(place) for place in places[:_NAMED])
     what = f"column{'s' if len(places) > 1 else ''} {told}{' …' if len(places) > _NAMED else ''}"
-    text = "constant in the training split: nothing is learnt of it, and 0 stands for any value"
+    text = "constant in the training split: nothing is learned from it, and 0 stands for any value"
     return (DataIssue(what, "kept", text),)

@@ -107,7 +107,7 @@ def _refuse_other(base: Run, ours: Answers, run: Run, theirs: Answers) -> None:
     scales = [(spec.mean, spec.standard_deviation) for spec in (targets, others)]
     if scales[0] != scales[1]:
         raise DataError(
-            f"{run.name} has learnt numbers on another scale than {base.name} (their mean and"
+            f"{run.name} has learned numbers on another scale than {base.name} (their mean and"
             " deviation in the training split): train both on the same training split."
         )
 

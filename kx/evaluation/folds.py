@@ -117,7 +117,7 @@ def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise RunNotFoundError(
             f"{job.label}: its run, {job.run_name}, has kept no predictions of its fold ({file})."
-            " Train it anew: resume=never."
+            " Train it again: resume=never."
         )
     with np.load(file) as arrays:
         kept = dict(arrays)

@@ -274,7 +274,7 @@ def _tell_what_ran_out(folder: Path, error: Exception) -> None:
     if shutil.disk_usage(folder).free < _FULL_BYTES:
         raise TrainingError(
             f"The disk of {folder} is full. Make room, or choose another: run_dir=FOLDER."
-            " What was kept before stays: resume=auto goes on."
+            " What was kept before stays: resume=auto continues."
         ) from error
 
 

@@ -255,6 +255,6 @@ class KeepState(keras.callbacks.Callback):
         except OSError as error:
             raise TrainingError(
                 f"The state of the training after epoch {epoch + 1} cannot be written: {error}."
-                " Make room, or choose another folder (run_dir=…); resume=auto then goes on after"
+                " Make room, or choose another folder (run_dir=…); resume=auto then continues after"
                 f" epoch {epoch}."
             ) from error

@@ -87,7 +87,7 @@ def optimizer_words(optimizer: keras.optimizers.Optimizer) -> list[str]:
     if optimizer.built and int(optimizer.iterations.numpy()):
         raise ConfigError(
             "optimizer: this one has trained before. A run begins with a new one: give its"
-            " arguments, or keras.optimizers.…(…) anew."
+            " arguments, or keras.optimizers.…(…) again."
         )
     if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
         optimizer, "_exclude_from_weight_decay_pattern", None

@@ -97,7 +97,7 @@ def _refuse_without_folds(base: Composed) -> None:
     if base.config.resume not in ("never", "auto"):
         raise ConfigError(
             f"resume={base.config.resume}: each fold is a run of its own. Expected never, or auto,"
-            " which goes on with a cross-validation."
+            " which continues a cross-validation."
         )
     if base.config.split.fold is not None:
         raise ConfigError("split.fold is what cross-validation sets. Leave it out: folds=5.")

@@ -124,15 +124,15 @@ class _Team:
                 self._say(f"finished: {leader.run_name} ({leader.run_id[:8]}). kx runs; kx ui")
                 return 0
             if stop.asked:
-                self._say("stopped; the same command with resume=auto goes on")
+                self._say("stopped; the same command with resume=auto continues")
                 return 130
             if not lost or leader.retries >= self._engine.max_retries:
                 failed = next((m for m in self._members if m.state == FAILED), leader)
                 self._say(lost or f"{failed.label} FAILED: {failed.error}")
                 if lost:
                     self._say(
-                        "the same command with resume=auto goes on; launcher.max_retries=3 does so"
-                        " by itself"
+                        "the same command with resume=auto continues; launcher.max_retries=3 does"
+                        " so by itself"
                     )
                 return 1
             for member in self._members:

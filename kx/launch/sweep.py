@@ -77,7 +77,7 @@ def run_sweep(
         print(f"the first jobs all failed alike, so that no other was begun: {listed.same_error}")
     code = _end(name, folder, jobs, group, stop, summarize)
     if pool.gave_up:
-        print(f"{pool.gave_up}\nthe same command with resume=auto goes on")
+        print(f"{pool.gave_up}\nthe same command with resume=auto continues")
     return code
 
 
@@ -104,7 +104,7 @@ def _end(
         try:
             metrics = summarize(jobs, folder)
         except (KxError, OSError) as error:  # the group in MLflow must still be ended
-            wrong = f"what the jobs say together cannot be told: {error}"
+            wrong = f"the results of all jobs cannot be summarized: {error}"
             print(wrong)
     if group:
 
@@ -119,7 +119,7 @@ def _end(
         status = "KILLED" if stopped else "FAILED" if failed or wrong else "FINISHED"
         group.close(jobs, status, fill, metrics)
     if stopped:
-        print("stopped; the same command with resume=auto goes on")
+        print("stopped; the same command with resume=auto continues")
         return 130
     if failed:
         print(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(map(str, failed))}")

@@ -53,7 +53,7 @@ class Progress:
     def goes_on(self, job: Job) -> None:
         """Prints that a job continues an earlier run, if there is no live table."""
         if not self.console.is_terminal:
-            self._say(f"{self._of_all(job)} goes on after epoch {job.epoch}: {job.run_name}")
+            self._say(f"{self._of_all(job)} continues after epoch {job.epoch}: {job.run_name}")
 
     def again(self, job: Job, ending: str, max_retries: int) -> None:
         """Prints that a job whose process was lost is run again.

@@ -112,7 +112,7 @@ def _show_finished(study: Study) -> None:
     show_study(study)
     print(
         "\nto extend it: a larger tuner.max_trials (hyperband: tuner.iterations);"
-        " to start anew: tuner.overwrite=true"
+        " to start again: tuner.overwrite=true"
     )
 
 
@@ -211,10 +211,10 @@ def _end(
             print("the same command tells the tracking store what it has missed")
     print(f"\nstudy {study.name}: {clock(study.seconds)}, {display(study.folder)}")
     if stopped:
-        print("stopped; the same command goes on (without tuner.overwrite)")
+        print("stopped; the same command continues (without tuner.overwrite)")
         return 130
     if gave_up:
-        print(f"{gave_up}\nthe same command goes on (without tuner.overwrite)")
+        print(f"{gave_up}\nthe same command continues (without tuner.overwrite)")
         return 1
     errors = [trial.error for trial in study.trials if trial.error]
     if not study.scored():
@@ -235,11 +235,11 @@ def _end(
 
 def _way_out(base: Composed, search: Search) -> str:
     """Returns how to continue a search whose trials have all failed."""
-    anew = "tuner.overwrite=true begins anew."
+    afresh = "tuner.overwrite=true starts from the beginning."
     if search.gave_up:
-        return f"the same command goes on; {anew}"
+        return f"the same command continues; {afresh}"
     limits = [key for key in ("max_trials", "iterations") if base.config.tuner.get(key)]
-    return f"a larger tuner.{limits[0]} goes on; {anew}" if limits else anew
+    return f"a larger tuner.{limits[0]} continues; {afresh}" if limits else afresh
 
 
 def _fill(study: Study, folder: Path) -> None:

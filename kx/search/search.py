@@ -103,7 +103,7 @@ class Search:
         elif not self.stop.asked:  # stopped from outside, for example for its use of memory
             execution.stops += 1
             if execution.stops > _MAX_STOPS:
-                error = f"Its process was told to end {execution.stops} times, not by the search."
+                error = f"Its process was asked to end {execution.stops} times, not by the search."
                 self._fail(trial, error, [execution])
             else:
                 index = trial.executions.index(execution)

@@ -97,7 +97,7 @@ def _setting_mistakes(base: Composed, settings: dict[str, Any]) -> list[Mistake]
         )
         mistakes.append(Mistake("tuner.study", text))
     if str(base.config.resume) not in ("never", "auto"):
-        text = "A search goes on by its study (tuner.study), not by resume=RUN."
+        text = "A search continues by its study (tuner.study), not by resume=RUN."
         mistakes.append(Mistake("resume", text))
     if base.config.run_dir:
         text = "The trials of a search have folders of their own, in studies/."
@@ -205,7 +205,8 @@ def earlier_study(new: Study, settings: dict[str, Any]) -> Study | None:
             if not study.trials or not all(trial.state == FAILED for trial in study.trials):
                 raise
             print(
-                f"all trials of the study {study.name} had failed: with this config it begins anew"
+                f"all trials of the study {study.name} had failed: with this config it starts"
+                " from the beginning"
             )
             return None
         return study

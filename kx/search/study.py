@@ -162,7 +162,7 @@ class Study:
                 study.trials.append(Trial(executions=executions, **trial))
         except (ValueError, TypeError, KeyError) as error:
             raise ConfigError(
-                f"{folder / FILE} cannot be read: {error}. Start the study anew:"
+                f"{folder / FILE} cannot be read: {error}. Start the study again:"
                 " tuner.overwrite=true."
             ) from error
         study.objective = (study.objective[0], study.objective[1])
@@ -208,7 +208,7 @@ class Study:
                 [
                     Mistake(
                         "tuner.study",
-                        f"There is a study {self.name} already, and it goes on as it began; what"
+                        f"There is a study {self.name} already, and it continues with its own config; what"
                         " differs follows. For another one: tuner.study=NAME. To forget it:"
                         " tuner.overwrite=true.",
                     ),

@@ -115,8 +115,8 @@ def refuse_other_config(job: Composed, record: Record) -> None:
     if mistakes:
         advice = Mistake(
             "resume",
-            f"A run goes on as it began; what may change is {', '.join(_MAY_CHANGE[:4])}. For a new"
-            f" run from its weights: init_from={record.name}.",
+            f"A run continues as it began; what may change is {', '.join(_MAY_CHANGE[:4])}. For a"
+            f" new run from its weights: init_from={record.name}.",
         )
         raise ConfigError([*mistakes, advice])
 

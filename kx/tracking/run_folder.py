@@ -101,7 +101,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
             f"The run's folder cannot be made: {error}. Choose another: run_dir=FOLDER."
         ) from error
     if folder.resumed:
-        print(f"{folder.name} goes on after epoch {folder.record.epochs_done}")
+        print(f"{folder.name} continues after epoch {folder.record.epochs_done}")
     job.config.run_dir = literal(folder.path)
     shutil.rmtree(folder.path / "cache", ignore_errors=True)  # may be incomplete after a kill
     try:
@@ -176,7 +176,7 @@ def _resumed(job: Composed, *, quiet: bool = False) -> RunFolder | None:
         planned = int(record.config["epochs"])
         if record.status == "FINISHED" and job.config.epochs <= planned:
             raise ConfigError(
-                f"{record.name} is finished: {record.epochs_done} of {planned} epochs. To go on"
+                f"{record.name} is finished: {record.epochs_done} of {planned} epochs. To continue"
                 f" with it, ask for more: epochs={2 * planned}."
             )
     before = Record.of(job, record.folder, record.name)
@@ -193,7 +193,7 @@ def _hint(unfinished: list[Record]) -> None:
     if idle:
         print(
             f"note: {idle[0].name}, a run of this config, was not finished:"
-            " resume=auto goes on with it"
+            " resume=auto continues it"
         )
 
 
@@ -211,7 +211,7 @@ def _new(job: Composed) -> RunFolder:
         if there is not None:
             raise ConfigError(
                 f"run_dir={given} has the run {there.name} ({there.status}) in it. Choose another"
-                " folder, remove this one, or go on with that run: resume=auto."
+                " folder, remove this one, or continue that run: resume=auto."
             )
         return RunFolder(Record.of(job, path, name))
     path = _make(project_dir() / "runs", re.sub(r"[^\w.\-]+", "_", name))

@@ -120,8 +120,8 @@ def load_last(folder: Path, data_fingerprint: str) -> State | None:
             continue
         if state.data_fingerprint != data_fingerprint:
             raise KxError(
-                "The data was changed since the run began, so it cannot go on exactly. Start a new"
-                " run (resume=never), from the run's weights if you like: init_from=RUN."
+                "The data was changed since the run began, so it cannot continue exactly. Start a"
+                " new run (resume=never), from the run's weights if you like: init_from=RUN."
             )
         return state
     return None

@@ -158,7 +158,7 @@ MISTREATMENTS: list[Callable[[random.Random, list[str], int], None]] = [
 @contextmanager
 def ended_after(seconds: int) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"it goes on after {seconds} s")
+        raise AssertionError(f"it continues after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, end)
     signal.alarm(seconds)

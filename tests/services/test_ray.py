@@ -170,7 +170,7 @@ def test_a_stop_ends_all_jobs(ray_nodes: Any, project: Path) -> None:
     wait_for(underway)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=90)
-    assert process.returncode == 130 and "resume=auto goes on" in said
+    assert process.returncode == 130 and "resume=auto continues" in said
     wait_for(lambda: {record.status for record in all_records()} == {"KILLED"}, 30)
 
 

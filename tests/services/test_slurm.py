@@ -83,7 +83,7 @@ def test_a_job_that_must_leave_goes_on_with_its_next_turn(
     kept = kx.load_run(record.run_id or "")
     assert kept.status == "FINISHED" and len(kept.history["train/loss"]) == 60
     log = next((project / "runs").glob("sweep-*/job-001.log")).read_text(encoding="utf-8")
-    assert log.count("goes on after epoch") == len(reasons)
+    assert log.count("continues after epoch") == len(reasons)
     # Threads change the numbers: two, as that job had.
     words = [word for word in LONG if word != "launcher=slurm"]
     whole = alone(*words, "threads.intra_op=2", "threads.inter_op=2")

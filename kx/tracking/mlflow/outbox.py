@@ -178,7 +178,7 @@ class Sender:
             self._told = True
         if tell:
             print(
-                "the tracking store does not answer; the run goes on, and what it logs waits in"
+                "the tracking store does not answer; the run continues, and what it logs waits in"
                 f" {self.outbox}: {scrub(first_line(error))}"
             )
 

@@ -218,8 +218,8 @@ def _undeleted(client: MlflowClient, run_id: str, name: str) -> Any:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
     raise KxError(
-        f"{name} cannot go on: its MLflow run {run_id} was deleted. Start a new run"
-        f" (resume=never){restore}, or go on without MLflow: tracking=none."
+        f"{name} cannot continue: its MLflow run {run_id} was deleted. Start a new run"
+        f" (resume=never){restore}, or continue without MLflow: tracking=none."
     )
 
 

@@ -245,7 +245,7 @@ def _store() -> Iterator[_Store]:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
         store = _Store(connection)
     except (OSError, sqlite3.Error) as error:
-        print(f"{path} cannot be used ({error}): each image is looked at anew. Remove the file")
+        print(f"{path} cannot be used ({error}): each image is checked again. Remove the file")
         connection = sqlite3.connect(":memory:", check_same_thread=False)
         store = _Store(connection)
     with closing(connection):
