@@ -240,7 +240,7 @@ def _points(**more: Any) -> Examples:
         ({"own_splits": {"test": np.arange(8, 12)}}, "must have the split 'train'"),
         ({"own_splits": {"train": np.arange(9), "test": np.arange(8, 12)}}, "Example 8 is in"),
         ({"own_splits": {"train": np.arange(13)}}, "positions must be 0 to 11. Got 0 to 12"),
-        ({"contents": ["a"] * 11}, "contents must be 12, as targets. Got 11"),
+        ({"contents": ["a"] * 11}, "expected 12 contents, as many as targets. Received: 11"),
     ],
 )
 def test_a_source_whose_parts_do_not_fit_is_refused(
@@ -248,7 +248,7 @@ def test_a_source_whose_parts_do_not_fit_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=said):
         make_data(compose([]).config, _points(**more))
-    with pytest.raises(DataError, match="inputs must be 11, as targets. Got 12"):
+    with pytest.raises(DataError, match="expected 11 inputs, as many as targets. Received: 12"):
         examples = _points()
         examples.targets = examples.targets[:11]
         make_data(compose([]).config, examples)

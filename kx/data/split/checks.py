@@ -28,7 +28,7 @@ def check_examples(examples: Examples) -> None:
     for what, values in lengths.items():
         if values is not None and len(values) != count:
             raise DataError(
-                f"{name}: {what} must be {count:,}, as targets. Received: {len(values):,}."
+                f"{name}: expected {count:,} {what}, as many as targets. Received: {len(values):,}."
             )
     if examples.own_splits:
         check_parts(examples.own_splits, count, f"{name}: own_splits")
