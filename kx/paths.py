@@ -16,8 +16,8 @@ def expanded(path: str | Path) -> Path:
         path: Path that may begin with `~` or `~user`.
 
     Example:
-    >>> expanded("~nobody-of-that-name/x.csv")
-    PosixPath('~nobody-of-that-name/x.csv')
+    >>> expanded("~no-user-of-that-name/x.csv")
+    PosixPath('~no-user-of-that-name/x.csv')
     """
     try:
         return Path(path).expanduser()

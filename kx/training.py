@@ -99,7 +99,7 @@ def train(
             load_weights(model, source, config.init_from)
         watching = _callbacks(builder, callbacks)
         announce(job, data, model, builder.phases, quiet=quiet)
-        about = run_tags(config, data, builder.batches, tags, goes_on=state is not None)
+        about = run_tags(config, data, builder.batches, tags, continues=state is not None)
         at_once = watch is not _nobody  # who watches is told the id of the run
         with open_run(job, folder, data, about, may_be_late=not at_once) as tracker:
             if at_once:

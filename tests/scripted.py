@@ -73,8 +73,8 @@ class ScriptedHandle:
         self.asked, self.answered = True, True
         return said
 
-    def answer(self, goes_on: bool) -> None:
-        self.answered = goes_on
+    def answer(self, continues: bool) -> None:
+        self.answered = continues
 
     def stop(self) -> None:
         self.stopped = True
@@ -157,8 +157,8 @@ def train(order: JobSpec, scores: Scores) -> Messages:
                 weights = [np.full(1, score, "float32")]
                 kept = State(epoch, last, weights, [], {"history": history}, False, FINGERPRINT)
                 save(folder.record.states, kept)
-                goes_on = yield "epoch", {"epoch": epoch, "values": values}
-                if order.asks and not goes_on:
+                continues = yield "epoch", {"epoch": epoch, "values": values}
+                if order.asks and not continues:
                     break
             metrics = final(history)
             tracker.metrics(metrics)

@@ -190,7 +190,7 @@ def test_debug_shortens_an_experiment_and_the_command_line_wins(project: Path) -
     assert (fast.epochs, fast.steps_per_epoch, fast.evaluation_steps) == (1, 1, 1)
     overfit = compose(["experiment=digits_cnn", "debug=overfit"]).config
     assert overfit.overfit_batches == 1 and overfit.epochs == 200
-    assert not overfit.augment and list(overfit.callbacks) == ["learnt"]
+    assert not overfit.augment and list(overfit.callbacks) == ["memorized"]
     assert compose(["debug=fast", "epochs=7"]).config.epochs == 7
 
 

@@ -179,7 +179,7 @@ class Deaf(ScriptedEngine):
     def start(self, orders: Any, workers: int) -> Any:
         handles = super().start(orders, workers)
         for handle in handles.values():
-            handle.answer = lambda goes_on: None
+            handle.answer = lambda continues: None
         return handles
 
 

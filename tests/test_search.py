@@ -32,7 +32,7 @@ from kx.config.overrides import word
 from kx.errors import ConfigError, RunNotFoundError
 from kx.run import main
 from kx.search.keras_tuner_values import decode, encode, hyperparameters, starting_values
-from kx.search.pruner import goes_on
+from kx.search.pruner import continues
 from kx.search.run import study_name
 from kx.search.setup import checked, earlier_study
 from kx.search.space import Parameter, read_space
@@ -716,9 +716,9 @@ def test_a_sweep_of_searches(project: Path, scripted: ScriptedEngine) -> None:
 def test_pruners(
     pruner: str | None, curve: list[float], others: list[list[float]], expected: bool
 ) -> None:
-    assert goes_on(pruner, curve, others, "max") is expected
+    assert continues(pruner, curve, others, "max") is expected
     flipped = [[-v for v in other] for other in others]
-    assert goes_on(pruner, [-v for v in curve], flipped, "min") is expected
+    assert continues(pruner, [-v for v in curve], flipped, "min") is expected
 
 
 def test_a_pruner_stops_trials(project: Path, scripted: ScriptedEngine) -> None:

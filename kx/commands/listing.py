@@ -218,7 +218,7 @@ def _agreed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:  # no terminal
-        print("\nNobody can answer here: add --yes.")
+        print("\nThere is no terminal to answer in: add --yes.")
         return False
 
 

@@ -70,7 +70,7 @@ def run_tags(
     batches: Batches,
     extra: Mapping[str, str] | None,
     *,
-    goes_on: bool,
+    continues: bool,
 ) -> dict[str, str]:
     """Returns the tags of a run that are known after TensorFlow has started.
 
@@ -79,14 +79,14 @@ def run_tags(
         data: Data of the run.
         batches: Batches of the run.
         extra: Additional tags, or None.
-        goes_on: Whether the run is resumed.
+        continues: Whether the run is resumed.
     """
     in_file = any(part.dataset is not None for part in batches.stored.values())
     shortened = config.overfit_batches or config.steps_per_epoch or config.evaluation_steps
     about = {"kx.cache": "disk" if in_file else "memory", "kx.shortened": str(bool(shortened))}
     threads = {f"threads.{kind}": str(count) for kind, count in thread_counts().items()}
     about |= {"devices": ", ".join(devices()), **issues_tags(data)}
-    weights = None if goes_on else config.model.get("weights")  # initial weights
+    weights = None if continues else config.model.get("weights")  # initial weights
     if isinstance(weights, str) and (content := content_hash(weights)):
         about["kx.weights_sha256"] = content
     return {**threads, **about, **(extra or {})}

@@ -97,7 +97,7 @@ class Job:
         self.state, self._begun = QUEUED if queued else RUNNING, time.monotonic()
         self.error = ""
 
-    def hear(self, kind: str, values: Mapping[str, Any]) -> None:
+    def update(self, kind: str, values: Mapping[str, Any]) -> None:
         """Updates the job from a message of its process.
 
         Args:

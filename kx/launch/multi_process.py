@@ -170,7 +170,7 @@ class _Team:
                     ending = self._ended(index, stopping)
                     lost = lost or ending  # the loss of the first process causes the others
                     continue
-                member.hear(*said)
+                member.update(*said)
                 if index == 0:
                     self._tell(*said)
             for handle in self._handles.values():

@@ -28,7 +28,7 @@ class Source(Protocol):
         """Returns the next job to start, or None while there is none."""
         ...
 
-    def goes_on(self, job: Job) -> bool:
+    def continues(self, job: Job) -> bool:
         """Returns whether a job continues, after an epoch of a job with `asks`."""
         ...
 
@@ -60,7 +60,7 @@ class JobList:
             return None
         return next((job for job in self._jobs if job.state == WAITING), None)
 
-    def goes_on(self, job: Job) -> bool:
+    def continues(self, job: Job) -> bool:
         """Returns True: every job continues."""
         return True
 
@@ -169,13 +169,13 @@ class Pool:
             if said is None:
                 self._end(slot, source)
                 continue
-            job.hear(*said)
+            job.update(*said)
             if said[0] == "process" and self._engine.queues:
                 self._progress.began(job)
             if said[0] == "run" and job.epoch:
-                self._progress.goes_on(job)
+                self._progress.continues(job)
             if said[0] == "epoch" and job.asks:
-                handle.answer(source.goes_on(job))
+                handle.answer(source.continues(job))
         self._end_hanging()
 
     def _end(self, slot: int, source: Source) -> None:

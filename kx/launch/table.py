@@ -50,7 +50,7 @@ class Progress:
             where = f" on {job.place}" if job.place else ""
             self._say(f"{self._of_all(job)} {what}{where}: {job.label}")
 
-    def goes_on(self, job: Job) -> None:
+    def continues(self, job: Job) -> None:
         """Prints that a job continues an earlier run, if there is no live table."""
         if not self.console.is_terminal:
             self._say(f"{self._of_all(job)} continues after epoch {job.epoch}: {job.run_name}")

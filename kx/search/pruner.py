@@ -11,7 +11,7 @@ _FIRST_EPOCHS = 3  # epochs that every trial runs
 _FACTOR = 3  # ASHA's reduction factor
 
 
-def goes_on(
+def continues(
     pruner: str | None, curve: Sequence[float], others: Sequence[Sequence[float]], direction: str
 ) -> bool:
     """Returns whether a trial continues after an epoch.
@@ -27,7 +27,7 @@ def goes_on(
         direction: Direction of the objective, `"max"` or `"min"`.
 
     Example:
-    >>> goes_on("median", [0.1, 0.1, 0.1], [[0.5, 0.6, 0.7]] * 4, "max")
+    >>> continues("median", [0.1, 0.1, 0.1], [[0.5, 0.6, 0.7]] * 4, "max")
     False
     """
     epoch = len(curve)

@@ -12,7 +12,7 @@ from kx.config import Composed
 from kx.errors import NO_METRIC
 from kx.launch.jobs import DONE, FAILED, Job
 from kx.search.oracle import Oracle
-from kx.search.pruner import goes_on
+from kx.search.pruner import continues
 from kx.search.results.table import values_text
 from kx.search.study import COMPLETED, PRUNED, RUNNING, Execution, Study, Trial
 from kx.search.study import FAILED as TRIAL_FAILED
@@ -70,7 +70,7 @@ class Search:
             self._ask()
         return self._waiting.pop(0) if self._waiting else None
 
-    def goes_on(self, job: Job) -> bool:
+    def continues(self, job: Job) -> bool:
         """Returns whether a trial continues after an epoch, as the pruner decides."""
         trial, execution = self._parts[job.number]
         index = trial.executions.index(execution)  # others of the same fold and seed offset
@@ -80,7 +80,7 @@ class Search:
             if other is not trial and other.state != TRIAL_FAILED
         ]
         execution.curve = list(job.curve)
-        if goes_on(self._settings["pruner"], job.curve, others, self._study.objective[1]):
+        if continues(self._settings["pruner"], job.curve, others, self._study.objective[1]):
             return True
         execution.pruned, execution.epochs = True, job.epoch
         self._save()  # else a search that is killed now would decide again when resumed

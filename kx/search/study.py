@@ -208,8 +208,9 @@ class Study:
                 [
                     Mistake(
                         "tuner.study",
-                        f"There is a study {self.name} already, and it continues with its own config;"
-                        " what differs follows. For another one: tuner.study=NAME. To forget it:"
+                        f"There is a study {self.name} already, and it continues with its own"
+                        " config; what differs follows. For another one: tuner.study=NAME. To"
+                        " forget it:"
                         " tuner.overwrite=true.",
                     ),
                     *mistakes,

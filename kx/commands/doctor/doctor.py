@@ -42,7 +42,7 @@ _ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """Holds the result of one check.
 
     Args:
@@ -81,17 +81,17 @@ def doctor(overrides: Sequence[str]) -> int:
     return 1 if broken else 0
 
 
-def _checked(check: Callable[[DictConfig], Iterator[Finding]], config: DictConfig) -> list[Finding]:
+def _checked(check: Callable[[DictConfig], Iterator[Check]], config: DictConfig) -> list[Check]:
     found = []
     try:
         for finding in check(config):
             found.append(finding)
     except (KxError, subprocess.TimeoutExpired) as error:  # e.g. an unreadable TF_CONFIG
-        found.append(Finding(check.__name__.strip("_"), "config", False, str(error), True))
+        found.append(Check(check.__name__.strip("_"), "config", False, str(error), True))
     return found
 
 
-def _show(findings: Sequence[Finding]) -> None:
+def _show(findings: Sequence[Check]) -> None:
     print(f"kx {kx.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"project: {project_dir()}\n")
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -112,12 +112,12 @@ def _show(findings: Sequence[Finding]) -> None:
 # --- Packages and machine
 
 
-def _packages(config: DictConfig) -> Iterator[Finding]:
+def _packages(config: DictConfig) -> Iterator[Check]:
     for name in _PACKAGES:
         try:
-            yield Finding("package", name, True, importlib.metadata.version(name))
+            yield Check("package", name, True, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding("package", name, False, _install(name))
+            yield Check("package", name, False, _install(name))
 
 
 def _install(package: str) -> str:
@@ -125,36 +125,36 @@ def _install(package: str) -> str:
     return f'pip install "kx[{extra}]"' if extra else f"pip install {package}"
 
 
-def _machine(config: DictConfig) -> Iterator[Finding]:
+def _machine(config: DictConfig) -> Iterator[Check]:
     from kx.data.memory import available_bytes
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory, disk = available_bytes() / 2**30, shutil.disk_usage(project_dir()).free / 2**30
-    yield Finding("machine", "cores", True, str(cores))
-    yield Finding("machine", "memory", memory > _LITTLE_GIB, f"{memory:.1f} GiB free")
-    yield Finding("machine", "disk", disk > _LITTLE_GIB, f"{disk:.1f} GiB free in the project")
+    yield Check("machine", "cores", True, str(cores))
+    yield Check("machine", "memory", memory > _LITTLE_GIB, f"{memory:.1f} GiB free")
+    yield Check("machine", "disk", disk > _LITTLE_GIB, f"{disk:.1f} GiB free in the project")
     seen = visible_gpus()
     on_jax = config.backend == "jax"
     used = gpus(on_jax)
     if seen and not used:
         library, package = ("JAX", "jax[cuda12]") if on_jax else ("TensorFlow", _TENSORFLOW_CUDA)
         text = f"{len(seen)}, and {library} sees none: pip install {package}"
-        yield Finding("machine", "GPUs", False, text)
+        yield Check("machine", "GPUs", False, text)
     else:
-        yield Finding("machine", "GPUs", bool(used), ", ".join(used) or "none")
+        yield Check("machine", "GPUs", bool(used), ", ".join(used) or "none")
 
 
 # --- Choices of a config
 
 
-def _backends(config: DictConfig) -> Iterator[Finding]:
+def _backends(config: DictConfig) -> Iterator[Check]:
     asked = str(config.backend)
-    yield Finding("backend", "tensorflow", True, "the default", asked == "tensorflow")
+    yield Check("backend", "tensorflow", True, "the default", asked == "tensorflow")
     answer = jax_answer()
-    yield Finding("backend", "jax", answer.works, answer.text, asked == "jax")
+    yield Check("backend", "jax", answer.works, answer.text, asked == "jax")
 
 
-def _precisions(config: DictConfig) -> Iterator[Finding]:
+def _precisions(config: DictConfig) -> Iterator[Check]:
     import keras
     import tensorflow as tf
 
@@ -166,35 +166,35 @@ def _precisions(config: DictConfig) -> Iterator[Finding]:
                 layer = keras.layers.Dense(2, dtype=name)
                 layer(tf.ones((2, 2)))
             text = how_fast(name, device) if name.startswith("mixed") else ""
-            yield Finding("precision", name, True, text, asked == name)
+            yield Check("precision", name, True, text, asked == name)
         except Exception as error:  # any type, if the device lacks the precision
-            yield Finding("precision", name, False, first_line(error), asked == name)
+            yield Check("precision", name, False, first_line(error), asked == name)
 
 
-def _strategies(config: DictConfig) -> Iterator[Finding]:
+def _strategies(config: DictConfig) -> Iterator[Check]:
     from kx.cluster import cluster_of_environment
 
     target = str(config.strategy.get("_target_"))
     on_tensorflow = config.backend == "tensorflow"
-    yield Finding("strategy", "default", True, "one device", target.endswith("get_strategy"))
+    yield Check("strategy", "default", True, "one device", target.endswith("get_strategy"))
     asked = target == "tensorflow.distribute.OneDeviceStrategy"
     text = f"on {config.strategy.get('device')}" if asked else "on a device that you name"
     if not on_tensorflow:
         text = "TensorFlow's; with backend=jax: JAX_PLATFORMS=cpu, and strategy=default"
     yield (
         _built("one_device", text, config) if asked and on_tensorflow
-        else Finding("strategy", "one_device", on_tensorflow, text, asked)
+        else Check("strategy", "one_device", on_tensorflow, text, asked)
     )  # fmt: skip
     asked = target == "kx.strategy.mirrored"
     if not on_tensorflow:
         text = "with backend=jax it is strategy=model_parallel strategy.model_devices=1"
-        yield Finding("strategy", "mirrored", False, text, asked)
+        yield Check("strategy", "mirrored", False, text, asked)
     else:
         count = len(gpus(on_jax=False))
         text = f"{count} GPUs share each batch" if count > 1 else _ONE_DEVICE
         yield (
             _built("mirrored", text, config) if asked
-            else Finding("strategy", "mirrored", True, text)
+            else Check("strategy", "mirrored", True, text)
         )  # fmt: skip
     asked = target == "kx.multi_worker.multi_worker"
     cluster = cluster_of_environment()
@@ -208,18 +208,18 @@ def _strategies(config: DictConfig) -> Iterator[Finding]:
         else "no TF_CONFIG, no step of Slurm: strategy.processes=N"
     )  # fmt: skip
     works = on_tensorflow and (cluster is not None or ready and can_start)
-    yield Finding("strategy", "multi_worker", works, text, asked)
+    yield Check("strategy", "multi_worker", works, text, asked)
     asked = target == "kx.parallel.model_parallel"
     has_jax = importlib.util.find_spec("jax") is not None
     works = has_jax and not (asked and on_tensorflow)
     text = "needs backend=jax" if has_jax and on_tensorflow else "" if has_jax else _install("jax")
     yield (
         _built("model_parallel", text, config) if asked and works
-        else Finding("strategy", "model_parallel", works, text, asked)
+        else Check("strategy", "model_parallel", works, text, asked)
     )  # fmt: skip
 
 
-def _built(name: str, text: str, config: DictConfig) -> Finding:
+def _built(name: str, text: str, config: DictConfig) -> Check:
     """Builds the strategy in a separate process, as a training does."""
     from omegaconf import OmegaConf
 
@@ -230,26 +230,26 @@ def _built(name: str, text: str, config: DictConfig) -> Finding:
     )  # fmt: skip
     if done.returncode:
         said = (done.stderr.strip() or "its process died").splitlines()[-1]
-        return Finding("strategy", name, False, said, True)
-    return Finding("strategy", name, True, f"{text}; {done.stdout.split()[-1]} replicas", True)
+        return Check("strategy", name, False, said, True)
+    return Check("strategy", name, True, f"{text}; {done.stdout.split()[-1]} replicas", True)
 
 
-def _launchers(config: DictConfig) -> Iterator[Finding]:
+def _launchers(config: DictConfig) -> Iterator[Check]:
     target = str(config.launcher.get("_target_"))
     how = context(str(config.backend)).get_start_method()
-    yield Finding("launcher", "local", True, f"processes by {how}", target.endswith(".Local"))
+    yield Check("launcher", "local", True, f"processes by {how}", target.endswith(".Local"))
     asked = target == "kx.launch.engines.ray.Ray"
     if importlib.util.find_spec("ray") is None:
-        yield Finding("launcher", "ray", False, _install("ray"), asked)
+        yield Check("launcher", "ray", False, _install("ray"), asked)
     elif asked:
         yield _tried("launcher", "ray", config)
     else:
-        yield Finding("launcher", "ray", True, "installed; with launcher=ray it is tried")
+        yield Check("launcher", "ray", True, "installed; with launcher=ray it is tried")
     asked = target == "kx.launch.engines.slurm.Slurm"
     if importlib.util.find_spec("submitit") is None:
-        yield Finding("launcher", "slurm", False, _install("submitit"), asked)
+        yield Check("launcher", "slurm", False, _install("submitit"), asked)
     elif shutil.which("sbatch") is None:
-        yield Finding("launcher", "slurm", False, "no `sbatch` on this machine", asked)
+        yield Check("launcher", "slurm", False, "no `sbatch` on this machine", asked)
     else:
         try:
             done = subprocess.run(
@@ -257,33 +257,33 @@ def _launchers(config: DictConfig) -> Iterator[Finding]:
                 timeout=_ANSWER_SECONDS,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
-            yield Finding("launcher", "slurm", False, first_line(error), asked)
+            yield Check("launcher", "slurm", False, first_line(error), asked)
             return
         said = (done.stdout or done.stderr).strip().splitlines()
         text = said[0] if said else "no partition"
-        yield Finding("launcher", "slurm", done.returncode == 0 and bool(done.stdout), text, asked)
+        yield Check("launcher", "slurm", done.returncode == 0 and bool(done.stdout), text, asked)
 
 
-def _tried(area: str, name: str, config: DictConfig) -> Finding:
+def _tried(area: str, name: str, config: DictConfig) -> Check:
     """Opens and closes the config's launcher."""
     try:
         engine = make_engine(config.launcher)
         engine.open(str(config.backend))
         engine.close()
     except KxError as error:
-        return Finding(area, name, False, str(error), True)
+        return Check(area, name, False, str(error), True)
     where = config.launcher.get("address")
-    return Finding(
+    return Check(
         area, name, True, f"a cluster at {where}" if where else "one of this machine", True
     )
 
 
-def _store(config: DictConfig) -> Iterator[Finding]:
+def _store(config: DictConfig) -> Iterator[Check]:
     uri = store_uri(config.tracking.uri)
     works, text = health(uri)
-    yield Finding("tracking", str(redact(uri)), works, text, bool(config.tracking.enabled))
+    yield Check("tracking", str(redact(uri)), works, text, bool(config.tracking.enabled))
 
 
-_CHECKS: tuple[Callable[[DictConfig], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[DictConfig], Iterator[Check]], ...] = (
     _packages, _machine, _backends, _precisions, _strategies, _launchers, _store,
 )  # fmt: skip

@@ -13,19 +13,21 @@ from kx.errors import ConfigError, DataError, did_you_mean
 
 @dataclass(frozen=True)
 class Fold:
-    """Describes a fold of a cross-validation: which part of the examples judges.
+    """Describes a fold of a cross-validation.
 
     Args:
-        number: of the fold, from 1.
-        of: how many folds there are, 2 or more.
-        repeat: from 1; each repeat divides the examples anew.
-        stratify: whether each class keeps its share, where there are classes.
-        split: `"validation"`: the fold validates, and so chooses the epoch that
-            is kept; or `"test"`: it is looked at once, at the end, and a part of
-            the other folds validates. The data's own test split is then left out.
+        number: Number of the fold, from 1.
+        of: Number of folds, 2 or more.
+        repeat: Number of the repetition, from 1; each divides the examples in another way.
+            Defaults to 1.
+        stratify: Whether each class keeps its share, if there are classes. Defaults to True.
+        split: `"validation"`: the fold is the validation split, by which the epoch is
+            chosen; or `"test"`: the fold is the test split, a part of the other folds is
+            the validation split, and the data's own test split is not used. Defaults to
+            `"validation"`.
 
     Raises:
-        ConfigError: for numbers that make no fold.
+        ConfigError: If the numbers do not define a fold.
     """
 
     number: int

@@ -14,7 +14,7 @@ Message = tuple[str, dict[str, Any]]
 class Handle(Protocol):
     """Controls one attempt to run a job."""
 
-    def answer(self, goes_on: bool) -> None:
+    def answer(self, continues: bool) -> None:
         """Answers a job that asked whether it should continue."""
         ...
 

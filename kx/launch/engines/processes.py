@@ -115,10 +115,10 @@ class JobProcess:
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
 
-    def answer(self, goes_on: bool) -> None:
+    def answer(self, continues: bool) -> None:
         """Answers a job that asked whether it should continue."""
         try:
-            self._alive.send(goes_on)
+            self._alive.send(continues)
         except OSError:  # it has ended meanwhile
             pass
 

@@ -28,9 +28,9 @@ class RayJob:
         self._ray, self._mailbox = ray, mailbox
         self._stop_by: float | None = None
 
-    def answer(self, goes_on: bool) -> None:
+    def answer(self, continues: bool) -> None:
         """Answers a job that asked whether it should continue."""
-        self._mailbox.command.remote(self.key, goes_on)
+        self._mailbox.command.remote(self.key, continues)
 
     def stop(self) -> None:
         """Requests the end of the job, or cancels it if it has not started."""

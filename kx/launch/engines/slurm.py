@@ -191,9 +191,9 @@ class SlurmJob:
         self._job.cancel(check=False)
         self.ended = True
 
-    def answer(self, goes_on: bool) -> None:
+    def answer(self, continues: bool) -> None:
         """Answers a job that asked whether it should continue."""
-        self._commands.write(goes_on)
+        self._commands.write(continues)
 
     def stop(self) -> None:
         """Requests the end of the job, or cancels it if it is queued."""
