@@ -94,8 +94,8 @@ def find_record(name: str) -> Record:
     names = [record.name for record in records[:10]]
     hint = did_you_mean(name, [*names, *_WORDS, "latest", "best"], "Available")
     raise RunNotFoundError(
-        f"There is no run {name!r} whose folder is in this project (runs/): only such a run can go"
-        f" on. {hint}"
+        f"There is no run {name!r} whose folder is in this project (runs/): only such a run can be"
+        f" resumed. {hint}"
     )
 
 
