@@ -6,6 +6,7 @@ Imports no TensorFlow, Keras or MLflow.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import traceback
@@ -228,6 +229,7 @@ def run_one(job: Composed) -> int:
         from kx.strategy import is_follower
         from kx.training import train
 
+        gc.freeze()  # Keras collects when it clears its session: not what the imports have made
         run = train(job)
         if not is_follower(job.config):
             show_end(run)

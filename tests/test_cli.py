@@ -49,6 +49,10 @@ def test_a_run_is_named_by_id_prefix_and_name(
     run = trained("image")
     for name in (run.id, run.id[:8], run.name):
         assert kx.load_run(name).id == run.id
+    # Names that a filter of MLflow would read otherwise, or match by a pattern.
+    for name in ("a'b", "a; b", 'a"b', run.name.upper(), run.name[:-1] + "_", run.id[:8] + "%"):
+        with pytest.raises(RunNotFoundError, match="There is no run"):
+            kx.load_run(name)
 
 
 def test_latest_is_the_newest_and_best_is_by_the_tasks_metric_and_direction(project: Path) -> None:

@@ -84,6 +84,56 @@ def test_a_store_that_fails_late_ends_the_training_soon_and_leaves_nothing(
     assert len(epochs) < 4000 and not list((project / "runs").iterdir())
 
 
+def test_a_store_that_fails_does_not_hide_an_error_of_the_training(
+    project: Path, late: None
+) -> None:
+    (project / "mlflow.db").write_text("no database at all")
+
+    class Wrong(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            raise ValueError("of the training")
+
+    with pytest.raises(ValueError, match="of the training"):
+        kx.train(*QUICK, "epochs=2", callbacks=[Wrong()], quiet=True)
+
+
+def test_a_run_in_a_thread_is_opened_at_once(project: Path, late: None) -> None:
+    """An error of the store would interrupt the main thread, which may be a user's own."""
+    (project / "mlflow.db").write_text("no database at all")
+    epochs: list[int] = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            epochs.append(epoch)
+
+    def train() -> None:
+        with pytest.raises(KxError, match="cannot be used"):
+            kx.train(*QUICK, "epochs=2", callbacks=[Count()], quiet=True)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert not epochs
+
+
+def test_a_folder_elsewhere_is_found_before_the_run_is_open_and_not_if_it_fails(
+    project: Path, late: None, tmp_path: Path
+) -> None:
+    found: list[Path] = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            found.extend(record.folder for record in all_records())
+
+    (project / "mlflow.db").write_text("no database at all")
+    elsewhere = tmp_path / "elsewhere"
+    words = [*QUICK, "epochs=2", f"run_dir={elsewhere}"]
+    with pytest.raises(KxError, match="cannot be used"):
+        kx.train(*words, callbacks=[Look()], quiet=True)
+    assert found == [elsewhere] and not all_records()
+    assert not list((project / "runs").glob("*.folder")) and not elsewhere.exists()
+
+
 @pytest.mark.parametrize(
     ("uri", "said"),
     [("http://127.0.0.1:9", "refused"), ("sqlite:///{project}/conf", "is a folder")],

@@ -74,19 +74,23 @@ class LateTracker(Tracker):
         except BaseException as error:
             self.error = error
 
+    def failure(self) -> BaseException | None:
+        """Waits for the run, or opens it now; returns the error if it cannot be opened."""
+        self._needed.set()
+        if self._thread is not None:
+            self._thread.join()
+        elif self._tracker is None and self.error is None:
+            self._open()
+        return self.error
+
     def opened(self) -> Tracker:
         """Returns the tracker of the open run; waits for it, or opens the run now.
 
         Raises:
             KxError: If the run could not be opened.
         """
-        self._needed.set()
-        if self._thread is not None:
-            self._thread.join()
-        elif self._tracker is None and self.error is None:
-            self._open()
-        if self.error is not None:
-            raise self.error
+        if (error := self.failure()) is not None:
+            raise error
         assert self._tracker is not None
         return self._tracker
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kx.config import Composed
 from kx.contracts.specs import Data
 from kx.tracking.late import LateTracker
+from kx.tracking.records import point_to
 from kx.tracking.run_folder import RunFolder
 from kx.tracking.store import full_uri, refuse_no_file, refuse_unreachable, sqlite_file, unusable
 from kx.tracking.tracker import Tracker
@@ -41,7 +43,9 @@ def open_run(
         folder.begin(f"untracked-{folder.name}", None)
         yield Tracker(f"untracked-{folder.name}", folder.name)
         return
-    if may_be_late and not folder.resumed and not _mlflow_is_imported():
+    # An error of a late opening interrupts the main thread, which must be the one that trains.
+    is_late = may_be_late and not folder.resumed and _is_main_thread()
+    if is_late and not _mlflow_is_imported():
         with _open_late(job, folder, data, extra) as tracker:
             yield tracker
         return
@@ -57,6 +61,7 @@ def _open_late(
 ) -> Iterator[Tracker]:
     """Opens a run in MLflow while its training has begun; see `LateTracker`."""
     _refuse_absent_store(full_uri(None, job.config.tracking.uri))
+    point_to(folder.path)  # so that a run is found that is killed before it is open
     with contextlib.ExitStack() as opened:
 
         def opening() -> Tracker:
@@ -67,16 +72,22 @@ def _open_late(
         tracker = LateTracker(folder.name, opening)
         try:
             yield tracker
-        except BaseException:
-            # The store keeps how the run ended. If it cannot, this is the error: an interruption
-            # was its consequence.
             tracker.opened()
+        except BaseException as error:
+            # Also the store keeps how the run ended. Where it cannot be opened, this interrupts
+            # the training; another error of the training is more important.
+            failed = tracker.failure()
+            if failed is not None and isinstance(error, KeyboardInterrupt):
+                raise failed from None
             raise
-        tracker.opened()
 
 
 def _mlflow_is_imported() -> bool:
     return "mlflow" in sys.modules
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _refuse_absent_store(uri: str) -> None:

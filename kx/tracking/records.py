@@ -147,14 +147,22 @@ def point_to(folder: Path) -> None:
     project = project_dir()
     if any(folder in project.glob(place) for place in _PLACES):
         return
-    parent = project / "runs"
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    pointer = _pointer(folder)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        pointer = parent / f"{folder.name}-{digest}{_POINTER}"
+        pointer.parent.mkdir(parents=True, exist_ok=True)
         pointer.write_text(f"{folder}\n", encoding="utf-8")
     except OSError:  # `runs/` may be read-only: the run is then found by its run_dir alone
         pass
+
+
+def remove_pointer(folder: Path) -> None:
+    """Removes the pointer file to a folder in which no run has begun."""
+    _pointer(folder).unlink(missing_ok=True)
+
+
+def _pointer(folder: Path) -> Path:
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    return project_dir() / "runs" / f"{folder.name}-{digest}{_POINTER}"
 
 
 def identity(job: Composed) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.paths import expanded
-from kx.tracking.records import Record, is_locked, lock, point_to, same_config
+from kx.tracking.records import Record, is_locked, lock, point_to, remove_pointer, same_config
 
 _WAIT_SECONDS = 20.0
 _RESERVED = ("latest", "best")  # names with a meaning of their own in kx's commands
@@ -236,6 +236,7 @@ def _remove(path: Path, *, whole: bool) -> None:
     if whole:
         shutil.rmtree(path, ignore_errors=True)
         return
+    remove_pointer(path)
     for name in ("run.json", "lock"):
         (path / name).unlink(missing_ok=True)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kx.tracking.mlflow.client import open_client
 _ALL = 50_000  # runs in MLflow's largest page
 _PAGE = 50  # runs among which the latest one, or a name like a misspelt one, is looked for first
 _MANY = 1_000  # registered models
+_PLAIN = re.compile(r"[\w.\-]+")
 
 _MODELS = "models:/"  # MLflow's prefix of a registered model
 
@@ -61,15 +63,17 @@ def find_run(name: str, uri: str, experiment: str | None = None) -> MlflowRun:
 
 def _named(name: str, uri: str, experiment: str | None) -> list[MlflowRun]:
     """Returns the runs with this id or name, or those whose id begins with it."""
-    if "'" in name:  # MLflow's filters cannot quote it
-        runs = list_runs(uri, experiment)
-        return [run for run in runs if name in (run.info.run_id, run.info.run_name)]
-    for clause in (f"run_id = '{name}'", f"run_name = '{name}'"):
-        if found := list_runs(uri, experiment, f"attributes.{clause}"):
-            return found
-    if len(name) < 3 or not name.isalnum():
-        return []
-    return list_runs(uri, experiment, f"attributes.run_id LIKE '{name}%'")
+    if _PLAIN.fullmatch(name):
+        clauses = [f"run_id = '{name}'", f"run_name = '{name}'", f"run_id LIKE '{name}%'"]
+    else:
+        clauses = []  # MLflow's filters might read it otherwise: all runs are looked at
+    runs = [] if clauses else list_runs(uri, experiment)
+    for clause in clauses:
+        runs += list_runs(uri, experiment, f"attributes.{clause}")
+    # Databases compare text in different ways.
+    exact = [run for run in runs if name in (run.info.run_id, run.info.run_name)]
+    begins = [run for run in runs if len(name) >= 3 and run.info.run_id.startswith(name)]
+    return list({run.info.run_id: run for run in exact or begins}.values())
 
 
 def _run_of_model(name: str, uri: str) -> MlflowRun:
