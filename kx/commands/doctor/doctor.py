@@ -71,11 +71,11 @@ def doctor(overrides: Sequence[str]) -> int:
     """
     config = compose(overrides).config
     import_quietly()
-    findings = [finding for check in _CHECKS for finding in _checked(check, config)]
-    _show(findings)
-    broken = [finding for finding in findings if finding.asked and not finding.works]
-    for finding in broken:
-        print(f"\nkx: {finding.area}={finding.name} cannot work here: {finding.text}")
+    results = [result for check in _CHECKS for result in _checked(check, config)]
+    _show(results)
+    broken = [result for result in results if result.asked and not result.works]
+    for result in broken:
+        print(f"\nkx: {result.area}={result.name} cannot work here: {result.text}")
     if not broken:
         print("\nnothing that was looked at stands in the way of this config")
     return 1 if broken else 0
@@ -84,14 +84,14 @@ def doctor(overrides: Sequence[str]) -> int:
 def _checked(check: Callable[[DictConfig], Iterator[Check]], config: DictConfig) -> list[Check]:
     found = []
     try:
-        for finding in check(config):
-            found.append(finding)
+        for result in check(config):
+            found.append(result)
     except (KxError, subprocess.TimeoutExpired) as error:  # e.g. an unreadable TF_CONFIG
         found.append(Check(check.__name__.strip("_"), "config", False, str(error), True))
     return found
 
 
-def _show(findings: Sequence[Check]) -> None:
+def _show(results: Sequence[Check]) -> None:
     print(f"kx {kx.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"project: {project_dir()}\n")
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -100,12 +100,12 @@ def _show(findings: Sequence[Check]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     before = ""
-    for finding in findings:
-        area = "" if finding.area == before else finding.area
-        before = finding.area
-        sign = "yes" if finding.works else "NO" if finding.asked else "no"
-        mark = " (asked)" if finding.asked else ""
-        table.add_row(area, finding.name + mark, sign, Text(finding.text))
+    for result in results:
+        area = "" if result.area == before else result.area
+        before = result.area
+        sign = "yes" if result.works else "NO" if result.asked else "no"
+        mark = " (asked)" if result.asked else ""
+        table.add_row(area, result.name + mark, sign, Text(result.text))
     wide_console().print(table)
 
 
