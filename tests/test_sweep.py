@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -202,17 +203,22 @@ def test_a_sweep_that_was_killed_leaves_no_job_and_goes_on_with_what_is_missing(
 
 
 def test_a_job_that_hangs_is_ended_and_the_others_go_on(
-    project: Path, scripted: ScriptedEngine
+    project: Path, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By a clock of its own, which only the second job lets run: a minute an epoch."""
+    now = [1.0]
+    monkeypatch.setattr("kx.launch.jobs.time", SimpleNamespace(monotonic=lambda: now[0]))
+
     def scores(config: Any, epoch: int) -> float:
-        time.sleep(0.05 if config.seed == 1 else 0.0)
+        now[0] += 60.0 * (config.seed == 1)
         return accuracy(config, epoch)
 
     scripted.scores = scores
-    code, text = run_sweep("seed=0,1", "data=wine", "epochs=60", "launcher.timeout_minutes=0.02")
+    code, text = run_sweep("seed=0,1", "data=wine", "epochs=20", "launcher.timeout_minutes=5")
     assert code == 1
-    assert "stopped after 0.02 minutes" in text
+    assert "stopped after 5 minutes" in text
     assert [row["state"] for row in results(project)] == ["FINISHED", "FAILED"]
+    assert sorted(epochs_of_all()) == [6, 20]
 
 
 @pytest.fixture
