@@ -22,7 +22,7 @@ from hydra.core.object_type import ObjectType
 from kx.config import Composed, add_project_to_path, compose_all, hydra_session
 from kx.config.show import show_config, show_help, show_info
 from kx.errors import ConfigError, KxError, first_line
-from kx.process import choose_backend, import_quietly
+from kx.process import choose_backend, import_quietly, without_collections
 from kx.secrets import scrub
 from kx.signals import stoppable
 from kx.tracking.records import finished_record
@@ -224,12 +224,13 @@ def run_one(job: Composed) -> int:
         return run_team(job)
     with stoppable():
         choose_backend(job.config.backend)
-        import_quietly()
-        from kx.run_summary import show_end
-        from kx.strategy import is_follower
-        from kx.training import train
+        with without_collections():
+            import_quietly()
+            from kx.run_summary import show_end
+            from kx.strategy import is_follower
+            from kx.training import train
 
-        gc.freeze()  # Keras collects when it clears its session: not what the imports have made
+            gc.freeze()  # no collection searches what the imports have made
         run = train(job)
         if not is_follower(job.config):
             show_end(run)

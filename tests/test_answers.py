@@ -30,8 +30,8 @@ def test_the_metrics_are_those_of_keras_to_the_last_bit(project: Path, words: li
     keras.mixed_precision.set_global_policy(config.precision)
     try:
         data = make_data(config)
-        stored = store(data, "test")
-        adapt(data, store(data, "train"))
+        stored = store(data, ["test"])["test"]
+        adapt(data, store(data, ["train"])["train"])
         task = build(config.task, data.targets, place="task")
         model = assemble(config, data, task)
         task.compile(model, keras.optimizers.Adam())
@@ -56,7 +56,7 @@ def test_some_batches_are_told_from_all(project: Path) -> None:
     data = make_data(config)
     task = build(config.task, data.targets, place="task")
     model = assemble(config, data, task)
-    stored = store(data, "test")
+    stored = store(data, ["test"])["test"]
     answers = answers_of(model, task, data, stored, "test", batch_size=8, max_batches=2)
     assert answers.judged.startswith("the first of 36 of the test split of wine")
     assert len(answers.targets) == len(answers.positions) == 16

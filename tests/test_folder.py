@@ -294,16 +294,16 @@ def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:
     name = data.example_name("train", 3)
     (two / name).write_bytes((two / name).read_bytes()[:60])
     with pytest.raises(DataError, match=f"{name} cannot be prepared"):
-        store(data, "train")
+        store(data, ["train"])
     (two / name).unlink()
     with pytest.raises(DataError, match=f"{name} cannot be prepared"):
-        store(data, "train")
+        store(data, ["train"])
 
 
 def test_the_images_of_a_report_are_those_that_the_model_has_seen(two: Path) -> None:
     data = image_folder(str(two), **SIZE)
     for cache in ("memory", "disk"):
-        stored = store(data, "train", two.with_name(f"cache {cache}"), cache)
+        stored = store(data, ["train"], two.with_name(f"cache {cache}"), cache)["train"]
         before = [data.prepare(raw).numpy() for raw, _ in data.train.take(6)]
         after = prepared_examples(stored, np.array([4, 0, 5]))
         assert all((image == before[i]).all() for image, i in zip(after, (4, 0, 5), strict=True))
@@ -432,7 +432,7 @@ def test_a_file_that_goes_or_changes_meanwhile_is_told(
             path.unlink()
         from kx.data.store import store
 
-        store(gone, "train")
+        store(gone, ["train"])
 
 
 # --- splits

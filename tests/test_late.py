@@ -116,8 +116,9 @@ def test_a_run_in_a_thread_is_opened_at_once(project: Path, late: None) -> None:
     assert not epochs
 
 
+@pytest.mark.parametrize("holds", [False, True], ids=["new", "with a file"])
 def test_a_folder_elsewhere_is_found_before_the_run_is_open_and_not_if_it_fails(
-    project: Path, late: None, tmp_path: Path
+    project: Path, late: None, tmp_path: Path, holds: bool
 ) -> None:
     found: list[Path] = []
 
@@ -127,11 +128,16 @@ def test_a_folder_elsewhere_is_found_before_the_run_is_open_and_not_if_it_fails(
 
     (project / "mlflow.db").write_text("no database at all")
     elsewhere = tmp_path / "elsewhere"
+    if holds:
+        elsewhere.mkdir()
+        (elsewhere / "notes.txt").touch()
     words = [*QUICK, "epochs=2", f"run_dir={elsewhere}"]
     with pytest.raises(KxError, match="cannot be used"):
         kx.train(*words, callbacks=[Look()], quiet=True)
     assert found == [elsewhere] and not all_records()
-    assert not list((project / "runs").glob("*.folder")) and not elsewhere.exists()
+    assert not list((project / "runs").glob("*.folder"))
+    left = [path.name for path in elsewhere.iterdir()] if elsewhere.exists() else None
+    assert left == (["notes.txt"] if holds else None)
 
 
 @pytest.mark.parametrize(

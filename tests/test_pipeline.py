@@ -35,7 +35,7 @@ def labels_of(dataset: tf.data.Dataset) -> list[list[int]]:
 
 @pytest.fixture(params=["memory", "disk"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
-    return store(data_of(23), "train", tmp_path / "cache", request.param)
+    return store(data_of(23), ["train"], tmp_path / "cache", request.param)["train"]
 
 
 def test_each_epoch_has_each_example_once_in_a_new_order(stored) -> None:  # type: ignore[no-untyped-def]
@@ -77,8 +77,8 @@ def test_evaluation_counts_each_example_once_in_order(stored) -> None:  # type: 
 
 def test_memory_and_disk_hold_the_same_examples(tmp_path: Path) -> None:
     data = data_of(23)
-    in_memory = store(data, "train", tmp_path, "memory")
-    on_disk = store(data, "train", tmp_path, "disk")
+    in_memory = store(data, ["train"], tmp_path, "memory")["train"]
+    on_disk = store(data, ["train"], tmp_path, "disk")["train"]
     a = list(eval_batches(in_memory, batch_size=23, encode=same).as_numpy_iterator())
     b = list(eval_batches(on_disk, batch_size=23, encode=same).as_numpy_iterator())
     np.testing.assert_array_equal(a[0][0], b[0][0])
@@ -100,7 +100,7 @@ def test_an_example_that_cannot_be_prepared_is_a_data_error() -> None:
     data.train = tf.data.Dataset.from_tensor_slices((["no image"] * 4, [0, 1, 2, 3]))
     data.prepare = lambda raw: tf.io.decode_png(raw)
     with pytest.raises(DataError, match="example 0 cannot be prepared"):
-        store(data, "train")
+        store(data, ["train"])
 
 
 def test_what_is_on_disk_asks_its_source_no_more(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_is_on_disk_asks_its_source_no_more(tmp_path: Path) -> None:
         return inputs
 
     data.prepare = watched
-    stored = store(data, "train", tmp_path, "disk")
+    stored = store(data, ["train"], tmp_path, "disk")["train"]
     assert len(asked) == 23
     batches = train_batches(stored, batch_size=5, epochs=2, seed=0, encode=same)
     assert len(list(batches)) == 8 and len(asked) == 23

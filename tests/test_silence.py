@@ -45,7 +45,7 @@ def test_a_column_that_is_constant_to_train_on_is_told_and_left_out() -> None:
         values, generator.integers(0, 2, 200), column_names=list("abcde"), class_names=["n", "y"],
         name="t", source="s", validation_fraction=0.2, test_fraction=0.2,
     )  # fmt: skip
-    [finding] = adapt(data, store(data, "train"))
+    [finding] = adapt(data, store(data, ["train"])["train"])
     assert finding.file == "columns b, d, e" and "constant in the training split" in finding.reason
     rare = np.array([[0.5, 1.0, 1700.0, 6e8, 1.0]], "float32")
     out = np.asarray(data.normalize(rare))[0]

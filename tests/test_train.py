@@ -237,7 +237,8 @@ def _validation_loss(run: kx.Run) -> float:
 
     data = make_data(compose(["data=wine"]).config)
     task = build(compose(["data=wine"]).config.task, data.targets)
-    batches = eval_batches(store(data, "validation"), batch_size=32, encode=task.encode)
+    [stored] = store(data, ["validation"]).values()
+    batches = eval_batches(stored, batch_size=32, encode=task.encode)
     return float(run.model().evaluate(batches, verbose=0, return_dict=True)["loss"])
 
 
@@ -313,7 +314,7 @@ def test_normalization_is_adapted_on_the_training_split_alone(project: Path) -> 
     from kx.fit.batches import make_data
 
     model, _ = compiled("data=wine")
-    train = store(make_data(compose(["data=wine"]).config), "train")
+    train = store(make_data(compose(["data=wine"]).config), ["train"])["train"]
     layer = model.get_layer("normalize")
     np.testing.assert_allclose(np.squeeze(layer.mean), train.inputs.numpy().mean(axis=0), rtol=1e-4)
 

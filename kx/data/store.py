@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data
+from kx.contracts.specs import Data, identity
 from kx.data.memory import example_bytes, fits_in_memory
 from kx.errors import DataError
 
@@ -57,20 +58,33 @@ class Stored:
         return math.floor(whole) if drop_remainder else math.ceil(whole)
 
 
-def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "auto") -> Stored:
-    """Prepares a split once, and stores it.
+def store(
+    data: Data, splits: Iterable[str], cache_dir: Path | None = None, cache: str = "auto"
+) -> dict[str, Stored]:
+    """Prepares each split once, and stores it.
 
     Args:
-        data: Data with the split.
-        split: `"train"`, `"validation"` or `"test"`.
-        cache_dir: Folder for a split that does not fit into memory. Defaults to None: any split
-            is stored in memory.
+        data: Data with the splits.
+        splits: Names of the splits: `"train"`, `"validation"`, `"test"`.
+        cache_dir: Folder for splits that do not fit into memory. Defaults to None: each split is
+            stored in memory.
         cache: `"memory"`, `"disk"`, or `"auto"`: by the available memory. Defaults to `"auto"`.
 
+    Returns:
+        The stored splits, by name.
+
     Raises:
-        DataError: If the split is empty or infinite, an example cannot be prepared, or the disk
+        DataError: If a split is empty or infinite, an example cannot be prepared, or the disk
             is full.
     """
+    # One function for all splits: its graph is traced once.
+    prepare = data.prepare if data.prepare is identity else tf.function(data.prepare)
+    return {split: _store(data, split, prepare, cache_dir, cache) for split in splits}
+
+
+def _store(
+    data: Data, split: str, prepare: Callable[[Any], Any], cache_dir: Path | None, cache: str
+) -> Stored:
     raw = data.splits[split]
     num_examples = int(raw.cardinality())
     if num_examples == tf.data.INFINITE_CARDINALITY:
@@ -81,11 +95,13 @@ def store(data: Data, split: str, cache_dir: Path | None = None, cache: str = "a
         setattr(data, split, raw)
     if num_examples == 0:
         raise DataError(f"The {split} split of {data.name} is empty.")
-    prepared = raw.map(
-        lambda inputs, target: (data.prepare(inputs), target),
-        num_parallel_calls=_PREPARING,
-        deterministic=True,
-    ).with_options(no_autotune())
+    if prepare is not identity:
+        raw = raw.map(
+            lambda inputs, target: (prepare(inputs), target),
+            num_parallel_calls=_PREPARING,
+            deterministic=True,
+        )
+    prepared = raw.with_options(no_autotune())
     if cache == "auto":
         cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
     if cache_dir is None or cache == "memory":

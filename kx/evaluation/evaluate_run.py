@@ -54,7 +54,7 @@ def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str
     task, model = run.task(), run.model()
     if tta:
         model = with_views(model, task, tta)
-    stored, batch_size = store(data, split), config.batch_size
+    stored, batch_size = store(data, [split])[split], config.batch_size
     return answers_of(model, task, data, stored, split, batch_size=batch_size, judged=of)
 
 

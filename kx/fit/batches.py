@@ -151,7 +151,7 @@ def make_batches(
         check_fits(augment, data.inputs, names, data.targets, task.encode)
     cache = config.data.cache
     with quiet_first_steps():
-        stored = {split: store(data, split, cache_dir, cache) for split in data.splits}
+        stored = store(data, data.splits, cache_dir, cache)
     data.class_counts = {s: part.class_counts for s, part in stored.items() if part.class_counts}
     if augment is not None:
         check_range(config.augment, _some_inputs(stored["train"]))

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,14 @@ class RunFolder:
         paused: Whether the run ends as PAUSED, to be resumed, and not FINISHED. Defaults to False.
         leads: Whether the folder is kept; False for a process that trains with others and does not
             lead. Defaults to True.
+        others: Names of what the folder held before the run: a user's own. Defaults to none.
     """
 
     record: Record
     resumed: bool = False
     paused: bool = False
     leads: bool = True
+    others: frozenset[str] = frozenset()
     _begun: bool = field(default=False, repr=False)
 
     @property
@@ -122,7 +124,7 @@ def open_run_folder(job: Composed) -> Iterator[RunFolder]:
             _write_at_end(folder.record)
         held.release()
         if not folder._begun and not folder.resumed:
-            _remove(folder.path, whole=not given)
+            _remove(folder.path, folder.others)
 
 
 @contextmanager
@@ -213,7 +215,8 @@ def _new(job: Composed) -> RunFolder:
                 f"run_dir={given} has the run {there.name} ({there.status}) in it. Choose another"
                 " folder, remove this one, or continue that run: resume=auto."
             )
-        return RunFolder(Record.of(job, path, name))
+        others = frozenset(item.name for item in path.iterdir())
+        return RunFolder(Record.of(job, path, name), others=others)
     path = _make(project_dir() / "runs", re.sub(r"[^\w.\-]+", "_", name))
     return RunFolder(Record.of(job, path, name if job.config.tracking.run_name else path.name))
 
@@ -231,15 +234,16 @@ def _make(parent: Path, name: str) -> Path:
             number += 1
 
 
-def _remove(path: Path, *, whole: bool) -> None:
+def _remove(path: Path, others: Collection[str]) -> None:
     """Removes the folder of a run that did not begin; of a user's own one, only kx's files."""
-    if whole:
+    remove_pointer(path)
+    if not others:
         shutil.rmtree(path, ignore_errors=True)
         return
-    remove_pointer(path)
-    for name in ("run.json", "lock"):
-        (path / name).unlink(missing_ok=True)
-    try:
-        path.rmdir()
-    except OSError:
-        pass
+    for item in path.iterdir():
+        if item.name in others:
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink(missing_ok=True)
