@@ -140,6 +140,20 @@ class Job:
         self.state, self.error, self._ended = state, error, time.monotonic()
         self.metrics = dict(metrics or {})
 
+    def end_if_longer(self, minutes: float | None) -> bool:
+        """Marks a running job as failed if it takes longer than `launcher.timeout_minutes`.
+
+        Args:
+            minutes: The limit, or None for no limit.
+
+        Returns:
+            Whether it took longer.
+        """
+        if not minutes or self.state != RUNNING or self.seconds <= minutes * 60:
+            return False
+        self.end(FAILED, f"stopped after {minutes:g} minutes (launcher.timeout_minutes)")
+        return True
+
 
 def jobs_of(composed: Sequence[Composed], logs: Path) -> list[Job]:
     """Returns the jobs of a sweep. Jobs that `resume=auto` finds finished are kept as they are.

@@ -15,7 +15,7 @@ from rich.text import Text
 from kx.config import Composed, project_dir
 from kx.errors import ConfigError, KxError
 from kx.launch.engines import Engine, make_engine
-from kx.launch.jobs import DONE, FAILED, KILLED, RUNNING, UNDERWAY, Job
+from kx.launch.jobs import DONE, FAILED, KILLED, UNDERWAY, Job
 from kx.launch.pool import spec_of
 from kx.process import quiet_log_level
 from kx.signals import Stop, noting_stop
@@ -175,7 +175,7 @@ class _Team:
                     self._tell(*said)
             for handle in self._handles.values():
                 handle.insist()
-            self._end_hanging()
+            self._members[0].end_if_longer(self._engine.limit_minutes)
             over = 0 not in self._handles or any(m.state == FAILED for m in self._members)
             if self._handles and not stopping and (over or stop.asked):
                 now = time.monotonic()
@@ -185,11 +185,6 @@ class _Team:
                     for handle in self._handles.values():
                         handle.stop()
         return lost or self._lost_each_other()
-
-    def _end_hanging(self) -> None:
-        limit, leader = self._engine.limit_minutes, self._members[0]
-        if limit and leader.state == RUNNING and leader.seconds > limit * 60:
-            leader.end(FAILED, f"stopped after {limit:g} minutes (launcher.timeout_minutes)")
 
     def _lost_each_other(self) -> str:
         """Returns a message if all failures are connection errors between processes."""

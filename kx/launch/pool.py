@@ -11,7 +11,7 @@ from kx.config import plain
 from kx.errors import KxError
 from kx.launch.engines import Engine, Handle
 from kx.launch.engines.child import JobSpec
-from kx.launch.jobs import FAILED, KILLED, QUEUED, RUNNING, UNDERWAY, WAITING, Job
+from kx.launch.jobs import FAILED, KILLED, QUEUED, UNDERWAY, WAITING, Job
 from kx.launch.table import Progress
 from kx.signals import Stop
 from kx.tracking.records import mark
@@ -198,9 +198,7 @@ class Pool:
     def _end_hanging(self) -> None:
         for job, handle in self._running.values():
             handle.insist()
-            limit = self._engine.limit_minutes
-            if limit and job.state == RUNNING and job.seconds > limit * 60:
-                job.end(FAILED, f"stopped after {limit:g} minutes (launcher.timeout_minutes)")
+            if job.end_if_longer(self._engine.limit_minutes):
                 handle.stop()
 
     def _stop_all(self, source: Source) -> None:
