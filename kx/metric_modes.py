@@ -34,10 +34,11 @@ def better(monitor: Any, other: Any = None, mode_of_other: Any = None) -> str:
     """
     if monitor == other and mode_of_other is not None:  # reported at the other's key
         return mode_of_other if mode_of_other in ("min", "max", UNKNOWN_MODE) else "auto"
-    name = str(monitor)
-    if name.endswith(_SMALLER_IS_BETTER):
+    name = f"_{monitor}"
+    if name.endswith(tuple(f"_{word}" for word in _SMALLER_IS_BETTER)):  # not "cer" of "cancer"
         return "min"
-    return "max" if name.endswith(_LARGER_IS_BETTER) else UNKNOWN_MODE
+    larger = name.endswith(tuple(f"_{word}" for word in _LARGER_IS_BETTER))
+    return "max" if larger else UNKNOWN_MODE
 
 
 def public_name(name: str) -> str:

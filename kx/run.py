@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 for success.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    return report_errors(lambda: _main(words))
+    return report_errors(lambda: _main(words), resumes=True)
 
 
 def _main(words: list[str]) -> int:
@@ -64,7 +64,7 @@ def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message}. All flags: python -m kx.run --help")
 
 
-def report_errors(action) -> int:  # type: ignore[no-untyped-def]
+def report_errors(action, *, resumes: bool = False) -> int:  # type: ignore[no-untyped-def]
     """Calls a function, and turns a `KxError` into a message and exit code 1.
 
     The full traceback is printed if HYDRA_FULL_ERROR=1 is set, and for any other error: a bug, or
@@ -72,6 +72,7 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
 
     Args:
         action: Function without arguments that returns an exit code, or None for 0.
+        resumes: Whether the same command continues what Ctrl-C stops. Defaults to False.
 
     Returns:
         Exit code: 0 for success, 1 for an error, 130 for Ctrl-C.
@@ -84,7 +85,8 @@ def report_errors(action) -> int:  # type: ignore[no-untyped-def]
         print(f"kx: {scrub(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("kx: stopped; the same command with resume=auto continues", file=sys.stderr)
+        way = "; the same command with resume=auto continues" if resumes else ""
+        print(f"kx: stopped{way}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has closed the pipe: `kx runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

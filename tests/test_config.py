@@ -383,3 +383,11 @@ def test_what_a_process_has_read_is_read_again_when_a_file_changes(
     monkeypatch.chdir(other)
     job = compose(["experiment=study"])
     assert (job.choices["model"], job.config.epochs) == ("cnn", 9)
+
+
+def test_a_changed_experiment_of_a_conf_folder_is_read_again(project: Path) -> None:
+    (project / "conf" / "experiment").mkdir(parents=True)
+    mine = project / "conf" / "experiment" / "mine.yaml"
+    for epochs in (7, 12345):
+        mine.write_text(f"# @package _global_\nepochs: {epochs}\n")
+        assert compose(["experiment=mine"]).config.epochs == epochs

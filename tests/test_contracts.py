@@ -92,6 +92,12 @@ def examples(**changed: Any) -> kx.Examples:
     return kx.Examples(**values)
 
 
+def of_other_inputs_each_time() -> kx.Examples:
+    return examples(
+        inputs=np.random.default_rng().normal(size=(30, 4)).astype("float32"), identity=("v1",)
+    )
+
+
 def unstable() -> kx.Examples:
     return examples(inputs=np.random.default_rng().normal(size=(30, 4)).astype("float32"))
 
@@ -103,6 +109,7 @@ def unstable() -> kx.Examples:
         (unstable, "the same fingerprint"),
         (partial(examples, input_spec=Spec((5,), "float32")), "as its spec says"),
         (partial(examples, prepare=lambda x: x.numpy()), "cannot run in TensorFlow's graph"),
+        (of_other_inputs_each_time, "the same examples in the same order"),
         (partial(examples, prepare=lambda x: x / 0), "finite numbers"),
     ],
 )
@@ -142,6 +149,10 @@ def of_its_own_randomness(images: Any, targets: Any, seeds: Any) -> Any:
     return tf.cast(tf.cast(images, tf.int32) // 2 + noise, images.dtype), targets
 
 
+def of_numpys_randomness(images: Any, targets: Any, seeds: Any) -> Any:
+    return tf.roll(images, np.random.randint(1, 99), axis=1), targets
+
+
 def of_the_batch(images: Any, targets: Any, seeds: Any) -> Any:
     mean = tf.reduce_mean(tf.cast(images, tf.float32), axis=0)
     return tf.cast(tf.broadcast_to(mean, tf.shape(images)), images.dtype), targets
@@ -154,6 +165,7 @@ def of_the_batch(images: Any, targets: Any, seeds: Any) -> Any:
         (lambda x, y, seeds: (x[:, :3], y), r"Received: \(6, 3"),
         (lambda x, y, seeds: (x, 2 * y), "sum to 1"),
         (of_its_own_randomness, "the same images from the same seeds"),
+        (of_numpys_randomness, "at each call"),
         (of_the_batch, "does not depend on the others"),
         (mixup, "does it mix"),
     ],

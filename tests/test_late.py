@@ -36,7 +36,7 @@ class Noting(Tracker):
         super().__init__("id", "name")
         self.noted: list[tuple[str, int]] = []
 
-    def metrics(self, values: Any, step: int = 0) -> None:
+    def metrics(self, values: Any, step: int = 0, time_ms: int | None = None) -> None:
         self.noted += [(name, step) for name in values]
 
 
@@ -69,18 +69,24 @@ def test_a_run_that_is_opened_late_is_tracked_whole(project: Path, late: None) -
     assert stored.info.start_time == pytest.approx(all_records()[0].started * 1000, abs=2)
 
 
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
 def test_a_store_that_fails_late_ends_the_training_soon_and_leaves_nothing(
-    project: Path, late: None, monkeypatch: pytest.MonkeyPatch
+    project: Path, late: None, handler: Any
 ) -> None:
+    """Also in a script in the background, where a shell has SIGINT ignored."""
     (project / "mlflow.db").write_text("no database at all")
+    before = signal.signal(signal.SIGINT, handler)
     epochs: list[int] = []
 
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             epochs.append(epoch)
 
-    with pytest.raises(KxError, match="cannot be used"):
-        kx.train(*QUICK, "epochs=5000", callbacks=[Count()], quiet=True)
+    try:
+        with pytest.raises(KxError, match="cannot be used"):
+            kx.train(*QUICK, "epochs=5000", callbacks=[Count()], quiet=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(epochs) < 4000 and not list((project / "runs").iterdir())
 
 
@@ -106,13 +112,19 @@ def test_a_run_in_a_thread_is_opened_at_once(project: Path, late: None) -> None:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             epochs.append(epoch)
 
+    raised: list[BaseException] = []
+
     def train() -> None:
-        with pytest.raises(KxError, match="cannot be used"):
+        try:
             kx.train(*QUICK, "epochs=2", callbacks=[Count()], quiet=True)
+        except BaseException as error:
+            raised.append(error)
 
     thread = threading.Thread(target=train)
     thread.start()
     thread.join()
+    [error] = raised
+    assert isinstance(error, KxError) and "cannot be used" in str(error)
     assert not epochs
 
 

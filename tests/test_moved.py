@@ -134,3 +134,11 @@ def test_everything_can_be_done_with_runs_of_an_earlier_version(
             assert kx.load_run(name).predict([raw])[0]["label"] in ("0", "1")
     run = kx.train("resume=stopped", quiet=True)
     assert len(run.history["train/loss"]) == 5
+
+
+def test_a_recorded_config_of_a_users_own_data_has_a_split_now() -> None:
+    old = {"data": {"_target_": "mine.points", "limit": 5}, "epochs": 3}
+    now = translated(old)
+    assert now["data"] == old["data"]
+    assert now["split"]["_target_"] == "kx.data.split.rules.stratified"
+    assert translated_overrides(["data=mine", "data.limit=5"], old) == ["data=mine", "data.limit=5"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,3 +233,29 @@ def test_entries_of_a_chain_draw_independent_numbers() -> None:
     changed = [not np.array_equal(t, i) for t, i in zip(twice, IMAGES, strict=True)]
     assert 15 < sum(changed) < 49  # one stream for both would undo every flip
     assert augmentations.chain({}) is None
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda image: tf.cast(image, tf.float32) / 255, "float32 after `prepare`"),
+        (lambda image: image[:, :, :1], "1\\) after `prepare`"),
+    ],
+)
+def test_what_a_spec_would_cut_off_is_refused(
+    tmp_path: Path, cache: str, prepare: Any, said: str
+) -> None:
+    data = data_of(5)
+    data.prepare = prepare
+    with pytest.raises(DataError, match=said):
+        store(data, ["train"], tmp_path / "cache", cache)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_examples_have_the_dtypes_of_their_specs(tmp_path: Path, cache: str) -> None:
+    data = data_of(5)
+    data.inputs, data.targets = Spec(SHAPE, "float32"), Spec((), "int64")
+    [stored] = store(data, ["train"], tmp_path / "cache", cache).values()
+    inputs, targets = next(iter(eval_batches(stored, batch_size=5, encode=same)))
+    assert (inputs.dtype, targets.dtype) == (tf.float32, tf.int64)

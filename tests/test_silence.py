@@ -276,7 +276,8 @@ def test_answers_of_any_kind_are_compared(got, expected, difference: float) -> N
         ("val_loss", "min"), ("val_accuracy", "max"), ("val_binary_crossentropy", "min"),
         ("val_kl_divergence", "min"), ("val_logcosh", "min"), ("val_poisson", "min"),
         ("val_brier", "min"), ("val_nll", "min"), ("val_msle", "min"), ("val_wer", "min"),
-        ("val_f1_macro", "max"), ("val_my_own", "unknown"),
+        ("val_f1_macro", "max"), ("val_my_own", "unknown"), ("val_auc_cancer", "unknown"),
+        ("val_precision_tower", "unknown"),
     ],
 )  # fmt: skip
 def test_the_direction_of_a_metric_is_known_or_asked_for(name: str, mode: str) -> None:

@@ -237,7 +237,7 @@ def _points(**more: Any) -> Examples:
             {"own_splits": {"train": np.arange(8), "val": np.arange(8, 12)}},
             "no split 'val'. Available: test, train",
         ),
-        ({"own_splits": {"test": np.arange(8, 12)}}, "must have the split 'train'"),
+        ({"own_splits": {"test": np.arange(8, 12)}}, "must have examples to train on"),
         ({"own_splits": {"train": np.arange(9), "test": np.arange(8, 12)}}, "Example 8 is in"),
         ({"own_splits": {"train": np.arange(13)}}, "positions must be 0 to 11. Got 0 to 12"),
         ({"contents": ["a"] * 11}, "expected 12 contents, as many as targets. Received: 11"),
@@ -258,7 +258,7 @@ def test_a_source_whose_parts_do_not_fit_is_refused(
     ("returned", "said"),
     [
         ("{'train': range(9), 'valid': range(9, 12)}", "Did you mean 'validation'"),
-        ("{'validation': range(12)}", "must have the split 'train'. Got validation"),
+        ("{'validation': range(12)}", "must have examples to train on, in 'train'. Got validation"),
         ("{'train': range(9), 'test': range(8, 12)}", "Example 8 is in several"),
         ("{'train': [-1, 3]}", "positions must be 0 to 11"),
         ("None", "expected positions by split name. Received: None"),
@@ -303,3 +303,36 @@ def test_the_fingerprint_of_a_stream_is_that_of_its_contents() -> None:
 
     assert fingerprint(["a", "b", "c", "d"]) == fingerprint(["a", "b", "c", "d"])
     assert fingerprint(["a", "b", "c", "d"]) != fingerprint(["a", "b", "c", "e"])
+
+
+@pytest.mark.parametrize("largest", [10, 600])
+def test_groups_divide_as_near_to_the_fractions_as_they_can(largest: int) -> None:
+    groups = [f"author {i}" for i in range(7) for _ in range(10)] + ["prolific"] * largest
+    labels = np.arange(len(groups)) % 2
+    parts = parts_of(labels, groups=groups, test_fraction=0.25, validation_fraction=0.1)
+    assert sum(map(len, parts.values())) == len(groups) and all(map(len, parts.values()))
+    assert len(parts["test"]) <= max(20, 0.3 * len(groups))
+    of = [{groups[i] for i in positions} for positions in parts.values()]
+    assert sum(map(len, of)) == len(set().union(*of))
+
+
+def test_copies_stay_in_one_split_also_by_group(capsys: pytest.CaptureFixture[str]) -> None:
+    patients = [f"patient {i // 4}" for i in range(80)]
+    contents = [f"image {i}" for i in range(80)]
+    contents[79] = contents[0]  # of the last patient and of the first
+    parts = parts_of(np.arange(80) % 2, groups=patients, contents=contents)
+    [one] = [name for name, positions in parts.items() if 0 in positions]
+    assert {*range(4), *range(76, 80)} <= set(parts[one].tolist())
+    examples = Examples(
+        np.arange(80), np.zeros(80), Spec((), "int64"), Spec((), "float32"),
+        contents=np.array(contents, dtype=object), columns=lambda name: list(range(80)),
+    )  # fmt: skip
+    rules.time(examples, column="day")
+    assert "1 examples are copies of examples in another split" in capsys.readouterr().out
+
+
+def test_a_split_without_examples_to_train_on_is_refused() -> None:
+    from kx.data.split.checks import check_parts
+
+    with pytest.raises(DataError, match="examples to train on"):
+        check_parts({"train": [], "test": [0, 1]}, 2, "split (mine)")

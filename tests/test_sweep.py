@@ -311,6 +311,16 @@ def job(number: int, state: str, score: float | None = None) -> Job:
     return made
 
 
+def test_a_job_that_begins_again_has_its_whole_time_limit() -> None:
+    again = job(1, "WAITING")
+    again.begin()
+    again.end("FAILED", "its process was lost")
+    again.begin()
+    time.sleep(0.01)
+    assert 0 < again.seconds < 60 and not again.end_if_longer(1)
+    assert again.end_if_longer(1e-9) and again.state == "FAILED"
+
+
 def test_results_are_ranked_by_the_tasks_metric() -> None:
     jobs = [job(1, "FINISHED", 0.5), job(2, "FAILED"), job(3, "FINISHED", 0.9), job(4, "KEPT", 0.7)]
     assert [item.number for item in ranked(jobs)] == [3, 4, 1, 2]

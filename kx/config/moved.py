@@ -19,6 +19,9 @@ _OF_DATA = {
     "fold": "fold",
 }
 _RULES = "kx.data.split.rules"
+_DEFAULTS = {
+    "validation_fraction": 0.1, "test_fraction": 0.2, "limit": None, "seed": 0, "fold": None,
+}  # fmt: skip
 _MODULES = {
     "kx.data.arrays": "kx.data.sources.arrays.files",
     "kx.data.binary": "kx.data.sources.images.binary",
@@ -83,6 +86,13 @@ def translated(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: Plain values, of this version or of an earlier one.
     """
+    found = _translated(config)
+    if "split" not in found and "data" in found:  # of a user's function, which divides itself
+        found["split"] = {"_target_": f"{_RULES}.stratified", **_DEFAULTS}
+    return found
+
+
+def _translated(config: Mapping[str, Any]) -> dict[str, Any]:
     found = {str(key): _with_targets(value) for key, value in config.items()}
     data = found.get("data")
     if "split" in found or not isinstance(data, dict) or not _divides(data):
@@ -137,7 +147,7 @@ def translated_overrides(overrides: Sequence[str], config: Mapping[str, Any]) ->
     data = config.get("data")
     if "split" in config or not isinstance(data, Mapping):
         return list(overrides)
-    now = translated(config)
+    now = _translated(config)
     found = []
     for override in overrides:
         key, sign, value = override.partition("=")

@@ -101,7 +101,7 @@ def _store(
             num_parallel_calls=_PREPARING,
             deterministic=True,
         )
-    prepared = raw.with_options(no_autotune())
+    prepared = _in_dtypes(raw, data, split).with_options(no_autotune())
     if cache == "auto":
         cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
     if cache_dir is None or cache == "memory":
@@ -112,7 +112,8 @@ def _store(
     kept = prepared.cache(str(cache_dir / split))
     position, counts = 0, None
     try:  # after one full pass the file is complete, and the source is not read any more
-        for _, targets in kept.batch(_CHECKED).as_numpy_iterator():
+        for inputs, targets in kept.batch(_CHECKED).as_numpy_iterator():
+            _check_shapes(inputs, targets, data, split)
             found = _count_classes(targets, data, split)
             counts = found if counts is None else counts + found
             position += len(targets)
@@ -128,6 +129,40 @@ def _store(
     return Stored(
         num_examples, dataset=kept, shuffle_buffer=buffer, class_counts=_as_counts(counts)
     )
+
+
+def _in_dtypes(prepared: tf.data.Dataset, data: Data, split: str) -> tf.data.Dataset:
+    """Returns prepared examples in the dtypes of the specs, if nothing is lost by it.
+
+    Raises:
+        DataError: If a dtype has another kind than its spec: numbers would be cut off.
+    """
+    specs = (data.inputs, data.targets)
+    given = [element.dtype for element in prepared.element_spec]
+    for what, spec, dtype in zip(("inputs", "targets"), specs, given, strict=True):
+        wanted = tf.as_dtype(spec.dtype)
+        if not np.can_cast(dtype.as_numpy_dtype, wanted.as_numpy_dtype, "same_kind"):
+            raise DataError(
+                f"The {split} split of {data.name}: its {what} are {dtype.name} after `prepare`,"
+                f" and their spec says {spec.dtype}. Change the spec, or cast them in `prepare`."
+            )
+    if all(tf.as_dtype(spec.dtype) == dtype for spec, dtype in zip(specs, given, strict=True)):
+        return prepared
+    return prepared.map(
+        lambda inputs, targets: (
+            tf.cast(inputs, data.inputs.dtype),
+            tf.cast(targets, data.targets.dtype),
+        )
+    )
+
+
+def _check_shapes(inputs: np.ndarray, targets: np.ndarray, data: Data, split: str) -> None:
+    for what, spec, found in (("inputs", data.inputs, inputs), ("targets", data.targets, targets)):
+        if found.shape[1:] != tuple(spec.shape):
+            raise DataError(
+                f"The {split} split of {data.name}: its {what} have the shape {found.shape[1:]}"
+                f" after `prepare`, and their spec says {tuple(spec.shape)}."
+            )
 
 
 def _as_counts(counts: np.ndarray | None) -> tuple[int, ...] | None:
@@ -196,6 +231,7 @@ def _in_memory(
     try:
         # With prefetch, the next examples are prepared while these are copied.
         for batch, answers in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
+            _check_shapes(batch, answers, data, split)
             inputs[position : position + len(batch)] = batch
             targets[position : position + len(batch)] = answers
             position += len(batch)

@@ -95,7 +95,7 @@ class Job:
             queued: Whether the job is queued. Defaults to False.
         """
         self.state, self._begun = QUEUED if queued else RUNNING, time.monotonic()
-        self.error = ""
+        self.error, self._ended = "", 0.0
 
     def update(self, kind: str, values: Mapping[str, Any]) -> None:
         """Updates the job from a message of its process.

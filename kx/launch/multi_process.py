@@ -179,7 +179,8 @@ class _Team:
             over = 0 not in self._handles or any(m.state == FAILED for m in self._members)
             if self._handles and not stopping and (over or stop.asked):
                 now = time.monotonic()
-                end_by = end_by or now + (0 if stop.asked or lost else _GRACE_SECONDS)
+                latest = now + (0 if stop.asked or lost else _GRACE_SECONDS)
+                end_by = latest if end_by is None else min(end_by, latest)
                 if now >= end_by:  # they may wait long for a lost process
                     stopping = True
                     for handle in self._handles.values():

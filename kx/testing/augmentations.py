@@ -68,6 +68,12 @@ def _check_stateless(
         "expected the same images from the same seeds: draw random numbers from `seeds` alone"
         " (kx.data.random.uniform).",
     )
+    first, second = (augment(images, targets, seeds)[0] for _ in range(2))
+    require(
+        np.array_equal(first, second),
+        "expected the same images from the same seeds at each call: draw random numbers from"
+        " `seeds` alone, not from NumPy or Python.",
+    )
     other, _ = augment(images, targets, example_seeds(4, tf.constant(1), tf.range(_COUNT)))
     require(tuple(other.shape) == tuple(images.shape), "expected one shape for all seeds.")
     if mixes:

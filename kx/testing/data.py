@@ -59,18 +59,25 @@ def _data_of(found: Examples | Data, split: Callable[[Examples], object]) -> Dat
 
 def _check_split(data: Data, name: str, dataset: tf.data.Dataset, again: tf.data.Dataset) -> None:
     try:
-        prepared = dataset.map(lambda raw, target: (data.prepare(raw), target))
+        prepared, same = (
+            list(one.map(lambda raw, target: (data.prepare(raw), target)).as_numpy_iterator())
+            for one in (dataset, again)
+        )
     except Exception as error:  # errors in a traced function have no common base class
-        require(False, f"`prepare` cannot run in TensorFlow's graph: {error}")
+        require(False, f"`prepare` cannot run in TensorFlow's graph on the {name} split: {error}")
+    require(
+        len(prepared) == len(same),
+        f"expected as many examples in the {name} split at each call. Received: {len(prepared)},"
+        f" then {len(same)}.",
+    )
     count = 0
-    for (inputs, targets), (_, same) in zip(
-        prepared.as_numpy_iterator(), again.as_numpy_iterator(), strict=True
-    ):
+    for (inputs, targets), (inputs_again, targets_again) in zip(prepared, same, strict=True):
         where = f"example {count} of the {name} split"
         _check_fits(inputs, data.inputs, f"the prepared input of {where}")
         _check_fits(targets, data.targets, f"the target of {where}")
         require(
-            np.array_equal(targets, same), f"expected the same order at each call, until {where}."
+            np.array_equal(targets, targets_again) and np.array_equal(inputs, inputs_again),
+            f"expected the same examples in the same order at each call, until {where}.",
         )
         names = data.targets.class_names
         if names is not None and data.targets.shape == ():

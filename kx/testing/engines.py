@@ -59,10 +59,8 @@ def _messages(
 
 
 def _start(engine: Engine, jobs: list[Job]) -> dict[int, Any]:
-    handles = dict(engine.start({job.number: spec_of(job) for job in jobs}, len(jobs)))
-    require(
-        set(handles) == {job.number for job in jobs}, "expected a handle, or an error, by slot."
-    )
+    handles = dict(engine.start({i: spec_of(job) for i, job in enumerate(jobs)}, len(jobs)))
+    require(set(handles) == set(range(len(jobs))), "expected a handle, or an error, by slot.")
     for handle in handles.values():
         require(not isinstance(handle, Exception), f"expected that a job starts: {handle}.")
     return handles

@@ -28,7 +28,9 @@ class LateTracker(Tracker):
         opening: Function that opens the run, and returns its tracker.
 
     Attributes:
-        error: Error of the opening, or None. The main thread is interrupted when it occurs.
+        error: Error of the opening, or None. The main thread is interrupted when it occurs; the
+            next call raises it, where an interrupt is ignored.
+        interrupted: Whether the main thread was interrupted.
     """
 
     kept = True
@@ -36,6 +38,7 @@ class LateTracker(Tracker):
     def __init__(self, run_name: str, opening: Callable[[], Tracker]) -> None:
         self.run_name = run_name
         self.error: BaseException | None = None
+        self.interrupted = False
         self._opening = opening
         self._tracker: Tracker | None = None
         self._thread: threading.Thread | None = None
@@ -52,13 +55,16 @@ class LateTracker(Tracker):
 
         def wait_and_open() -> None:
             latest = time.monotonic() + _LONGEST_SECONDS
-            with contextlib.suppress(Exception):  # the optimizer is being made, in another thread
-                while time.monotonic() < latest and not has_stepped():
-                    if self._needed.wait(_LOOK_SECONDS):
-                        break
+            stepped = False
+            while time.monotonic() < latest and not stepped:
+                with contextlib.suppress(Exception):  # the optimizer is in use by another thread
+                    stepped = has_stepped()
+                if not stepped and self._needed.wait(_LOOK_SECONDS):
+                    break
             self._needed.wait(_LOOK_SECONDS)  # for Keras to end the step, which it counts before
             self._open()
             if self.error is not None and not self._needed.is_set():
+                self.interrupted = True
                 _thread.interrupt_main()  # `open_run` raises the error in place of it
 
         self._thread = threading.Thread(target=wait_and_open, name="kx-opening", daemon=True)
@@ -96,6 +102,8 @@ class LateTracker(Tracker):
 
     def _call(self, name: str, *arguments: Any) -> None:
         with self._change:
+            if self.error is not None:
+                raise self.error
             if self._tracker is None:
                 self._calls.append((name, arguments))
                 return
@@ -106,9 +114,11 @@ class LateTracker(Tracker):
         """Returns the id of the run; waits for it."""
         return self.opened().run_id
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def metrics(
+        self, values: Mapping[str, float], step: int = 0, time_ms: int | None = None
+    ) -> None:
         """Logs metrics of a step, once the run is open."""
-        self._call("metrics", dict(values), step)
+        self._call("metrics", dict(values), step, time_ms or int(time.time() * 1000))
 
     def steps(self, name: str) -> set[int] | None:
         """Returns the logged steps of a metric."""

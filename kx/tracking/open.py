@@ -75,9 +75,10 @@ def _open_late(
             tracker.opened()
         except BaseException as error:
             # Also the store keeps how the run ended. Where it cannot be opened, this interrupts
-            # the training; another error of the training is more important.
+            # the training, which TensorFlow or a user's handler may turn into another error; an
+            # error of the training itself is more important.
             failed = tracker.failure()
-            if failed is not None and isinstance(error, KeyboardInterrupt):
+            if failed is not None and (tracker.interrupted or isinstance(error, KeyboardInterrupt)):
                 raise failed from None
             raise
 

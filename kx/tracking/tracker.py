@@ -27,8 +27,10 @@ class Tracker:
     def begin(self, has_stepped: Callable[[], bool]) -> None:
         """Receives, before the training, a function that returns whether a step is done."""
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs metrics of a step."""
+    def metrics(
+        self, values: Mapping[str, float], step: int = 0, time_ms: int | None = None
+    ) -> None:
+        """Logs metrics of a step, at a time in milliseconds since 1970. Defaults to now."""
 
     def steps(self, name: str) -> set[int] | None:
         """Returns the logged steps of a metric, or None if they are not known."""

@@ -72,11 +72,10 @@ class SharedRepository(CachingConfigRepository):
             config_path: Name of the option, such as `model/cnn`.
         """
         name = config_path.removesuffix(".yaml")
+        folders = (source.path for source in self.get_sources() if source.scheme() == "file")
+        paths = [f"{folder.removeprefix('file://')}/{name}.yaml" for folder in folders]
         if name.startswith("experiment/"):
-            paths = [str(experiment_files().get(name.removeprefix("experiment/"), ""))]
-        else:
-            folders = (source.path for source in self.get_sources() if source.scheme() == "file")
-            paths = [f"{folder.removeprefix('file://')}/{name}.yaml" for folder in folders]
+            paths.insert(0, str(experiment_files().get(name.removeprefix("experiment/"), "")))
         return (config_path, *((path, _state(path)) for path in paths))
 
 

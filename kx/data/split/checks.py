@@ -49,8 +49,10 @@ def check_parts(parts: Mapping[str, Any], num_examples: int, where: str) -> None
     for part in parts:
         if part not in SPLITS:
             raise DataError(f"{where}: there is no split {part!r}. {did_you_mean(part, SPLITS)}")
-    if "train" not in parts:
-        raise DataError(f"{where} must have the split 'train'. Got {', '.join(parts) or 'none'}.")
+    if not len(parts.get("train", ())):
+        raise DataError(
+            f"{where} must have examples to train on, in 'train'. Got {', '.join(parts) or 'none'}."
+        )
     together = np.concatenate([np.asarray(positions, "int64") for positions in parts.values()])
     if len(together) and not (together.min() >= 0 and together.max() < num_examples):
         raise DataError(

@@ -82,7 +82,7 @@ def fold_of(
     labels: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the positions of the other folds, and those of a fold.
+    """Returns the positions of the other folds, and those of a fold; see `folds_of`.
 
     Args:
         indices: Positions to divide.
@@ -92,6 +92,38 @@ def fold_of(
             None: no classes.
         groups: Group of each example of the whole set; a group stays in one fold. Defaults to
             None: no groups.
+
+    Raises:
+        DataError: If there are too few examples or groups.
+    """
+    found = folds_of(indices, fold, seed, labels=labels, groups=groups)
+    rest, part = found[fold.number - 1]
+    if not len(part):
+        raise DataError(
+            f"Fold {fold.number} of {fold.of} has no example: there are too few groups. Choose"
+            " fewer folds."
+        )
+    return rest, part
+
+
+def folds_of(
+    indices: np.ndarray,
+    fold: Fold,
+    seed: int,
+    *,
+    labels: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the positions of the other folds and those of the fold, for each fold in order.
+
+    Args:
+        indices: Positions to divide.
+        fold: Number of folds, repeat, and whether classes keep their shares.
+        seed: Seed of the split.
+        labels: Class of each example of the whole set; each class keeps its share. Defaults to
+            no classes.
+        groups: Group of each example of the whole set; a group stays in one fold. Defaults to
+            no groups.
 
     Raises:
         DataError: If there are too few examples or groups.
@@ -114,10 +146,4 @@ def fold_of(
         raise DataError(
             f"{len(indices)} examples cannot be divided into {fold.of} folds: {error}"
         ) from error
-    rest, part = found[fold.number - 1]
-    if not len(part):
-        raise DataError(
-            f"Fold {fold.number} of {fold.of} has no example: there are too few groups. Choose"
-            " fewer folds."
-        )
-    return indices[rest], indices[part]
+    return [(indices[rest], indices[part]) for rest, part in found]

@@ -15,7 +15,7 @@ from kx.contracts.examples import Examples
 from kx.data.fingerprint import content_hashes
 from kx.data.split.fold import Fold
 from kx.data.split.times import read_start, read_times, refuse_ignored
-from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
+from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way, joined_by_content
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Fraction, Seed
 
@@ -135,6 +135,8 @@ def group(
 ) -> Parts:
     """Splits groups of examples, such as those of one author or patient, which stay together.
 
+    Groups that share a copy of an example, where contents are known, count as one.
+
     Args:
         examples: Examples of a source that has columns.
         column: Name of the column of the groups.
@@ -148,7 +150,7 @@ def group(
         Split name to positions.
     """
     groups = np.array([str(value) for value in _column(examples, column)], dtype=object)
-    way = ByGroup(examples.classes, seed, groups)
+    way = ByGroup(examples.classes, seed, joined_by_content(groups, examples.contents))
     return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
 
 
@@ -166,7 +168,8 @@ def time(
     """Splits examples by time: the latest test, those before them validate.
 
     Folds are forward chaining: each is judged by a model that was trained on what came before
-    it. Examples of one time stay together.
+    it. Examples of one time stay together. Copies of one example that have several times may be
+    in several splits, which is printed.
 
     Args:
         examples: Examples of a source that has columns.
@@ -190,8 +193,24 @@ def time(
         part: None if value is None else read_start(times, value, f"split.{part}_from")
         for part, value in (("validation", validation_from), ("test", test_from))
     }
-    way = ByTime(times, starts)
-    return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
+    parts = _divide(
+        examples, ByTime(times, starts), validation_fraction, test_fraction, limit, fold
+    )
+    _tell_of_copies(examples, parts)
+    return parts
+
+
+def _tell_of_copies(examples: Examples, parts: Parts) -> None:
+    """Prints how many contents are in several splits."""
+    if examples.contents is None:
+        return
+    kinds = [set(examples.contents[positions]) for positions in parts.values()]
+    several = sum(map(len, kinds)) - len(set().union(*kinds))
+    if several:
+        print(
+            f"note: {several} examples are copies of examples in another split (split=time goes by"
+            " time alone)"
+        )
 
 
 def _divide(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kx.data.split.choose import limited, shares
-from kx.data.split.fold import Fold, fold_of
+from kx.data.split.fold import Fold, fold_of, folds_of
 from kx.errors import ConfigError, DataError
 
 _NEAR = 0.02  # by which a fold may differ from the fraction that it stands for
@@ -106,16 +106,48 @@ class ByGroup(AtRandom):
             )
         folds = max(2, round(1 / fraction))
         if self.labels is not None and abs(1 / folds - fraction) < _NEAR:
-            enough = np.unique(self.labels[indices], return_counts=True)[1].min() >= folds
-            if enough:  # one of as many folds, in which each class has its share
-                return self.fold(indices, Fold(1, folds))
+            smallest = np.unique(self.labels[indices], return_counts=True)[1].min()
+            if min(smallest, len(np.unique(self.groups[indices]))) >= folds:
+                return self._nearest(indices, folds, fraction)
         way = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=self.seed)
         [(rest, taken)] = way.split(indices, groups=self.groups[indices])
         return indices[rest], indices[taken]
 
+    def _nearest(self, indices: np.ndarray, folds: int, fraction: float) -> Pair:
+        """Returns the fold of nearest size of several, in which each class has its share."""
+        found = folds_of(indices, Fold(1, folds), self.seed, labels=self.labels, groups=self.groups)
+        wanted = fraction * len(indices)
+        return min(found, key=lambda pair: abs(len(pair[1]) - wanted))
+
     def fold(self, indices: np.ndarray, fold: Fold) -> Pair:
         """Returns the other folds and the fold."""
         return fold_of(indices, fold, self.seed, labels=self.labels, groups=self.groups)
+
+
+def joined_by_content(groups: np.ndarray, contents: np.ndarray | None) -> np.ndarray:
+    """Returns groups, those that share a content with one name.
+
+    Args:
+        groups: Group of each example.
+        contents: Hash of each example, or None if it is not known.
+
+    Example:
+    >>> joined_by_content(np.array(["a", "b", "c"]), np.array(["x", "x", "y"])).tolist()
+    ['a', 'a', 'c']
+    """
+    if contents is None:
+        return groups
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, group_of = np.unique(groups, return_inverse=True)
+    kinds, content_of = np.unique(contents, return_inverse=True)
+    ones, count = np.ones(len(groups)), len(names) + len(kinds)
+    shares = coo_array((ones, (group_of, len(names) + content_of)), shape=(count, count))
+    _, component = connected_components(shares, directed=False)
+    of_group = component[: len(names)]
+    first = {part: names[place] for place, part in reversed(list(enumerate(of_group)))}
+    return np.array([first[of_group[group]] for group in group_of], dtype=groups.dtype)
 
 
 def content_rank(content: str, seed: int) -> float:

@@ -62,5 +62,8 @@ def _keep_prepared(prepared: Path, file: Path) -> None:
     half = prepared.with_name(f"{prepared.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):  # a cache that cannot be written: made anew each time
         prepared.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, half)
-        half.replace(prepared)
+        try:
+            shutil.copyfile(file, half)
+            half.replace(prepared)
+        finally:
+            half.unlink(missing_ok=True)

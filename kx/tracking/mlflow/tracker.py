@@ -62,9 +62,11 @@ class MlflowTracker(Tracker):
             self._monitor = SystemMonitor(self.run_id, self.client.tracking_uri, self.metrics)
             self._monitor.start()
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def metrics(
+        self, values: Mapping[str, float], step: int = 0, time_ms: int | None = None
+    ) -> None:
         """Logs metrics of a step, as soon as the store accepts them."""
-        now = int(time.time() * 1000)
+        now = time_ms or int(time.time() * 1000)
         if values:
             listed = [[_metric_name(k), float(v), now, step] for k, v in values.items()]
             self.sender.put("metrics", values=listed)
