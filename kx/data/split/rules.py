@@ -13,9 +13,10 @@ import numpy as np
 
 from kx.contracts.examples import Examples
 from kx.data.fingerprint import content_hashes
+from kx.data.split.choose import joined_by_content
 from kx.data.split.fold import Fold
 from kx.data.split.times import read_start, read_times, refuse_ignored
-from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way, joined_by_content
+from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Fraction, Seed
 

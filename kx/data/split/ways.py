@@ -124,32 +124,6 @@ class ByGroup(AtRandom):
         return fold_of(indices, fold, self.seed, labels=self.labels, groups=self.groups)
 
 
-def joined_by_content(groups: np.ndarray, contents: np.ndarray | None) -> np.ndarray:
-    """Returns groups, those that share a content with one name.
-
-    Args:
-        groups: Group of each example.
-        contents: Hash of each example, or None if it is not known.
-
-    Example:
-    >>> joined_by_content(np.array(["a", "b", "c"]), np.array(["x", "x", "y"])).tolist()
-    ['a', 'a', 'c']
-    """
-    if contents is None:
-        return groups
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    names, group_of = np.unique(groups, return_inverse=True)
-    kinds, content_of = np.unique(contents, return_inverse=True)
-    ones, count = np.ones(len(groups)), len(names) + len(kinds)
-    shares = coo_array((ones, (group_of, len(names) + content_of)), shape=(count, count))
-    _, component = connected_components(shares, directed=False)
-    of_group = component[: len(names)]
-    first = {part: names[place] for place, part in reversed(list(enumerate(of_group)))}
-    return np.array([first[of_group[group]] for group in group_of], dtype=groups.dtype)
-
-
 def content_rank(content: str, seed: int) -> float:
     """Returns a number in [0, 1) that depends on content and seed alone.
 
