@@ -12,10 +12,10 @@ from kx.config import add_project_to_path, compose
 from kx.config.overrides import word
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.specs import Data, Spec
+from kx.contracts.specs import Data, Spec, Specs
 from kx.data.sources.arrays.own import own_examples
 from kx.errors import ConfigError
-from kx.fit.assemble import output_shape
+from kx.fit.model.checks import output_shape
 from kx.fit.own import checked_callbacks, optimizer_words
 from kx.launch.multi_process import is_team, refuse_teams
 from kx.process import choose_backend
@@ -197,7 +197,7 @@ def _examples_of(data: Any, model: keras.Model | None) -> Examples:
         return own_examples(data)
     wanted = getattr(model, "inputs", None)
 
-    def num_scores(inputs: Spec) -> int | None:
+    def num_scores(inputs: Specs) -> int | None:
         shape = output_shape(model, inputs)
         single = isinstance(shape, tuple) and shape and isinstance(shape[-1], int)
         return shape[-1] if single else None  # several outputs raise a ConfigError later
@@ -216,9 +216,10 @@ def _fitting_task(data: Data | Examples, model: keras.Model | None) -> str:
         if isinstance(data, Examples)
         else (data.inputs, data.targets)
     )
-    if len(targets.shape) > 1:
+    if not isinstance(targets, Spec) or len(targets.shape) > 1:
+        form = f"shape {targets.shape}" if isinstance(targets, Spec) else f"fields {list(targets)}"
         raise ConfigError(
-            f"The targets have the shape {targets.shape}, for which no task is shipped. Name your"
+            f"The targets have the {form}, for which no task is shipped. Name your"
             " own: task=NAME (docs/architecture.md, Contracts)."
         )
     if targets.class_names is None:

@@ -16,13 +16,13 @@ from kx.data.augment import chain
 from kx.data.issues import issues_csv
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
-from kx.fit.assemble import load_weights, make_phases
 from kx.fit.batches import make_batches, make_data
-from kx.fit.builder import Builder
 from kx.fit.display import summary_text
 from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import Session, announce, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
+from kx.fit.model.assemble import load_weights, make_phases
+from kx.fit.model.builder import Builder
 from kx.fit.own import refuse_absent_metrics
 from kx.runs import Run, load_run
 from kx.strategy import Strategy, is_follower, prepare_process, strategy, thread_counts

@@ -265,6 +265,7 @@ FAMILIES = {
     "number": ["model=mlp", "data=diabetes", "epochs=3"],
     "text": ["data=text_csv", "data.text=review", "data.label=mood", "epochs=2"],
     "binary": ["data=text_csv", "data.text=review", "data.label=sentiment", "task=binary"],
+    "fields": ["data=easy_vqa", "data.num_images=80", "model.filters=[4,8]", "epochs=2"],
     "multilabel": [
         "data=text_csv", "data.text=review", "data.label=[funny,sad]", "task=multilabel",
     ],

@@ -95,12 +95,12 @@ def test_masks_beside_pictures_whose_colours_change() -> None:
     pictures, masks = Spec((8, 8, 3), "uint8"), Spec((8, 8), "int32")
     flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
     with pytest.raises(ConfigError) as caught:
-        check_fits(flip, pictures, ["flip"], masks, lambda targets: targets)  # type: ignore[arg-type]
+        check_fits(flip, pictures, masks, lambda inputs, targets: (inputs, targets))  # type: ignore[arg-type]
     names = re.search(r"colours alone \(([\w, ]+)", str(caught.value))
     assert names and len(names[1].split(", ")) == 3
     for name in names[1].split(", "):
         other = chain({name.strip(): {"_target_": f"kx.data.augment.{name.strip()}"}})
-        check_fits(other, pictures, [name], masks, lambda targets: targets)  # type: ignore[arg-type]
+        check_fits(other, pictures, masks, lambda inputs, targets: (inputs, targets))  # type: ignore[arg-type]
 
 
 def test_a_store_that_does_not_answer_and_a_batch_that_is_too_large(project: Path) -> None:

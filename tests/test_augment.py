@@ -16,7 +16,7 @@ from kx.config import CONF_DIR, compose
 from kx.contracts.specs import Spec
 from kx.data import augment
 from kx.data.augment import chain, geometry, mixing, pixels, policy
-from kx.data.augment.chaining import check_fits, check_range
+from kx.data.augment.checks import check_fits, check_range
 from kx.data.random import example_seeds, uniform
 from kx.errors import ConfigError
 from kx.testing import check_augment
@@ -37,8 +37,8 @@ CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
 SEEDS = example_seeds(3, tf.constant(1), tf.range(len(IMAGES)))
 
 
-def one_hot(labels: tf.Tensor) -> tf.Tensor:
-    return tf.one_hot(labels, 3)
+def one_hot(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return inputs, tf.one_hot(labels, 3)
 
 
 def built(option: str, *words: str):  # type: ignore[no-untyped-def]
@@ -223,16 +223,16 @@ def test_arguments_that_do_not_fit_together_are_refused(
     changed = chain({name: {"_target_": f"kx.data.augment.{name}", **options}})
     assert changed is not None
     with pytest.raises(ConfigError, match=f"^augment.{name}") as caught:
-        check_fits(changed, Spec((28, 28, 3), "uint8"), [name], CLASSES, one_hot)
+        check_fits(changed, Spec((28, 28, 3), "uint8"), CLASSES, one_hot)
     assert said in str(caught.value)
 
 
 def test_images_without_channels_are_refused() -> None:
     flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
     assert flip is not None
-    check_fits(flip, Spec((28, 28, 1), "float32"), ["flip"], CLASSES, one_hot)
+    check_fits(flip, Spec((28, 28, 1), "float32"), CLASSES, one_hot)
     with pytest.raises(ConfigError, match="Expected images .height, width, channels."):
-        check_fits(flip, Spec((28, 28), "float32"), ["flip"], CLASSES, one_hot)
+        check_fits(flip, Spec((28, 28), "float32"), CLASSES, one_hot)
 
 
 def test_what_is_no_measurement_is_not_mixed() -> None:

@@ -15,7 +15,7 @@ from conftest import family_overrides
 import kx
 from kx.config import compose
 from kx.errors import ConfigError
-from kx.fit.builder import compile_options
+from kx.fit.model.builder import compile_options
 from kx.run import main
 
 pytestmark = pytest.mark.skipif(

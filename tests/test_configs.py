@@ -16,7 +16,7 @@ GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
 FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
 OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts of others
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
-            "image_folder": ["data.root=x"], "idx": ["data.root=x"],
+            "image_folder": ["data.root=x"], "image_masks": ["data.root=x"], "idx": ["data.root=x"],
             "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
             "group": ["split.column=x"], "time": ["split.column=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.

@@ -28,7 +28,7 @@ def test_what_a_plain_config_asks_for_works(
 ) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert "nothing that was looked at stands in the way" in said
+    assert "no problem found with this config" in said
     found = verdicts(said)
     for name in ("tensorflow", "keras-tuner", "cores", "float32", "default", "local"):
         assert found[name] == "yes", said

@@ -278,7 +278,7 @@ def test_a_picture_of_no_class_and_a_line_that_comes_twice_are_told(two: Path) -
 def test_classes_without_an_example_to_train_on_are_told(two: Path) -> None:
     write(two, "c/x.png", file_of(picture(300), "PNG"))
     data = image_folder(str(two), limit=2, validation_fraction=0.0, test_fraction=0.0, **SIZE)
-    assert class_lines(data)[0] == "no example to train on of 1 of 3 classes: c"
+    assert class_lines(data)[0] == "1 of 3 classes have no training example: c"
 
 
 def test_uneven_classes_are_told_beside_an_absent_one(two: Path) -> None:
@@ -286,7 +286,8 @@ def test_uneven_classes_are_told_beside_an_absent_one(two: Path) -> None:
         write(two, f"a/more{number}.png", seed=500 + number)
     write(two, "c/x.png", seed=300)
     lines = class_lines(image_folder(str(two), **SIZE))
-    assert lines[0].startswith("no example to validate by of 1") and "40 of a, 1 of c" in lines[1]
+    assert lines[0].startswith("1 of 3 classes have no validation example")
+    assert "40 of a, 1 of c" in lines[1]
 
 
 def test_a_file_that_changes_after_the_look_is_named(two: Path) -> None:

@@ -31,6 +31,11 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kx.tracking.open._mlflow_is_imported", lambda: False)
 
 
+def damage(project: Path) -> None:
+    """Writes a store that looks like SQLite, and that only MLflow finds damaged."""
+    (project / "mlflow.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 16)
+
+
 class Noting(Tracker):
     def __init__(self) -> None:
         super().__init__("id", "name")
@@ -74,7 +79,7 @@ def test_a_store_that_fails_late_ends_the_training_soon_and_leaves_nothing(
     project: Path, late: None, handler: Any
 ) -> None:
     """Also in a script in the background, where a shell has SIGINT ignored."""
-    (project / "mlflow.db").write_text("no database at all")
+    damage(project)
     before = signal.signal(signal.SIGINT, handler)
     epochs: list[int] = []
 
@@ -93,7 +98,7 @@ def test_a_store_that_fails_late_ends_the_training_soon_and_leaves_nothing(
 def test_a_store_that_fails_does_not_hide_an_error_of_the_training(
     project: Path, late: None
 ) -> None:
-    (project / "mlflow.db").write_text("no database at all")
+    damage(project)
 
     class Wrong(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
@@ -105,7 +110,7 @@ def test_a_store_that_fails_does_not_hide_an_error_of_the_training(
 
 def test_a_run_in_a_thread_is_opened_at_once(project: Path, late: None) -> None:
     """An error of the store would interrupt the main thread, which may be a user's own."""
-    (project / "mlflow.db").write_text("no database at all")
+    damage(project)
     epochs: list[int] = []
 
     class Count(keras.callbacks.Callback):
@@ -138,7 +143,7 @@ def test_a_folder_elsewhere_is_found_before_the_run_is_open_and_not_if_it_fails(
         def on_train_begin(self, logs: Any = None) -> None:
             found.extend(record.folder for record in all_records())
 
-    (project / "mlflow.db").write_text("no database at all")
+    damage(project)
     elsewhere = tmp_path / "elsewhere"
     if holds:
         elsewhere.mkdir()
@@ -154,12 +159,17 @@ def test_a_folder_elsewhere_is_found_before_the_run_is_open_and_not_if_it_fails(
 
 @pytest.mark.parametrize(
     ("uri", "said"),
-    [("http://127.0.0.1:9", "refused"), ("sqlite:///{project}/conf", "is a folder")],
+    [
+        ("http://127.0.0.1:9", "refused"),
+        ("sqlite:///{project}/conf", "is a folder"),
+        ("sqlite:///{project}/pyproject.toml", "is no SQLite database"),
+    ],
 )
 def test_a_store_that_is_absent_is_refused_before_the_training(
     project: Path, late: None, uri: str, said: str
 ) -> None:
     (project / "conf").mkdir()
+    (project / "pyproject.toml").write_text("[project]")
     with pytest.raises(KxError, match=said):
         kx.train(*QUICK, f"tracking.uri={uri.format(project=project)}", quiet=True)
     assert not list((project / "runs").iterdir())

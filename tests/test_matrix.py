@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import family_overrides
+from conftest import FAMILIES, family_overrides
 
 import kx
 from kx.config import CONF_DIR
@@ -31,7 +31,7 @@ def test_images(project: Path, tfds_folder: Path, data: str, model: str, augment
     assert np.isfinite(run.metrics["test/loss"])
 
 
-@pytest.mark.parametrize("family", ["image", "row", "number", "text", "binary", "multilabel"])
+@pytest.mark.parametrize("family", [*FAMILIES])
 @pytest.mark.parametrize("optimizer", options("optimizer"))
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_families(project: Path, texts: Path, family: str, optimizer: str, precision: str) -> None:

@@ -27,7 +27,8 @@ ROW = Spec((13,), "float32")
 TEXT = Spec((12,), "int32", vocabulary_size=50)
 INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
-    "linear": ROW, "mlp": ROW, "lstm": TEXT,
+    "linear": ROW, "mlp": ROW, "lstm": TEXT, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
+    "unet": Spec((20, 12, 3), "float32"),
     **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
 }  # fmt: skip
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -36,7 +37,7 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name i
 # A builder of many equal parts is built of few.
 FEW = {
     "vit": ["model.num_layers=1"], "resnet": ["model.depth=8"],
-    "wide_resnet": ["model.depth=10", "model.width=1"],
+    "wide_resnet": ["model.depth=10", "model.width=1"], "unet": ["model.filters=4"],
 }  # fmt: skip
 SMALL = [name for name in MODELS if name not in [large.values[0] for large in LARGE]]
 
@@ -80,7 +81,8 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(project: Path, name: 
     config = compose([f"model={name}", *FEW.get(name, [])]).config.model
     # A fresh BatchNorm's unused shift may stay, and the bias of attention's keys has no effect.
     unused = 0.0 if name in ("cnn", "mnist_cnn", "linear", "mlp", "lstm") else 0.9
-    check_model(partial(build, config), INPUTS[name], Outputs(4), unused=unused)
+    axes = (20, 12) if name == "unet" else ()
+    check_model(partial(build, config), INPUTS[name], Outputs(4, axes=axes), unused=unused)
 
 
 def test_cnn_has_the_stated_parameters() -> None:

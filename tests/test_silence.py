@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,8 +30,8 @@ from kx.tracking.state import load, save
 IMAGES = Spec((8, 8, 3), "uint8")
 
 
-def same(targets: tf.Tensor) -> tf.Tensor:
-    return targets
+def same(inputs: Any, targets: Any) -> tuple[Any, Any]:
+    return inputs, targets
 
 
 # --- columns and classes of which there is nothing to learn
@@ -74,7 +75,7 @@ def test_a_class_without_an_example_to_validate_by_is_told(
     words = ["data=text_csv", "data.path=rare.csv", "data.sequence_length=4", "model.units=4"]
     kx.train(*words, "task=binary", epochs=1, tracking="none", report="none")
     said = capsys.readouterr().out
-    assert "no example to validate by of 1 of 2 classes: pos" in said
+    assert "1 of 2 classes have no validation example: pos" in said
 
 
 # --- targets that an augmentation would leave behind
@@ -88,8 +89,8 @@ def test_what_moves_pixels_is_refused_where_targets_are_masks(name: str) -> None
     augment = chain({name: {"_target_": f"kx.data.augment.{name}"}})
     assert augment is not None
     with pytest.raises(ConfigError, match="would leave the targets"):
-        check_fits(augment, IMAGES, [name], Spec((8, 8), "int32"), same)
-    check_fits(augment, IMAGES, [name], Spec((), "float32"), lambda y: y[:, None])
+        check_fits(augment, IMAGES, Spec((8, 8), "int32"), same)
+    check_fits(augment, IMAGES, Spec((), "float32"), lambda x, y: (x, y[:, None]))
 
 
 def masks() -> kx.Data:
@@ -125,14 +126,14 @@ def test_an_augmentation_may_change_targets_of_the_datas_own_form() -> None:
     for color in ("color", "blur", "erase"):
         augment = chain({color: {"_target_": f"kx.data.augment.{color}"}})
         assert augment is not None
-        check_fits(augment, IMAGES, [color], Spec((8, 8), "int32"), same)
+        check_fits(augment, IMAGES, Spec((8, 8), "int32"), same)
     augment = chain({"halve": {"_target_": f"{__name__}.halve"}})
     assert augment is not None
-    check_fits(augment, IMAGES, ["halve"], Spec((4,), "float32"), same)
+    check_fits(augment, IMAGES, Spec((4,), "float32"), same)
     augment = chain({"sum": {"_target_": f"{__name__}.sum_up"}})
     assert augment is not None
     with pytest.raises(ConfigError, match="it would make"):
-        check_fits(augment, IMAGES, ["sum"], Spec((4,), "float32"), same)
+        check_fits(augment, IMAGES, Spec((4,), "float32"), same)
 
 
 # --- the epoch that is kept

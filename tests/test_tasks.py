@@ -14,6 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import kx
 from kx.config import CONF_DIR, build, compose
+from kx.contracts.answers import Answers
 from kx.data import Spec
 from kx.data.store import Stored
 from kx.errors import ConfigError
@@ -26,6 +27,7 @@ from kx.testing import check_task
 TARGETS = {
     "classification": Spec((), "int32", class_names=("a", "b", "c", "d", "e", "f")),
     "binary": Spec((), "int32", class_names=("no", "yes")),
+    "segmentation": Spec((6, 5), "int32", class_names=("ground", "cat"), kind="mask"),
     "multilabel": Spec((3,), "float32", class_names=("x", "y", "z")),
     "regression": Spec(
         (), "float32", column_names=("price",), mean=(50.0,), standard_deviation=(10.0,)
@@ -45,6 +47,8 @@ def some_targets(name: str, count: int = 40) -> np.ndarray:
         return (generator.random((count, 3)) < 0.5).astype("float32")
     if name == "regression":
         return generator.normal(50, 10, count).astype("float32")
+    if name == "segmentation":
+        return generator.integers(0, 2, (count, 6, 5)).astype("int32")
     return (np.arange(count) % len(TARGETS[name].class_names or ())).astype("int32")
 
 
@@ -53,8 +57,10 @@ def test_a_task_keeps_the_contract(project: Path, name: str) -> None:
     config = compose([f"task={name}"]).config.task
     check_task(partial(build, config, place="task"), TARGETS[name])
     task = task_of(name)
-    scores = np.random.default_rng(0).normal(size=(40, task.outputs.units)).astype("float32")
-    findings = task.report(some_targets(name), scores, ReportOptions(num_bootstrap_samples=20))
+    scores = np.random.default_rng(0).normal(size=(40, *task.outputs.shape)).astype("float32")
+    findings = task.report(
+        Answers(some_targets(name), scores), ReportOptions(num_bootstrap_samples=20)
+    )
     assert findings.figures and findings.tables
 
 
@@ -65,7 +71,7 @@ def test_perfect_scores_are_perfect(project: Path, name: str) -> None:
     count = len(TARGETS[name].class_names or ())
     scores = 50.0 * (2 * np.eye(count)[targets] - 1)
     scores = scores[:, 1:] if name == "binary" else scores
-    findings = task.report(targets, scores, ReportOptions(num_bootstrap_samples=10))
+    findings = task.report(Answers(targets, scores), ReportOptions(num_bootstrap_samples=10))
     for metric in ("accuracy", "f1_macro", "precision_macro", "recall_weighted", "roc_auc"):
         assert findings.metrics[metric] == pytest.approx(1.0)
     assert findings.metrics["expected_calibration_error"] == pytest.approx(0.0, abs=1e-6)
@@ -80,7 +86,7 @@ def test_perfect_scores_are_perfect(project: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["classification", "binary", "multilabel"])
 def test_metrics_count_mixed_targets_by_their_larger_part(project: Path, name: str) -> None:
     task = task_of(name)
-    encoded = np.asarray(task.encode(tf.constant(some_targets(name))))
+    encoded = np.asarray(task.encode(None, tf.constant(some_targets(name)))[1])
     soft = 0.7 * encoded + 0.3 * np.roll(encoded, 1, axis=0)
     larger = encoded if name == "classification" else (soft >= 0.5).astype("float32")
     scores = np.random.default_rng(3).normal(size=encoded.shape).astype("float32") + 2 * encoded
@@ -96,11 +102,11 @@ def test_keras_and_scikit_learn_agree_on_accuracy(project: Path) -> None:
     scores = np.random.default_rng(0).normal(size=(60, 6)).astype("float32")
     metrics = {metric.name: metric for metric in task.metrics()}
     for metric in metrics.values():
-        metric.update_state(task.encode(targets), scores)
-    found = task.report(targets, scores, ReportOptions(num_bootstrap_samples=10)).metrics
+        metric.update_state(task.encode(None, targets)[1], scores)
+    found = task.report(Answers(targets, scores), ReportOptions(num_bootstrap_samples=10)).metrics
     assert float(metrics["accuracy"].result()) == pytest.approx(found["accuracy"])
     assert float(metrics["top_5_accuracy"].result()) == pytest.approx(found["top_5_accuracy"])
-    assert float(task.loss(task.encode(targets), scores)) == pytest.approx(
+    assert float(task.loss(task.encode(None, targets)[1], scores)) == pytest.approx(
         found["log_loss"], abs=1e-5
     )
 
@@ -117,10 +123,10 @@ def test_the_threshold_decides(project: Path) -> None:
 
 def test_regression_answers_in_the_targets_unit(project: Path) -> None:
     task = task_of("regression")
-    np.testing.assert_allclose(task.encode(np.array([50.0, 60.0])), [[0.0], [1.0]])
+    np.testing.assert_allclose(task.encode(None, np.array([50.0, 60.0]))[1], [[0.0], [1.0]])
     np.testing.assert_allclose(task.decode(np.array([[0.0], [1.0]]))["value"], [[50.0], [60.0]])
     mae = task.metrics()[0]
-    mae.update_state(task.encode(np.array([50.0, 60.0])), np.zeros((2, 1), "float32"))
+    mae.update_state(task.encode(None, np.array([50.0, 60.0]))[1], np.zeros((2, 1), "float32"))
     assert float(mae.result()) == pytest.approx(5.0)
 
 
@@ -195,7 +201,7 @@ def test_the_weights_of_two_classes_count_for_one_score() -> None:
     spec = Spec((), "int32", class_names=("no", "yes"))
     labels = np.array([0] * 90 + [1] * 10)
     stored = Stored(100, None, tf.constant(labels), class_counts=(90, 10))
-    encoded = binary(spec).encode(tf.constant([0, 1]))
+    encoded = binary(spec).encode(None, tf.constant([0, 1]))[1]
     for given, expected in (
         ("balanced", compute_class_weight("balanced", classes=np.arange(2), y=labels)),
         ({"yes": 3.0}, [1.0, 3.0]),

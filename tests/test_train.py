@@ -19,9 +19,9 @@ from kx.callbacks import TIMINGS
 from kx.config import compose
 from kx.errors import ConfigError, DataError, TrainingError
 from kx.export.bundle import _pip_requirements
-from kx.fit.assemble import make_optimizer
-from kx.fit.builder import Builder
 from kx.fit.make_callbacks import make_callbacks
+from kx.fit.model.assemble import make_optimizer
+from kx.fit.model.builder import Builder
 from kx.run import main
 
 QUICK = ["report=none", "tracking=none"]

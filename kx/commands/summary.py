@@ -8,7 +8,9 @@ import keras
 import tensorflow as tf
 
 from kx.config import Composed
+from kx.contracts.fields import map_fields, named_fields
 from kx.fit.display import summary_text
+from kx.fit.model.checks import ends_of
 
 
 def forward_flops(model: keras.Model) -> int:
@@ -25,11 +27,10 @@ def forward_flops(model: keras.Model) -> int:
         convert_variables_to_constants_v2_as_graph,
     )
 
-    specs = [tf.TensorSpec((1, *x.shape[1:]), x.dtype) for x in model.inputs]
-    function = tf.function(lambda *x: model(list(x) if len(x) > 1 else x[0], training=False))
-    _, graph_def = convert_variables_to_constants_v2_as_graph(
-        function.get_concrete_function(*specs)
-    )
+    inputs, _ = ends_of(model)
+    specs = map_fields(lambda x: tf.TensorSpec((1, *x.shape[1:]), x.dtype), inputs)
+    function = tf.function(lambda x: model(x, training=False))
+    _, graph_def = convert_variables_to_constants_v2_as_graph(function.get_concrete_function(specs))
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
@@ -83,10 +84,10 @@ def show_summary(job: Composed) -> None:
         job: Composed config.
     """
     from kx.config import build
-    from kx.fit.assemble import assemble, make_optimizer, make_phases
     from kx.fit.batches import make_data
-    from kx.fit.builder import compile_options
     from kx.fit.fit import phase_line
+    from kx.fit.model.assemble import assemble, make_optimizer, make_phases
+    from kx.fit.model.builder import compile_options
     from kx.strategy import prepare_process
 
     config = job.config
@@ -109,8 +110,10 @@ def show_summary(job: Composed) -> None:
         print("\n".join(reversed(lines)))
     for name, split in data.splits.items():
         print(f"{name + ' examples':<24}{int(split.cardinality()):>14,}")
-    print(f"{'prepared input':<24}{data.inputs.dtype + ' ' + str(data.inputs.shape):>14}")
-    print(f"{'scores':<24}{task.outputs.units:>14,}")
+    for name, spec in named_fields(data.inputs, "prepared input").items():
+        print(f"{name:<24}{spec.dtype + ' ' + str(spec.shape):>14}")
+    for name, output in named_fields(task.outputs, "scores").items():
+        print(f"{name:<24}{math.prod(size or 1 for size in output.shape):>14,}")
     print(f"{'FLOPs, forward, 1 example':<24}{forward_flops(model):>13,}")
     for what, size in memory.items():
         label = f"{what} (batch of {config.batch_size})" if what == "activations" else what

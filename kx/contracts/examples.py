@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kx.contracts.specs import DataIssue, Spec, identity
+from kx.contracts.fields import count_of, map_fields
+from kx.contracts.specs import DataIssue, Spec, Specs, identity, keep_target
 
 if TYPE_CHECKING:
     import keras
@@ -23,13 +25,15 @@ class Preparation:
 
     Args:
         prepare: Function, in TensorFlow's graph, from one raw input to a prepared one.
-        inputs: Spec of one prepared input.
+        inputs: Spec of one prepared input, or of each of its fields by name.
         assets: Trackable objects that `prepare` needs, such as lookup tables.
+        facts: What was found and a task may need, by name. Defaults to none.
     """
 
     prepare: Callable[[Any], Any]
-    inputs: Spec
+    inputs: Specs
     assets: Sequence[Any] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -39,18 +43,22 @@ class Examples:
     Args:
         inputs: Raw inputs, one for each example: an array, a sequence of bytes or strings, or a
             function from an array of positions to a `tf.data.Dataset` of the raw inputs there.
-        targets: Array of targets, its first axis the examples.
-        input_spec: Spec of one prepared input.
-        target_spec: Spec of one target. The mean and standard deviation of numbers to predict
-            are filled in from the training split.
+            Several fields: a mapping of names to arrays or sequences.
+        targets: Array or sequence of targets, its first axis the examples, or a mapping of names
+            to these.
+        input_spec: Spec of one prepared input, or of each of its fields by name.
+        target_spec: Spec of one target, or of each of its fields by name. The mean and standard
+            deviation of numbers to predict are filled in from the training split.
         prepare: Function, in TensorFlow's graph, from one raw input to a prepared one of fixed
             shape and compact type. Defaults to the raw input itself.
+        prepare_target: Function, in TensorFlow's graph, from a raw input and its raw target to the
+            target. Defaults to the raw target itself.
         adapt: Function from the raw inputs of the training split to a `Preparation`, for a
             preparation that is learned from data, such as a vocabulary. Defaults to None.
-        normalize: Keras layer that becomes the first layer of the model; one with an `adapt`
-            method is adapted on the training split. Defaults to None.
-        kind: Kind of a raw example: `"image"` (encoded bytes), `"text"` (a string), `"row"` (a
-            line of CSV) or `"array"`.
+        normalize: Keras layer that becomes the first layer of the model, or layers of fields by
+            name; one with an `adapt` method is adapted on the training split. Defaults to None.
+        kind: Kind of a raw example, or of each of its fields by name: `"image"` (encoded bytes),
+            `"text"` (a string), `"row"` (a line of CSV) or `"array"`.
         name: Name of the data set, for tracking.
         source: Where it came from: a path or a TFDS name.
         own_splits: Split name to positions, where the source divides its examples itself.
@@ -62,7 +70,8 @@ class Examples:
             Defaults to None: the source has no columns.
         issues: Issues of single files and classes, printed and kept with the run.
         example_name: Function from a position to the name of the example. Defaults to None.
-        identity: Values that the fingerprint covers. Defaults to inputs and targets.
+        identity: Values that the fingerprint covers. Defaults to inputs, targets and weights.
+        weights: Weight of each example in the loss. Defaults to None: no weights.
 
     Example:
         def points(num_examples: int = 100) -> kx.Examples:
@@ -74,13 +83,14 @@ class Examples:
     """
 
     inputs: Any
-    targets: np.ndarray
-    input_spec: Spec
-    target_spec: Spec
+    targets: Any
+    input_spec: Specs
+    target_spec: Specs
     prepare: Callable[[Any], Any] = identity
+    prepare_target: Callable[[Any, Any], Any] = keep_target
     adapt: Callable[[Any], Preparation] | None = None
-    normalize: keras.layers.Layer | None = None
-    kind: str = "array"
+    normalize: keras.layers.Layer | Mapping[str, keras.layers.Layer] | None = None
+    kind: str | Mapping[str, str] = "array"
     name: str = "data"
     source: str = ""
     own_splits: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -89,26 +99,27 @@ class Examples:
     issues: tuple[DataIssue, ...] = ()
     example_name: Callable[[int], str] | None = None
     identity: Sequence[Any] = ()
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.targets = np.asarray(self.targets)
-        if isinstance(self.inputs, Sequence):
-            raw = np.empty(len(self.inputs), dtype=object)
-            raw[:] = self.inputs
-            self.inputs = raw
+        self.inputs = map_fields(_as_inputs, self.inputs)
+        self.targets = map_fields(_as_targets, self.targets)
         if self.contents is not None:
             self.contents = np.asarray(self.contents, dtype=object)
+        if self.weights is not None:
+            self.weights = np.asarray(self.weights, "float32")
 
     @property
     def num_examples(self) -> int:
         """The number of examples."""
-        return len(self.targets)
+        return count_of(self.targets)
 
     @property
     def classes(self) -> np.ndarray | None:
         """The class of each example, or None where an example has no single class."""
-        single = self.target_spec.class_names is not None and self.target_spec.shape == ()
-        return self.targets if single else None
+        spec = self.target_spec
+        single = isinstance(spec, Spec) and spec.class_names is not None and spec.shape == ()
+        return self.targets.astype("int64") if single else None
 
     def dataset(self, positions: np.ndarray) -> tf.data.Dataset:
         """Returns the raw inputs at some positions.
@@ -130,5 +141,30 @@ class Examples:
         """
         if callable(self.inputs):
             return list(self.inputs(positions).as_numpy_iterator())
-        chosen = self.inputs[positions]
-        return chosen.tolist() if chosen.dtype == object else chosen
+        return map_fields(partial(at, positions=positions), self.inputs)
+
+
+def at(values: np.ndarray, positions: np.ndarray) -> Any:
+    """Returns values at some positions as TensorFlow takes them: bytes and strings in a list.
+
+    Args:
+        values: One value for each example.
+        positions: Array of positions.
+    """
+    chosen = values[positions]
+    return chosen.tolist() if chosen.dtype == object else chosen
+
+
+def _as_inputs(values: Any) -> Any:
+    """Returns a sequence as an array of objects, since NumPy strips trailing zeros of bytes."""
+    if not isinstance(values, Sequence):
+        return values
+    raw = np.empty(len(values), dtype=object)
+    raw[:] = values
+    return raw
+
+
+def _as_targets(values: Any) -> np.ndarray:
+    is_encoded = isinstance(values, Sequence) and len(values) and isinstance(values[0], bytes | str)
+    found: np.ndarray = _as_inputs(values) if is_encoded else np.asarray(values)
+    return found

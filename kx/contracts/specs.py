@@ -1,4 +1,9 @@
-"""The data that an option of `data` returns, and the specs of models and tasks."""
+"""The data that an option of `data` returns, and the specs of models and tasks.
+
+Raw examples, prepared inputs, targets and outputs are one value, or fields by name:
+`{"image": …, "question": …}`. Fields have the same names wherever they go, in the model
+(`keras.Input(…, name="question")`) as in the prepared example.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """Describes one prepared example: its inputs, or its targets.
+    """Describes one field of a prepared example: an input, or a target.
 
     Args:
         shape: Shape without the batch axis: `(32, 32, 3)`.
@@ -27,6 +32,12 @@ class Spec:
         mean: Mean of numeric targets over the training split. Defaults to None.
         standard_deviation: Standard deviation of numeric targets over the training split.
             Defaults to None.
+        kind: What the field is: `"image"`, `"mask"`, `"boxes"`, `"text"`, `"tokens"`, `"audio"`,
+            `"series"`, `"number"`, `"category"`, `"id"`, `"time"` or `"array"`. It decides how
+            the field is shown and augmented. Defaults to `"array"`.
+        padding_value: Value that pads examples of variable length to `shape[0]`. Augmentations
+            fill masks and boxes with it. Defaults to None: not padded.
+        sizes: Number of categories of each column, where it has some. Defaults to None.
 
     Example:
     >>> Spec((28, 28, 1), "uint8").shape
@@ -40,6 +51,9 @@ class Spec:
     column_names: tuple[str, ...] | None = None
     mean: tuple[float, ...] | None = None
     standard_deviation: tuple[float, ...] | None = None
+    kind: str = "array"
+    padding_value: float | None = None
+    sizes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         names = self.class_names or ()
@@ -72,17 +86,46 @@ class Spec:
         return cls(**fields)
 
 
+Specs = Spec | Mapping[str, Spec]
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """Describes the outputs of a model.
+    """Describes one output of a model.
 
     Args:
-        units: Number of raw scores for each example.
+        units: Number of raw scores: the last axis of the output.
         class_names: Name of each score. Defaults to None: no names.
+        axes: Sizes of the axes between batch and scores, such as `(height, width)`; None for an
+            axis of any size. Defaults to no axes.
     """
 
     units: int
     class_names: tuple[str, ...] | None = None
+    axes: tuple[int | None, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape of the output without the batch axis."""
+        return (*self.axes, self.units)
+
+
+def single(specs: Specs | None) -> Spec | None:
+    """Returns the spec of one value, or None for fields by name.
+
+    Args:
+        specs: Spec, or specs of fields by name.
+    """
+    return specs if isinstance(specs, Spec) else None
+
+
+def class_names_of(specs: Specs) -> tuple[str, ...] | None:
+    """Returns the class names of one value, or None if it has none, or for fields by name.
+
+    Args:
+        specs: Spec, or specs of fields by name.
+    """
+    return specs.class_names if isinstance(specs, Spec) else None
 
 
 @dataclass(frozen=True)
@@ -109,23 +152,37 @@ def identity(example: Any) -> Any:
     return example
 
 
+def keep_target(raw: Any, target: Any) -> Any:
+    """Returns the target unchanged: the preparation of targets that need none.
+
+    Args:
+        raw: Raw example.
+        target: Raw target.
+    """
+    return target
+
+
 @dataclass
 class Data:
     """Holds a data set: its splits of raw examples, and how they are prepared.
 
     Args:
-        train: Training split: an unbatched `tf.data.Dataset` of `(raw, target)`.
+        train: Training split: an unbatched `tf.data.Dataset` of `(raw, target)`, or of
+            `(raw, target, weight)`.
         validation: Validation split, in the form of `train`, or None.
         test: Test split, in the form of `train`, or None.
-        inputs: Spec of one prepared example.
-        targets: Spec of one target.
+        inputs: Spec of one prepared example, or of each of its fields by name.
+        targets: Spec of one prepared target, or of each of its fields by name.
         prepare: Function, in TensorFlow's graph, from one raw example to a prepared one of fixed
             shape and compact type. Resources that it uses, such as lookup tables, belong in
             `assets`. Defaults to the raw example itself.
-        normalize: Keras layer that becomes the first layer of the saved model; one with an
-            `adapt` method is adapted on the training split alone. Defaults to None.
-        kind: Kind of a raw example: `"image"` (encoded bytes), `"text"` (a string), `"row"` (a
-            line of CSV) or `"array"`. Defaults to `"array"`.
+        prepare_target: Function, in TensorFlow's graph, from a raw example and its raw target to
+            the target: boxes and masks follow the image's new size. Defaults to the raw target.
+        normalize: Keras layer that becomes the first layer of the saved model, or layers of
+            fields by name; one with an `adapt` method is adapted on the training split alone.
+            Defaults to None.
+        kind: Kind of a raw example, or of each of its fields by name: `"image"` (encoded bytes),
+            `"text"` (a string), `"row"` (a line of CSV) or `"array"`. Defaults to `"array"`.
         name: Name of the data set, for tracking. Defaults to `"data"`.
         source: Where it came from: a path or a TFDS name. Defaults to an empty string.
         fingerprint: Hash that changes if the examples change. Defaults to an empty string.
@@ -138,16 +195,19 @@ class Data:
             Defaults to none.
         example_name: Function from a split name and a position to the name of the example, where
             each example is a file. Defaults to None.
+        facts: What was found on the training split and a task may need, by name: plain values
+            that JSON can hold. Defaults to none.
     """
 
     train: tf.data.Dataset
     validation: tf.data.Dataset | None
     test: tf.data.Dataset | None
-    inputs: Spec
-    targets: Spec
+    inputs: Specs
+    targets: Specs
     prepare: Callable[[Any], Any] = identity
-    normalize: keras.layers.Layer | None = None
-    kind: str = "array"
+    prepare_target: Callable[[Any, Any], Any] = keep_target
+    normalize: keras.layers.Layer | Mapping[str, keras.layers.Layer] | None = None
+    kind: str | Mapping[str, str] = "array"
     name: str = "data"
     source: str = ""
     fingerprint: str = ""
@@ -156,6 +216,12 @@ class Data:
     issues: tuple[DataIssue, ...] = ()
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     example_name: Callable[[str, int], str] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether each example has a weight in the loss."""
+        return len(self.train.element_spec) == 3
 
     @property
     def splits(self) -> dict[str, tf.data.Dataset]:

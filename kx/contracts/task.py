@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from kx.contracts.findings import Findings
+    from kx.contracts.findings import Findings, ReportOptions
 
 
 @dataclass
@@ -22,14 +24,17 @@ class Task:
     """Describes what is learned: outputs, loss, metrics and reports.
 
     Args:
-        outputs: Outputs of the model.
-        encode: Function, in TensorFlow's graph, from a batch of targets to the targets that the
-            loss and the metrics take.
-        loss: Keras loss of encoded targets and scores.
-        metrics: Function that returns new Keras metrics, since metrics belong to one model.
+        outputs: Output of the model, or outputs by name.
+        encode: Function `(inputs, targets) -> (inputs, targets)`, in TensorFlow's graph, from a
+            batch to the inputs that the model takes and the targets that the loss and the metrics
+            take. It may return weights too. See `encode_targets`.
+        loss: Keras loss of encoded targets and scores, or losses of outputs by name.
+        metrics: Function that returns new Keras metrics, since metrics belong to one model, or
+            metrics of outputs by name.
         decode: Function, in TensorFlow's graph, from a batch of scores to predictions by name:
             `{"label": …, "confidence": …, "probabilities": …}`.
-        report: Function `(targets, scores, options) -> Findings` on NumPy arrays.
+        report: Function `(answers, options) -> Findings`; `answers.targets` and `answers.scores`
+            are NumPy arrays (`kx.contracts.answers.Answers`).
         monitor: Metric by which runs and epochs are compared, as Keras names it:
             `"val_accuracy"`.
         monitor_mode: `"max"` or `"min"`.
@@ -39,18 +44,34 @@ class Task:
         average: Function from the scores of several models, or of several views of an example,
             of shape `(num, batch, units)`, to their average of shape `(batch, units)`. Defaults
             to their mean.
+
+    Raises:
+        ConfigError: If `encode` or `report` takes other arguments.
     """
 
-    outputs: Outputs
-    encode: Callable[[Any], Any]
-    loss: keras.losses.Loss
-    metrics: Callable[[], list[keras.metrics.Metric]]
+    outputs: Outputs | Mapping[str, Outputs]
+    encode: Callable[[Any, Any], tuple[Any, ...]]
+    loss: keras.losses.Loss | Mapping[str, keras.losses.Loss]
+    metrics: Callable[[], Any]
     decode: Callable[[Any], dict[str, Any]]
-    report: Callable[[Any, Any, Any], Findings]
+    report: Callable[[Answers, ReportOptions], Findings]
     monitor: str
     monitor_mode: str
     class_weights: str | tuple[float, ...] | None = None
     average: Callable[[Any], Any] = partial(keras.ops.mean, axis=0)
+
+    def __post_init__(self) -> None:
+        _require_arguments("encode", self.encode, "(inputs, targets) -> (inputs, targets)")
+        _require_arguments("report", self.report, "(answers, options) -> Findings")
+
+    def answer(self, model: Any, inputs: Any) -> dict[str, Any]:
+        """Returns a model's predictions of a batch by name, in TensorFlow's graph.
+
+        Args:
+            model: Model, or a function from inputs to scores.
+            inputs: Batch of prepared inputs.
+        """
+        return self.decode(model(inputs, training=False))
 
     def compile(
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any
@@ -70,8 +91,59 @@ class Task:
         Args:
             with_validation: Whether to include the validation metrics.
         """
-        names = ["loss", *(metric.name for metric in self.metrics())]
+        metrics = self.metrics()
+        if isinstance(metrics, Mapping):  # Keras puts the name of the output before the metric's
+            found = [f"{output}_{one.name}" for output in metrics for one in metrics[output]]
+            found += [f"{output}_loss" for output in metrics]
+        else:
+            found = [metric.name for metric in metrics]
+        names = ["loss", *found]
         return names + [f"val_{name}" for name in names if with_validation]
+
+
+def encode_targets(function: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns an `encode` that changes the targets, and leaves the inputs as they are.
+
+    Args:
+        function: Function, in TensorFlow's graph, from a batch of targets to encoded ones.
+
+    Example:
+    >>> encode_targets(lambda targets: targets + 1)("inputs", 1)
+    ('inputs', 2)
+    """
+
+    def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        return inputs, function(targets)
+
+    encode.targets_alone = True  # type: ignore[attr-defined]
+    return encode
+
+
+def changes_targets_alone(task: Task) -> bool:
+    """Returns whether a task's `encode` is known to leave the inputs as they are.
+
+    Args:
+        task: Task.
+    """
+    return getattr(task.encode, "targets_alone", False)
+
+
+def _require_arguments(name: str, function: Callable[..., Any], form: str) -> None:
+    """Raises if a function of a task does not take two arguments, as of an earlier version.
+
+    Raises:
+        ConfigError: If it takes another number.
+    """
+    try:
+        inspect.signature(function).bind(None, None)
+    except ValueError:  # a built-in function without a signature
+        return
+    except TypeError as error:
+        raise ConfigError(
+            f"Task.{name}: expected a function {form}. Received: one that takes"
+            f" {inspect.signature(function)}. kx.contracts.task.encode_targets makes an encode of a"
+            " function of targets; a report reads answers.targets and answers.scores."
+        ) from error
 
 
 def average_probabilities(scores: Any) -> Any:

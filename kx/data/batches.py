@@ -1,6 +1,6 @@
 """Batches of a split of raw examples.
 
-    raw ─ prepare ─> stored ─ order, batch ─> augment ─ encode ─> prefetch
+    raw ─ prepare ─> stored ─ order, batch ─> augment ─ encode ─ mix ─> prefetch
 
 A split is prepared once and stored (`kx.data.store`). Training is one stream over all
 epochs, whose order and augmentation are functions of seed and epoch. The autotuning of
@@ -10,17 +10,21 @@ an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment import Augment
+from kx.contracts.fields import map_fields
+from kx.data.augment import Chain
 from kx.data.random import example_seeds
 from kx.data.store import NUM_PARALLEL_CALLS, Stored, no_autotune
 from kx.errors import ConfigError
 
 _PREFETCH_BATCHES = 4
+Encode = Callable[[Any, Any], tuple[Any, ...]]
 
 
 def train_batches(
@@ -29,8 +33,8 @@ def train_batches(
     batch_size: int,
     epochs: int,
     seed: int,
-    encode: Callable[[Any], Any],
-    augment: Augment | None = None,
+    encode: Encode,
+    augment: Chain | None = None,
     weigh: Callable[[Any], Any] | None = None,
     drop_remainder: bool = True,
     steps_per_epoch: int | None = None,
@@ -44,9 +48,10 @@ def train_batches(
         epochs: Epoch at which the stream ends, which it does not include.
         seed: Seed of the run; order and augmentation are functions of the seed, the epoch and
             the example.
-        encode: Function from a batch of targets to the targets that the loss takes.
-        augment: Function `(inputs, targets, seeds) -> (inputs, targets)` of a batch. Defaults
-            to None.
+        encode: Function from a batch of inputs and targets to those that the model and the loss
+            take, and weights if there are some.
+        augment: Chain of augmentations; those that mix examples run after `encode`, all others
+            before it. Defaults to None.
         weigh: Function from encoded targets to the weight of each example. Defaults to None: no
             weights.
         drop_remainder: Whether the last, smaller batch of an epoch is dropped. Defaults to True.
@@ -74,17 +79,34 @@ def train_batches(
     def finish(epoch: tf.Tensor, index: tf.Tensor, *example: Any) -> Any:
         # Examples in memory are gathered here, outside the flat_map, so that the parallel map
         # does not stop at the end of an epoch.
-        inputs, targets = example or (
-            tf.gather(stored.inputs, index),
-            tf.gather(stored.targets, index),
-        )
-        targets = encode(targets)
+        if not example:
+            example = tuple(map_fields(partial(_gather, index), one) for one in stored.tensors)
+        inputs, targets, *weights = example
+        seeds = None if augment is None else example_seeds(seed, epoch, index)
         if augment is not None:
-            inputs, targets = augment(inputs, targets, example_seeds(seed, epoch, index))
-        return (inputs, targets) if weigh is None else (inputs, targets, weigh(targets))
+            inputs, targets = augment.before_encoding(inputs, targets, seeds)
+        inputs, targets, *more = encode(inputs, targets)
+        if augment is not None:
+            inputs, targets = augment.after_encoding(inputs, targets, seeds)
+        weights += [*more, *([] if weigh is None else [weigh(targets)])]
+        return (inputs, targets, _product(weights)) if weights else (inputs, targets)
 
     batches = stream.map(finish, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
     return batches.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+
+def _gather(index: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    return tf.gather(values, index)
+
+
+def _product(weights: Sequence[Any]) -> Any:
+    """Returns the product of weights; those of fields are multiplied by those of examples."""
+    whole = [one for one in weights if not isinstance(one, Mapping)]
+    product = math.prod(whole[1:], start=whole[0]) if whole else None
+    for fields in (one for one in weights if isinstance(one, Mapping)):
+        scale = 1.0 if product is None else product
+        return {name: value * scale for name, value in fields.items()}
+    return product
 
 
 def refuse_large_batch(batch_size: int, stored: Stored) -> None:
@@ -131,23 +153,24 @@ def _epoch_from_file(
     return batches.map(lambda index, example: (epoch, index, *example))
 
 
-def eval_batches(
-    stored: Stored, *, batch_size: int, encode: Callable[[Any], Any]
-) -> tf.data.Dataset:
+def eval_batches(stored: Stored, *, batch_size: int, encode: Encode) -> tf.data.Dataset:
     """Returns the batches of one pass over a split, in order, each example once.
 
     Args:
         stored: Prepared split.
         batch_size: Number of examples in a batch; the last batch may be smaller.
-        encode: Function from a batch of targets to the targets that the loss takes.
+        encode: Function from a batch of inputs and targets to those that the model and the loss
+            take, and weights if there are some.
     """
     examples = stored.dataset
     if examples is None:
-        examples = tf.data.Dataset.from_tensor_slices((stored.inputs, stored.targets))
+        examples = tf.data.Dataset.from_tensor_slices(stored.tensors)
     batches = examples.batch(batch_size, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
-    encoded = batches.map(
-        lambda inputs, targets: (inputs, encode(targets)),
-        num_parallel_calls=NUM_PARALLEL_CALLS,
-        deterministic=True,
-    )
-    return encoded.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())
+
+    def encoded(inputs: Any, targets: Any, *weights: Any) -> Any:
+        inputs, targets, *more = encode(inputs, targets)
+        weights = (*weights, *more)
+        return (inputs, targets, _product(weights)) if weights else (inputs, targets)
+
+    mapped = batches.map(encoded, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
+    return mapped.prefetch(_PREFETCH_BATCHES).with_options(no_autotune())

@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import Normalization
 
-from kx.contracts.specs import Data, DataIssue
+from kx.contracts.specs import DataIssue, Spec
 
 _WIDE = 1e30  # a variance that normalizes any number to 0
 _NAMED = 5
 
 
 def leave_out_constant(
-    layer: Normalization, data: Data, examples: tf.data.Dataset
+    layer: Normalization, spec: Spec, examples: tf.data.Dataset
 ) -> tuple[DataIssue, ...]:
     """Normalizes each column that is constant in the training split to 0.
 
@@ -24,7 +24,7 @@ def leave_out_constant(
 
     Args:
         layer: Normalization of the last axis, already adapted. It is changed in place.
-        data: Data, for the names of the columns.
+        spec: Spec of the inputs, for the names of the columns.
         examples: Batches of prepared inputs of the training split.
 
     Returns:
@@ -41,7 +41,7 @@ def leave_out_constant(
     layer.adapt_variance.assign(np.where(constant, _WIDE, variance))
     layer.finalize_state()
     places = np.flatnonzero(constant)
-    names = data.inputs.column_names
+    names = spec.column_names
     told = ", ".join(names[place] if names else str(place) for place in places[:_NAMED])
     what = f"column{'s' if len(places) > 1 else ''} {told}{' …' if len(places) > _NAMED else ''}"
     text = "constant in the training split: nothing is learned from it, and 0 stands for any value"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data
 from kx.data.store import NUM_PARALLEL_CALLS, Stored
 
@@ -20,38 +21,57 @@ def raw_examples(data: Data, split: str, indices: np.ndarray) -> list[Any]:
         split: Name of the split.
         indices: Positions within the split.
     """
-    wanted = tf.constant(np.asarray(indices), tf.int64)
     inputs_only = data.splits[split].map(
-        lambda inputs, _: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
+        lambda inputs, *_: inputs, num_parallel_calls=NUM_PARALLEL_CALLS
     )
-    chosen = inputs_only.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
-    found = {int(i): raw for i, raw in chosen.as_numpy_iterator()}
-    return [found[int(i)] for i in indices]
+    return _chosen(inputs_only, indices)
 
 
-def prepared_examples(stored: Stored, indices: np.ndarray) -> list[np.ndarray]:
+def _chosen(dataset: tf.data.Dataset, indices: np.ndarray) -> list[Any]:
+    """Returns the elements of a dataset at some positions."""
+    wanted = tf.constant(np.asarray(indices), tf.int64)
+    found = dataset.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
+    by_position = {int(i): element for i, element in found.as_numpy_iterator()}
+    return [by_position[int(i)] for i in indices]
+
+
+def prepared_examples(stored: Stored, indices: np.ndarray) -> list[Any]:
     """Returns the prepared inputs of some examples of a split, as they are stored.
 
     Args:
         stored: Prepared split.
         indices: Positions within the split.
     """
-    if stored.dataset is None:
-        return list(np.asarray(tf.gather(stored.inputs, np.asarray(indices))))
-    wanted = tf.constant(np.asarray(indices), tf.int64)
-    chosen = stored.dataset.enumerate().filter(lambda i, _: tf.reduce_any(wanted == i))
-    found = {int(i): inputs for i, (inputs, _) in chosen.as_numpy_iterator()}
-    return [found[int(i)] for i in indices]
+    if stored.dataset is not None:
+        return _chosen(stored.dataset.map(lambda inputs, *_: inputs), indices)
+    places = np.asarray(indices)
+    chosen = map_fields(lambda one: tf.gather(one, places).numpy(), stored.inputs)
+    return [map_fields(lambda one, i=i: one[i], chosen) for i in range(len(places))]
 
 
-def is_images(data: Data) -> bool:
-    """Returns whether prepared examples can be shown as images.
+def image_field(data: Data) -> str | None:
+    """Returns the name of the field that can be shown as an image, or None if there is none.
 
     Args:
-        data: Data with the examples.
+        data: Data with the examples. If an example is one value, which is an image, its name is
+            an empty string.
     """
-    shape = data.inputs.shape
-    return data.kind == "image" or (len(shape) == 3 and shape[-1] in (1, 3))
+    kinds = named_fields(data.kind, "")
+    for name, spec in named_fields(data.inputs, "").items():
+        looks_so = len(spec.shape) == 3 and spec.shape[-1] in (1, 3)
+        if looks_so and (kinds.get(name) == "image" or spec.kind == "image" or not name):
+            return name
+    return "" if data.kind == "image" else None
+
+
+def of_field(example: Any, name: str) -> Any:
+    """Returns a field of an example, or the example itself for an empty name.
+
+    Args:
+        example: One value, or values of fields by name.
+        name: Name of the field.
+    """
+    return example[name] if name else example
 
 
 def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
@@ -61,9 +81,11 @@ def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
         raw: Raw examples.
         data: Data that they are from.
     """
-    if not is_images(data):
+    name = image_field(data)
+    if name is None:
         return []
-    return [data.prepare(tf.constant(item)).numpy() for item in raw]
+    prepared = (data.prepare(map_fields(tf.constant, item)) for item in raw)
+    return [of_field(one, name).numpy() for one in prepared]
 
 
 def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -80,11 +102,14 @@ def as_pixels(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def as_text(raw: Any) -> str:
-    """Returns a raw example as text.
+    """Returns a raw example as text; the fields by name, without encoded images.
 
     Args:
-        raw: Raw example: bytes, or numbers.
+        raw: Raw example: bytes, numbers, or fields of these by name.
     """
+    if isinstance(raw, Mapping):
+        fields = {name: as_text(value) for name, value in raw.items()}
+        return ", ".join(f"{name}={text}" for name, text in fields.items() if text.isprintable())
     if isinstance(raw, bytes):
         return raw.decode("utf-8", errors="replace")
     return np.array2string(np.asarray(raw), threshold=12, precision=4)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kx.contracts.examples import Examples
+from kx.contracts.fields import values_of
 
 
 def fingerprint(*parts: Any) -> str:
@@ -45,8 +46,11 @@ def content_hashes(examples: Examples) -> np.ndarray:
     if examples.contents is not None:
         return examples.contents
     everything = examples.dataset(np.arange(examples.num_examples)).as_numpy_iterator()
-    hashes = [
-        hashlib.sha256(one if isinstance(one, bytes) else np.asarray(one).tobytes()).hexdigest()
-        for one in everything
-    ]
-    return np.array(hashes, dtype=object)
+    return np.array([_content_hash(one) for one in everything], dtype=object)
+
+
+def _content_hash(raw: Any) -> str:
+    digest = hashlib.sha256()
+    for value in values_of(raw):
+        digest.update(value if isinstance(value, bytes) else np.asarray(value).tobytes())
+    return digest.hexdigest()

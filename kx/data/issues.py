@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kx.contracts.specs import Data, DataIssue
+from kx.contracts.specs import Data, DataIssue, class_names_of
 
 _SHOWN = 20
 _UNEVEN = 3.0  # times as many examples of the largest class as of the smallest
@@ -69,17 +69,17 @@ def class_lines(data: Data) -> list[str]:
     Args:
         data: Data set.
     """
-    counts, names = data.class_counts.get("train"), data.targets.class_names
+    counts, names = data.class_counts.get("train"), class_names_of(data.targets)
     if not counts or not names:
         return []
     lines = []
-    for part, verb in (("train", "train on"), ("validation", "validate by"), ("test", "test")):
+    for part, noun in (("train", "training"), ("validation", "validation"), ("test", "test")):
         if part not in data.class_counts:
             continue
         absent = [n for count, n in zip(data.class_counts[part], names, strict=True) if not count]
         if absent:
             told = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
-            lines = [f"no example to {verb} of {len(absent)} of {len(names)} classes: {told}"]
+            lines = [f"{len(absent)} of {len(names)} classes have no {noun} example: {told}"]
             break
     by_count = sorted(pair for pair in zip(counts, names, strict=True) if pair[0])
     (few, least), (many, most) = by_count[0], by_count[-1]

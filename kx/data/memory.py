@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
+from kx.contracts.fields import values_of
 from kx.contracts.specs import Data, Spec
 
 _MEMORY_SHARE = 0.4  # fraction of the available memory that a split may take
@@ -23,7 +24,7 @@ def example_bytes(data: Data) -> int:
     def size(spec: Spec) -> int:
         return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
 
-    return size(data.inputs) + size(data.targets)
+    return sum(size(spec) for spec in [*values_of(data.inputs), *values_of(data.targets)])
 
 
 def fits_in_memory(num_bytes: int) -> bool:

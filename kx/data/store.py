@@ -8,14 +8,17 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.specs import Data, identity
+from kx.contracts.fields import count_of, map_fields
+from kx.contracts.specs import Data, Spec, identity, keep_target
 from kx.data.memory import example_bytes, fits_in_memory
+from kx.data.prepared import check_shapes, count_classes, in_dtypes
 from kx.errors import DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
@@ -32,8 +35,10 @@ class Stored:
 
     Args:
         num_examples: Number of examples.
-        inputs: Prepared inputs as one tensor, or None if they are in a file.
-        targets: Targets as one tensor, or None if they are in a file.
+        inputs: Prepared inputs as one tensor, or tensors of fields by name, or None if they are
+            in a file.
+        targets: Targets in the form of `inputs`, or None if they are in a file.
+        weights: Weight of each example, or None without weights, or if they are in a file.
         dataset: Prepared examples cached in a file, or None if they are in memory.
         shuffle_buffer: Number of examples of a file that are shuffled at a time.
         class_counts: Number of examples of each class or label, or None if the targets have no
@@ -41,11 +46,18 @@ class Stored:
     """
 
     num_examples: int
-    inputs: tf.Tensor | None = None
-    targets: tf.Tensor | None = None
+    inputs: Any = None
+    targets: Any = None
+    weights: tf.Tensor | None = None
     dataset: tf.data.Dataset | None = None
     shuffle_buffer: int = _SHUFFLE_BUFFER
     class_counts: tuple[int, ...] | None = None
+
+    @property
+    def tensors(self) -> tuple[Any, ...]:
+        """Inputs, targets and, where there are some, weights of a split in memory."""
+        weights = () if self.weights is None else (self.weights,)
+        return (self.inputs, self.targets, *weights)
 
     def num_batches(self, batch_size: int, *, drop_remainder: bool) -> int:
         """Returns the number of batches of one pass.
@@ -78,12 +90,21 @@ def store(
             is full.
     """
     # One function for all splits: its graph is traced once.
-    prepare = data.prepare if data.prepare is identity else tf.function(data.prepare)
+    prepared = data.prepare is not identity or data.prepare_target is not keep_target
+    prepare = tf.function(partial(_prepared, data)) if prepared else None
     return {split: _store(data, split, prepare, cache_dir, cache) for split in splits}
 
 
+def _prepared(data: Data, raw: Any, target: Any, *weight: Any) -> tuple[Any, ...]:
+    return (data.prepare(raw), data.prepare_target(raw, target), *weight)
+
+
 def _store(
-    data: Data, split: str, prepare: Callable[[Any], Any], cache_dir: Path | None, cache: str
+    data: Data,
+    split: str,
+    prepare: Callable[..., Any] | None,
+    cache_dir: Path | None,
+    cache: str,
 ) -> Stored:
     raw = data.splits[split]
     num_examples = int(raw.cardinality())
@@ -95,28 +116,27 @@ def _store(
         setattr(data, split, raw)
     if num_examples == 0:
         raise DataError(f"The {split} split of {data.name} is empty.")
-    if prepare is not identity:
-        raw = raw.map(
-            lambda inputs, target: (prepare(inputs), target),
-            num_parallel_calls=_PREPARING,
-            deterministic=True,
+    prepared = raw
+    if prepare is not None:
+        prepared = raw.map(
+            lambda *example: prepare(*example), num_parallel_calls=_PREPARING, deterministic=True
         )
-    prepared = _in_dtypes(raw, data, split).with_options(no_autotune())
+    prepared = in_dtypes(prepared, data, split).with_options(no_autotune())
     if cache == "auto":
         cache = "memory" if fits_in_memory(num_examples * example_bytes(data)) else "disk"
     if cache_dir is None or cache == "memory":
-        inputs, targets = _in_memory(prepared, num_examples, data, split)
-        counts = _count_classes(targets.numpy(), data, split)
-        return Stored(num_examples, inputs, targets, class_counts=_as_counts(counts))
+        inputs, targets, weights = _in_memory(prepared, num_examples, data, split)
+        counts = count_classes(map_fields(lambda tensor: tensor.numpy(), targets), data, split)
+        return Stored(num_examples, inputs, targets, weights, class_counts=_as_counts(counts))
     cache_dir.mkdir(parents=True, exist_ok=True)
     kept = prepared.cache(str(cache_dir / split))
     position, counts = 0, None
     try:  # after one full pass the file is complete, and the source is not read any more
-        for inputs, targets in kept.batch(_CHECKED).as_numpy_iterator():
-            _check_shapes(inputs, targets, data, split)
-            found = _count_classes(targets, data, split)
+        for inputs, targets, *_ in kept.batch(_CHECKED).as_numpy_iterator():
+            check_shapes(inputs, targets, data, split)
+            found = count_classes(targets, data, split)
             counts = found if counts is None else counts + found
-            position += len(targets)
+            position += count_of(targets)
     except tf.errors.OpError as error:
         if shutil.disk_usage(cache_dir).free < _FULL_BYTES:
             raise DataError(
@@ -131,40 +151,6 @@ def _store(
     )
 
 
-def _in_dtypes(prepared: tf.data.Dataset, data: Data, split: str) -> tf.data.Dataset:
-    """Returns prepared examples in the dtypes of the specs, if nothing is lost by it.
-
-    Raises:
-        DataError: If a dtype has another kind than its spec: numbers would be cut off.
-    """
-    specs = (data.inputs, data.targets)
-    given = [element.dtype for element in prepared.element_spec]
-    for what, spec, dtype in zip(("inputs", "targets"), specs, given, strict=True):
-        wanted = tf.as_dtype(spec.dtype)
-        if not np.can_cast(dtype.as_numpy_dtype, wanted.as_numpy_dtype, "same_kind"):
-            raise DataError(
-                f"The {split} split of {data.name}: its {what} are {dtype.name} after `prepare`,"
-                f" and their spec says {spec.dtype}. Change the spec, or cast them in `prepare`."
-            )
-    if all(tf.as_dtype(spec.dtype) == dtype for spec, dtype in zip(specs, given, strict=True)):
-        return prepared
-    return prepared.map(
-        lambda inputs, targets: (
-            tf.cast(inputs, data.inputs.dtype),
-            tf.cast(targets, data.targets.dtype),
-        )
-    )
-
-
-def _check_shapes(inputs: np.ndarray, targets: np.ndarray, data: Data, split: str) -> None:
-    for what, spec, found in (("inputs", data.inputs, inputs), ("targets", data.targets, targets)):
-        if found.shape[1:] != tuple(spec.shape):
-            raise DataError(
-                f"The {split} split of {data.name}: its {what} have the shape {found.shape[1:]}"
-                f" after `prepare`, and their spec says {tuple(spec.shape)}."
-            )
-
-
 def _as_counts(counts: np.ndarray | None) -> tuple[int, ...] | None:
     return None if counts is None else tuple(counts.tolist())
 
@@ -177,7 +163,7 @@ def _unprepared(error: tf.errors.OpError, data: Data, split: str, position: int)
     """
     which = f"an example after number {position}"
     after = data.splits[split].skip(position).take(_CHECKED + _PREPARING)
-    examples = iter(after.map(lambda inputs, _: data.prepare(inputs)))
+    examples = iter(after.map(partial(_prepared, data)))
     for number in range(position, position + _CHECKED + _PREPARING):
         try:
             if next(examples, None) is None:
@@ -197,49 +183,37 @@ def _check_count(received: int, expected: int, data: Data, split: str) -> None:
         )
 
 
-def _count_classes(targets: np.ndarray, data: Data, split: str) -> Any:
-    """Returns the number of examples of each class or label, or None if they have no names.
-
-    Raises:
-        DataError: If a class index has no class name.
-    """
-    count = data.targets.num_classes
-    if count is None:
-        return None
-    if data.targets.shape != ():
-        return (targets > 0).sum(axis=0) if targets.shape[1:] == (count,) else None
-    for bad in (targets.min(), targets.max()):
-        if not 0 <= bad < count:
-            raise DataError(
-                f"The {split} split of {data.name} has the class index {bad}. Expected 0 to"
-                f" {count - 1}, since there are {count} class names."
-            )
-    return np.bincount(targets, minlength=count)
-
-
 def _in_memory(
     prepared: tf.data.Dataset, num_examples: int, data: Data, split: str
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Reads a split into two tensors of the shapes and dtypes of the specs."""
-    inputs = np.empty(
-        (num_examples, *data.inputs.shape), tf.as_dtype(data.inputs.dtype).as_numpy_dtype
-    )
-    targets = np.empty(
-        (num_examples, *data.targets.shape), tf.as_dtype(data.targets.dtype).as_numpy_dtype
-    )
+) -> tuple[Any, Any, tf.Tensor | None]:
+    """Reads a split into tensors of the shapes and dtypes of the specs."""
+
+    def empty(spec: Spec) -> np.ndarray:
+        dtype = tf.as_dtype(spec.dtype).as_numpy_dtype
+        return np.empty((num_examples, *spec.shape), dtype)
+
+    arrays = [map_fields(empty, data.inputs), map_fields(empty, data.targets)]
+    if data.has_weights:
+        arrays.append(np.empty(num_examples, "float32"))
     position = 0
     try:
         # With prefetch, the next examples are prepared while these are copied.
-        for batch, answers in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
-            _check_shapes(batch, answers, data, split)
-            inputs[position : position + len(batch)] = batch
-            targets[position : position + len(batch)] = answers
-            position += len(batch)
+        for batch in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
+            check_shapes(batch[0], batch[1], data, split)
+            count = count_of(batch[1])
+            for kept, found in zip(arrays, batch, strict=True):
+                map_fields(partial(_copy, slice(position, position + count)), kept, found)
+            position += count
     except tf.errors.OpError as error:
         raise _unprepared(error, data, split, position) from error
     _check_count(position, num_examples, data, split)
     with tf.device("CPU"):
-        return tf.constant(inputs), tf.constant(targets)
+        inputs, targets, *weights = (map_fields(tf.constant, one) for one in arrays)
+    return inputs, targets, weights[0] if weights else None
+
+
+def _copy(where: slice, kept: np.ndarray, found: np.ndarray) -> None:
+    kept[where] = found
 
 
 def no_autotune() -> tf.data.Options:

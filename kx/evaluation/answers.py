@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
+from kx.contracts.answers import Answers
+from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings, ReportOptions
 from kx.contracts.specs import Data
-from kx.contracts.task import Task
+from kx.contracts.task import Task, changes_targets_alone
 from kx.data.batches import eval_batches
-from kx.data.examples import as_pixels, as_text, is_images, prepared_examples, raw_examples
+from kx.data.examples import (
+    as_pixels,
+    as_text,
+    image_field,
+    of_field,
+    prepared_examples,
+    raw_examples,
+)
 from kx.data.store import Stored
-from kx.fit.assemble import own_methods
+from kx.fit.model.checks import own_methods
 from kx.report import figures
 
 
 @dataclass(frozen=True)
-class Answers:
+class SplitAnswers(Answers):
     """Holds a model's answers to the examples of a split.
 
     Args:
+        targets: Target of each example as it is stored, shape `(num_examples, ...)`, or targets
+            of fields by name.
+        scores: Scores of each example, shape `(num_examples, ...)`, or scores of outputs by name.
         task: Task of the model.
         data: Data of the examples.
         stored: Prepared examples.
         split: Name of the split.
-        targets: Target of each example as it is stored, shape `(num_examples, ...)`.
-        scores: Scores of each example, shape `(num_examples, ...)`.
         judged: Description of the examples, such as `"the test split of digits"`.
     """
 
@@ -38,15 +48,27 @@ class Answers:
     data: Data
     stored: Stored
     split: str
-    targets: np.ndarray
-    scores: np.ndarray
     judged: str
 
     @property
+    def num_examples(self) -> int:
+        """The number of examples that were judged."""
+        return count_of(self.targets)
+
+    @property
     def positions(self) -> np.ndarray:
-        """Returns the position of each example in the whole dataset, shape `(num_examples,)`."""
+        """The position of each example in the whole dataset, shape `(num_examples,)`."""
         known = self.data.positions.get(self.split)
-        return (np.arange(len(self.targets)) if known is None else known)[: len(self.targets)]
+        return (np.arange(self.num_examples) if known is None else known)[: self.num_examples]
+
+    @property
+    def inputs(self) -> Any:
+        """Prepared inputs of the examples."""
+        if self.stored.dataset is None:
+            return map_fields(lambda one: one.numpy()[: self.num_examples], self.stored.inputs)
+        return _gathered(
+            inputs for inputs, *_ in self.stored.dataset.take(self.num_examples).batch(_GATHERED)
+        )
 
 
 def answers_of(
@@ -59,7 +81,7 @@ def answers_of(
     batch_size: int,
     max_batches: int | None = None,
     judged: str | None = None,
-) -> Answers:
+) -> SplitAnswers:
     """Runs a model over a split once, and returns its answers.
 
     Args:
@@ -72,24 +94,31 @@ def answers_of(
         max_batches: Maximum number of batches. Defaults to None: all.
         judged: Description of the examples. Defaults to the name of the split and the data.
     """
-    batches = eval_batches(stored, batch_size=batch_size, encode=_as_they_are)
+
+    def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:
+        return task.encode(inputs, targets)[0], targets
+
+    batches = eval_batches(stored, batch_size=batch_size, encode=encode)
     if max_batches is not None:
         batches = batches.take(max_batches)
-    scores = np.asarray(model.predict(batches.map(lambda inputs, _: inputs), verbose=0))
-    targets = np.concatenate([part for _, part in batches.as_numpy_iterator()])
+    scores = model.predict(batches.map(lambda inputs, *_: inputs), verbose=0)
+    scores = map_fields(np.asarray, scores)
+    targets = _gathered(targets for _, targets, *_ in batches)
     judged = judged or f"the {split} split of {data.name}"
-    if len(targets) < stored.num_examples:
+    if count_of(targets) < stored.num_examples:
         judged = (
             f"the first of {stored.num_examples:,} of {judged} (evaluation_steps={max_batches})"
         )
-    return Answers(task, data, stored, split, targets, scores, judged)
+    return SplitAnswers(targets, scores, task, data, stored, split, judged)
 
 
-def _as_they_are(targets: Any) -> Any:
-    return targets
+def _gathered(parts: Iterable[Any]) -> Any:
+    """Returns batches of a value, or of fields, as one array, or arrays by name."""
+    found = [map_fields(np.asarray, part) for part in parts]
+    return map_fields(lambda *each: np.concatenate(each), found[0], *found[1:])
 
 
-def evaluate(answers: Answers, model: keras.Model, batch_size: int) -> dict[str, float]:
+def evaluate(answers: SplitAnswers, model: keras.Model, batch_size: int) -> dict[str, float]:
     """Returns the loss and metrics of a model's answers, as `keras.Model.evaluate` does.
 
     Args:
@@ -102,26 +131,34 @@ def evaluate(answers: Answers, model: keras.Model, batch_size: int) -> dict[str,
     if judge is None:
         judge, stored = model, answers.stored
     else:
-        stored = Stored(len(answers.targets), answers.scores, answers.targets)
+        weights = answers.stored.weights
+        weights = None if weights is None else weights[: answers.num_examples]
+        stored = Stored(answers.num_examples, answers.scores, answers.targets, weights)
     batches = eval_batches(stored, batch_size=batch_size, encode=answers.task.encode)
-    num_batches = math.ceil(len(answers.targets) / batch_size)
+    num_batches = math.ceil(answers.num_examples / batch_size)
     found = judge.evaluate(batches.take(num_batches), verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
 
 
+_GATHERED = 256  # examples at a time
 _STEPS = ("test_step", "compute_loss", "compute_metrics", "make_test_function")
 
 
-def _judge(answers: Answers, model: keras.Model) -> keras.Model | None:
+def _judge(answers: SplitAnswers, model: keras.Model) -> keras.Model | None:
     """Returns a compiled model that passes scores through, or None if its loss would differ."""
-    if own_methods(model, _STEPS):
+    if own_methods(model, _STEPS) or not changes_targets_alone(answers.task):
         return None
     if keras.backend.backend() == "jax":  # `predict` leaves no losses of activities there
         model(_one_input(answers.stored), training=False)
     if model.losses:
         return None
-    scores = keras.Input(answers.scores.shape[1:], dtype=answers.scores.dtype.name)
-    judge = keras.Model(scores, keras.layers.Identity(dtype=answers.scores.dtype.name)(scores))
+
+    def scored(values: np.ndarray) -> keras.KerasTensor:
+        return keras.Input(values.shape[1:], dtype=values.dtype.name)
+
+    scores = map_fields(scored, answers.scores)
+    same = map_fields(lambda one: keras.layers.Identity(dtype=one.dtype)(one), scores)
+    judge = keras.Model(scores, same)
     judge.compile(
         loss=answers.task.loss,
         metrics=answers.task.metrics(),
@@ -132,15 +169,14 @@ def _judge(answers: Answers, model: keras.Model) -> keras.Model | None:
     return judge
 
 
-def _one_input(stored: Stored) -> np.ndarray:
+def _one_input(stored: Stored) -> Any:
     if stored.dataset is None:
-        assert stored.inputs is not None
-        return np.asarray(stored.inputs[:1])
-    return np.asarray(next(iter(stored.dataset.batch(1)))[0])
+        return map_fields(lambda one: one[:1], stored.inputs)
+    return next(iter(stored.dataset.batch(1)))[0]
 
 
 def report_on(
-    answers: Answers,
+    answers: SplitAnswers,
     options: ReportOptions,
     history: Mapping[str, Sequence[float]] | None = None,
 ) -> Findings:
@@ -151,8 +187,8 @@ def report_on(
         options: Options of the report.
         history: Metrics of the training, drawn as curves. Defaults to None: no curves.
     """
-    findings = answers.task.report(answers.targets, answers.scores, options)
-    findings.judged = f"{len(answers.targets):,} examples: {answers.judged}"
+    findings = answers.task.report(answers, options)
+    findings.judged = f"{answers.num_examples:,} examples: {answers.judged}"
     findings.predictions = predictions(answers) | {"positions": answers.positions}
     curves = figures.training_curves(history or {})
     if curves is not None:
@@ -162,7 +198,7 @@ def report_on(
     return findings
 
 
-def predictions(answers: Answers) -> dict[str, np.ndarray]:
+def predictions(answers: SplitAnswers) -> dict[str, np.ndarray]:
     """Returns a model's predictions by name, one row for each example.
 
     Args:
@@ -173,13 +209,26 @@ def predictions(answers: Answers) -> dict[str, np.ndarray]:
     for name, values in found.items():
         if values.dtype == object:
             found[name] = np.array([as_text(value) for value in values])
-    return {"targets": answers.targets, "scores": answers.scores, **found}
+    return {
+        **_flat(answers.targets, "targets"),
+        **_flat(answers.scores, "scores"),
+        **found,
+    }
 
 
-def _show_worst(findings: Findings, answers: Answers) -> None:
+def _flat(fields: Any, name: str) -> dict[str, np.ndarray]:
+    """Returns a value under its name, or fields as `targets.mask`."""
+    if not isinstance(fields, Mapping):
+        return {name: fields}
+    return {f"{name}.{field}": value for field, value in fields.items()}
+
+
+def _show_worst(findings: Findings, answers: SplitAnswers) -> None:
     """Adds the worst answers: a grid of images, or a table of other examples."""
-    if is_images(answers.data):
-        pictures = as_pixels(prepared_examples(answers.stored, findings.worst))
+    name = image_field(answers.data)
+    if name is not None:
+        worst = prepared_examples(answers.stored, findings.worst)
+        pictures = as_pixels([of_field(one, name) for one in worst])
         title = "The worst mistakes"
         findings.figures["worst"] = figures.picture_grid(pictures, findings.captions, title)
         return

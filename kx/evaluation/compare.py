@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kx.console import number, wide_console
+from kx.contracts.answers import Answers
 from kx.contracts.findings import Findings, ReportOptions
 from kx.errors import ConfigError, DataError, RunNotFoundError
 from kx.evaluation.evaluate_run import ask
@@ -91,7 +92,7 @@ def compare_runs(
         raise ConfigError(f"--level: expected a number in (0, 1). Received: {confidence_level}.")
     if len(runs) < 2:
         raise ConfigError(
-            "kx compare takes two runs or more: the first is what the others are held against."
+            "kx compare takes two runs or more: the others are compared with the first."
         )
     answers = [_answers(run, split) for run in runs]
     for run, given in zip(runs[1:], answers[1:], strict=True):
@@ -99,7 +100,7 @@ def compare_runs(
             raise _other_examples(runs[0], answers[0], run, given, split)
     options = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
     found = [
-        run.task().report(given["targets"], given["scores"], options)
+        run.task().report(Answers(given["targets"], given["scores"]), options)
         for run, given in zip(runs, answers, strict=True)
     ]
     count = len(answers[0]["targets"])
@@ -234,7 +235,7 @@ def show_comparison(found: Comparison, *, as_json: bool = False) -> None:
         print(json.dumps(asdict(found), indent=2))
         return
     level = f"{found.confidence_level:.0%}"
-    print(f"held against {found.base}, on the same {found.num_examples} examples")
+    print(f"compared with {found.base}, on the same {found.num_examples} examples")
     table = Table(box=None, pad_edge=False)
     titles = ("run", "metric", "base", "run's", "difference", f"{level} interval", "p", "")
     for title in titles:

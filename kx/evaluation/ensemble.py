@@ -10,10 +10,11 @@ import tensorflow as tf
 from rich.table import Table
 
 from kx.console import wide_console
+from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.findings import Findings, ReportOptions
 from kx.data.issues import print_issues
 from kx.errors import ConfigError, DataError
-from kx.evaluation.answers import Answers, report_on
+from kx.evaluation.answers import SplitAnswers, report_on
 from kx.evaluation.evaluate_run import (
     ask,
     data_words,
@@ -67,7 +68,9 @@ def evaluate_ensemble(
     one = asked[0]
     if overrides:
         print_issues(one.data)
-    scores = np.asarray(one.task.average(np.stack([each.scores for each in asked])))
+    scores = map_fields(
+        lambda *each: np.asarray(one.task.average(np.stack(each))), *(a.scores for a in asked)
+    )
     findings = report_on(replace(one, scores=scores), report_options(first.recorded_config()))
     names = ", ".join(run.name for run in runs)
     written = written_report(
@@ -78,34 +81,40 @@ def evaluate_ensemble(
         ),
     )  # fmt: skip
     quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
-    alone = [each.task.report(each.targets, each.scores, quick) for each in asked]
+    alone = [each.task.report(each, quick) for each in asked]
     _show(runs, alone, findings)
     show_metrics(findings, written)
     return findings
 
 
-def _refuse_other(base: Run, ours: Answers, run: Run, theirs: Answers) -> None:
+def _refuse_other(base: Run, ours: SplitAnswers, run: Run, theirs: SplitAnswers) -> None:
     """Raises `DataError` with what differs if the scores of two runs cannot be averaged."""
     if base.recorded_config()["task"]["_target_"] != run.recorded_config()["task"]["_target_"]:
         raise DataError(f"{run.name} has another task than {base.name}: {run.config['task']}.")
     targets, others = ours.data.targets, theirs.data.targets
-    if targets.class_names != others.class_names:
-        raise DataError(
-            f"{run.name} has other classes than {base.name}: {', '.join(others.class_names or ())}."
-            f" Expected: {', '.join(targets.class_names or ())}."
-        )
-    same = all(
-        np.array_equal(a, b)
-        for a, b in ((ours.targets, theirs.targets), (ours.positions, theirs.positions))
-    )
+    if named_fields(targets, "").keys() != named_fields(others, "").keys():
+        raise DataError(f"{run.name} has other fields of targets than {base.name}.")
+    pairs = list(zip(values_of(targets), values_of(others), strict=True))
+    for one, other in pairs:
+        if one.class_names != other.class_names:
+            raise DataError(
+                f"{run.name} has other classes than {base.name}:"
+                f" {', '.join(other.class_names or ())}."
+                f" Expected: {', '.join(one.class_names or ())}."
+            )
+    each = [(ours.positions, theirs.positions)]
+    each += zip(values_of(ours.targets), values_of(theirs.targets), strict=True)
+    same = all(np.array_equal(a, b) for a, b in each)
     if not same:
         raise DataError(
-            f"{run.name} is asked other examples than {base.name}: {len(theirs.targets):,}, not the"
-            f" same {len(ours.targets):,}. Train both on the same data and split, or name"
+            f"{run.name} is asked other examples than {base.name}: {theirs.num_examples:,}, not the"
+            f" same {ours.num_examples:,}. Train both on the same data and split, or name"
             " other data for all: kx evaluate RUN RUN data=…"
         )
-    scales = [(spec.mean, spec.standard_deviation) for spec in (targets, others)]
-    if scales[0] != scales[1]:
+    if any(
+        (one.mean, one.standard_deviation) != (other.mean, other.standard_deviation)
+        for one, other in pairs
+    ):
         raise DataError(
             f"{run.name} has learned numbers on another scale than {base.name} (their mean and"
             " deviation in the training split): train both on the same training split."

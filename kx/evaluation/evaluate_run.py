@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +21,13 @@ from kx.config import compose
 from kx.config.checks.values import mismatch
 from kx.config.moved import new_key
 from kx.config.schema import PIPELINE_KEYS
+from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.findings import Findings
-from kx.contracts.specs import Data, Spec
+from kx.contracts.specs import Data, Spec, Specs
 from kx.data.issues import print_issues
 from kx.data.store import store
 from kx.errors import ConfigError, DataError, Mistake, did_you_mean
-from kx.evaluation.answers import Answers, answers_of, report_on
+from kx.evaluation.answers import SplitAnswers, answers_of, report_on
 from kx.evaluation.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
 from kx.export.views import with_views
@@ -35,7 +37,9 @@ from kx.secrets import redact, redact_word
 from kx.tracking.mlflow.client import open_client
 
 
-def ask(run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()) -> Answers:
+def ask(
+    run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()
+) -> SplitAnswers:
     """Returns the answers of a finished run's model to a split of its own or other data.
 
     Args:
@@ -89,7 +93,8 @@ def evaluate_run(
     if overrides:  # those of its own data were printed at the training
         print_issues(answers.data)
     findings = report_on(answers, report_options(run.recorded_config()), run.history)
-    as_trained_on = not overrides and not tta
+    trained_on = run.tags().get("kx.fingerprint", answers.data.fingerprint)
+    as_trained_on = not overrides and not tta and answers.data.fingerprint == trained_on
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
     how = [answers.data.name, f"({data_words(overrides)})", *views_words(tta)]
     written = written_report(
@@ -217,26 +222,54 @@ def as_trained(data: Data, run: Run) -> Data:
         DataError: If the data is of another kind, or has other classes.
     """
     spec, preparation = run.bundle().spec(), run.bundle().preparation()
-    trained: Spec = spec["targets"]
+    trained: Specs = spec["targets"]
     if data.kind != spec["kind"]:
         raise DataError(
             f"The model was trained on {spec['kind']} data. Received: {data.kind} data."
         )
-    data.prepare = lambda raw: preparation.prepare(raw[None])[0]
-    data.inputs = spec["inputs"]
-    names, own = data.targets.class_names, trained.class_names
-    if names != own:
-        if names is None or own is None or not set(names) <= set(own) or data.targets.shape != ():
-            raise DataError(
-                "This data has other classes than the model: expected"
-                f" {', '.join(own or ('none',))}. Received: {', '.join(names or ('none',))}."
-            )
-        number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
-        for split, dataset in data.splits.items():
-            renumbered = dataset.map(lambda x, y: (x, tf.gather(number, y)))
-            setattr(data, split, renumbered)
+
+    def prepare(raw: Any) -> Any:
+        batch = preparation.prepare(map_fields(lambda one: one[None], raw))
+        return map_fields(lambda one: one[0], batch)
+
+    data.prepare, data.inputs = prepare, spec["inputs"]
+    if isinstance(trained, Spec) and isinstance(data.targets, Spec):
+        _renumber_classes(data, data.targets, trained)
+    elif named_fields(data.targets, "").keys() != named_fields(trained, "").keys():
+        raise DataError("This data has other fields of targets than the model.")
+    else:
+        map_fields(_require_same_classes, data.targets, trained)
     data.targets = trained
     return data
+
+
+def _require_same_classes(targets: Spec, trained: Spec) -> None:
+    if targets.class_names != trained.class_names:
+        raise _other_classes(targets.class_names, trained.class_names)
+
+
+def _other_classes(names: Sequence[str] | None, own: Sequence[str] | None) -> DataError:
+    return DataError(
+        "This data has other classes than the model: expected"
+        f" {', '.join(own or ('none',))}. Received: {', '.join(names or ('none',))}."
+    )
+
+
+def _renumber_classes(data: Data, targets: Spec, trained: Spec) -> None:
+    """Gives the classes of data the indices of a model's classes.
+
+    Raises:
+        DataError: If the data has other classes.
+    """
+    names, own = targets.class_names, trained.class_names
+    if names == own:
+        return
+    if names is None or own is None or not set(names) <= set(own) or targets.shape != ():
+        raise _other_classes(names, own)
+    number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
+    for split, dataset in data.splits.items():
+        renumbered = dataset.map(lambda x, y, *weight: (x, tf.gather(number, y), *weight))
+        setattr(data, split, renumbered)
 
 
 def _log_metrics(run: Run, findings: Findings, split: str) -> None:

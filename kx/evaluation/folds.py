@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from kx.config import Composed, build
+from kx.contracts.answers import Answers
 from kx.contracts.findings import Findings
+from kx.contracts.specs import class_names_of
 from kx.contracts.task import Task
 from kx.errors import RunNotFoundError
 from kx.evaluation.write_reports import report_options
@@ -73,10 +75,11 @@ def write_fold_report(
     targets = make_data(config).targets
     task: Task = build(config.task, targets, place="task")
     found = [fold_predictions(job) for job in jobs]
-    scores = [_comparable(task, answers) for answers in found]
-    truth = np.concatenate([answers["targets"] for answers in found])
-    findings = task.report(truth, np.concatenate(scores), report_options(config))
-    positions = np.concatenate([answers["positions"] for answers in found])
+    scores = [_comparable(task, kept) for kept in found]
+    truth = np.concatenate([kept["targets"] for kept in found])
+    answers = Answers(truth, np.concatenate(scores))
+    findings = task.report(answers, report_options(config))
+    positions = np.concatenate([kept["positions"] for kept in found])
     findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
     if len(np.unique(positions)) < len(positions):
         findings.intervals = {}  # repeats: several answers to an example are not independent
@@ -96,7 +99,7 @@ def write_fold_report(
         + command(words).replace("python -m kx.run", "kx cross-validate"),
         confidence_level=config.report.confidence_level,
     )
-    _write_csv(folder / "out_of_fold.csv", jobs, found, targets.class_names)
+    _write_csv(folder / "out_of_fold.csv", jobs, found, class_names_of(targets))
     return {f"out_of_fold/{name}": value for name, value in findings.metrics.items()}
 
 
@@ -134,7 +137,7 @@ def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:
     # Scores of a regression are standardized by the targets of the fold's own training split:
     # their values are encoded again by those of one fold.
     if "value" in answers:
-        return np.asarray(task.encode(answers["value"]))
+        return np.asarray(task.encode(None, answers["value"])[1])
     return answers["scores"]
 
 

@@ -12,7 +12,7 @@ import yaml
 from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
 from kx.evaluation.answers import answers_of, evaluate, report_on
-from kx.fit.builder import Builder
+from kx.fit.model.builder import Builder
 from kx.report.page import write_report
 from kx.secrets import redact
 from kx.tracking import provenance

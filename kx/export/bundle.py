@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ import tensorflow as tf
 
 import kx
 from kx.config import Composed
-from kx.contracts.specs import Data, Spec, identity
+from kx.contracts.fields import map_fields, named_fields, values_of
+from kx.contracts.specs import Data, Spec, Specs, identity
 from kx.contracts.task import Task
+from kx.fit.model.checks import ends_of
 from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
 from kx.tracking.provenance import package_versions
@@ -46,11 +48,14 @@ class Preparation(tf.Module):
         super().__init__()
         self.assets = list(data.assets)
         raw = data.train.element_spec[0]
-        self.raw = tf.TensorSpec([None, *raw.shape], raw.dtype, name="inputs")
-        prepared = tf.TensorSpec(data.inputs.shape, data.inputs.dtype)
+        names = {name: name for name in raw} if isinstance(raw, Mapping) else "inputs"
+        self.raw = map_fields(
+            lambda spec, name: tf.TensorSpec([None, *spec.shape], spec.dtype, name=name), raw, names
+        )
+        prepared = map_fields(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), data.inputs)
         one_by_one = data.prepare is not identity
 
-        def prepare(inputs: tf.Tensor) -> tf.Tensor:
+        def prepare(inputs: Any) -> Any:
             if not one_by_one:
                 return data.prepare(inputs)
             return tf.map_fn(data.prepare, inputs, fn_output_signature=prepared)
@@ -64,9 +69,9 @@ def uncompiled(model: keras.Model) -> keras.Model:
     This model is kept: it has a third of the size, and contains nothing that only the
     training needs, so that it loads without the task's code.
     """
-    if not model.inputs or len(model.outputs) != 1:
+    if not model.inputs or not model.outputs:  # subclassed
         return model
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return keras.Model(*ends_of(model), name=model.name)
 
 
 @dataclass
@@ -83,7 +88,7 @@ class Bundle:
         """Returns the content of `spec.json`, with `inputs` and `targets` as specs."""
         values = json.loads((self.folder / "spec.json").read_text(encoding="utf-8"))
         for key in ("inputs", "targets"):
-            values[key] = Spec.from_json(values[key])
+            values[key] = _specs_from_json(values[key])
         return values
 
     def preparation(self) -> Any:
@@ -94,16 +99,38 @@ class Bundle:
         with tempfile.TemporaryDirectory() as copy:  # TensorFlow would read the path as a pattern
             return tf.saved_model.load(shutil.copytree(folder, Path(copy, "preparation")))
 
-    def examples(self) -> tuple[tf.Tensor, dict[str, np.ndarray]]:
-        """Returns the raw examples, and the trained model's answers by name."""
+    def examples(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """Returns a batch of raw examples, and the trained model's answers by name."""
         folder = self.folder / "examples"
-        dtype = self.spec()["raw_dtype"]
-        raw = tf.io.parse_tensor((folder / "inputs.tensor").read_bytes(), dtype)
+        dtypes = self.spec()["raw_dtype"]
+        names = {name: name for name in dtypes} if isinstance(dtypes, Mapping) else ""
+        raw = map_fields(
+            lambda dtype, name: tf.io.parse_tensor(_inputs_file(folder, name).read_bytes(), dtype),
+            dtypes,
+            names,
+        )
         answers = {}
         for path in sorted(folder.glob("answer_*.tensor")):
             name, kind = path.stem.removeprefix("answer_").rsplit("-", 1)
             answers[name] = tf.io.parse_tensor(path.read_bytes(), kind).numpy()
         return raw, answers
+
+
+def _inputs_file(folder: Path, name: str) -> Path:
+    """Returns the file of the raw examples, or of a field of them."""
+    return folder / (f"inputs-{name}.tensor" if name else "inputs.tensor")
+
+
+def _specs_to_json(specs: Specs) -> dict[str, Any]:
+    if isinstance(specs, Spec):
+        return specs.to_json()
+    return {"fields": {name: spec.to_json() for name, spec in specs.items()}}
+
+
+def _specs_from_json(values: dict[str, Any]) -> Specs:
+    if "fields" not in values:
+        return Spec.from_json(values)
+    return {name: Spec.from_json(spec) for name, spec in values["fields"].items()}
 
 
 def examples_to_keep(data: Data) -> list[Any]:
@@ -115,10 +142,14 @@ def examples_to_keep(data: Data) -> list[Any]:
         data: Data of the run.
     """
     split = data.test or data.validation or data.train
-    inputs_only = split.map(lambda inputs, _: inputs)
+    inputs_only = split.map(lambda inputs, *_: inputs)
     kept = list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
+
+    def shapes(one: Any) -> list[tuple[int, ...]]:
+        return [np.shape(value) for value in values_of(one)]
+
     # They form one batch: only those with the shape of the first one are kept.
-    return [one for one in kept if np.shape(one) == np.shape(kept[0])]
+    return [one for one in kept if shapes(one) == shapes(kept[0])]
 
 
 def save_bundle(
@@ -153,10 +184,11 @@ def save_bundle(
     values = {
         "kx": kx.__version__,
         "name": data.name,
-        "kind": data.kind,
-        "inputs": data.inputs.to_json(),
-        "targets": data.targets.to_json(),
-        "raw_dtype": preparation.raw.dtype.name,
+        "kind": data.kind if isinstance(data.kind, str) else dict(data.kind),
+        "inputs": _specs_to_json(data.inputs),
+        "targets": _specs_to_json(data.targets),
+        "raw_dtype": map_fields(lambda spec: spec.dtype.name, preparation.raw),
+        "facts": dict(data.facts),
         "precision": job.config.precision,
     }
     (bundle.folder / "spec.json").write_text(
@@ -176,29 +208,34 @@ def save_bundle(
 
 def _save_examples(
     folder: Path, preparation: Preparation, model: keras.Model, task: Task, kept: Sequence[Any]
-) -> tuple[tf.Tensor, np.ndarray]:
+) -> tuple[Any, Any]:
     """Writes raw examples with the model's answers; returns prepared examples and scores."""
     folder.mkdir()
-    # TensorFlow converts a list of uint8 arrays to int32; NumPy strips trailing zeros of bytes.
-    is_text = preparation.raw.dtype == tf.string
-    raw = tf.stack(list(kept)) if is_text else tf.constant(np.stack(kept), preparation.raw.dtype)
+
+    def batch(spec: tf.TensorSpec, *each: Any) -> tf.Tensor:
+        # TensorFlow converts a list of uint8 arrays to int32; NumPy strips trailing zeros of bytes.
+        if spec.dtype == tf.string:
+            return tf.stack(list(each))
+        return tf.constant(np.stack(each), spec.dtype)
+
+    raw = map_fields(batch, preparation.raw, *kept)
     prepared = preparation.prepare(raw)
     # `predict` would compile first, which takes longer than the rest for a few examples.
-    scores = keras.ops.convert_to_numpy(model(prepared, training=False))
-    answers = task.decode(scores)
-    (folder / "inputs.tensor").write_bytes(tf.io.serialize_tensor(raw).numpy())
+    scores = map_fields(keras.ops.convert_to_numpy, model(prepared, training=False))
+    answers = task.answer(model, prepared)
+    for name, value in named_fields(raw, "").items():
+        _inputs_file(folder, name).write_bytes(tf.io.serialize_tensor(value).numpy())
     for name, value in answers.items():
         value = tf.convert_to_tensor(value)
         path = folder / f"answer_{name}-{value.dtype.name}.tensor"
         path.write_bytes(tf.io.serialize_tensor(value).numpy())
-
     return prepared, scores
 
 
-def _signature(prepared: tf.Tensor, scores: np.ndarray) -> Any:
+def _signature(prepared: Any, scores: Any) -> Any:
     from mlflow.models import infer_signature
 
-    return infer_signature(prepared.numpy(), scores)
+    return infer_signature(map_fields(lambda one: one.numpy(), prepared), scores)
 
 
 def _pip_requirements() -> list[str]:

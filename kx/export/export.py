@@ -18,12 +18,15 @@ import numpy as np
 import tensorflow as tf
 
 from kx.config import project_dir
+from kx.contracts.fields import count_of, map_fields, named_fields
+from kx.contracts.specs import class_names_of, single
 from kx.contracts.task import Task
 from kx.errors import ExportError
 from kx.export.bundle import Bundle
 from kx.paths import PATTERN_LETTERS, expanded
 from kx.process import quiet_saving
 
+_KINDS = {"image": "encoded image bytes", "text": "text", "row": "a line of CSV"}
 _RELOAD = Path(__file__).with_name("reload.py")
 # Largest difference of a probability that rounding explains, by compute dtype.
 _TOLERANCE = {"float32": 1e-4, "float64": 1e-6}
@@ -37,18 +40,16 @@ class Servable(tf.Module):
         preparation: Object with `prepare(batch)`.
         model: Model that returns scores.
         task: Task that decodes the scores.
-        raw: Spec of a batch of raw examples.
+        raw: Spec of a batch of raw examples, or specs of fields by name.
     """
 
-    def __init__(
-        self, preparation: Any, model: keras.Model, task: Task, raw: tf.TensorSpec
-    ) -> None:
+    def __init__(self, preparation: Any, model: keras.Model, task: Task, raw: Any) -> None:
         super().__init__()
         self.preparation = preparation
         self.model_variables = [v.value for v in model.variables]
 
-        def serve(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return task.decode(model(preparation.prepare(inputs), training=False))
+        def serve(inputs: Any) -> dict[str, tf.Tensor]:
+            return task.answer(model, preparation.prepare(inputs))
 
         self.serve = tf.function(serve, input_signature=[raw])
 
@@ -119,7 +120,12 @@ def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Export
         draft.mkdir()
         preparation = bundle.preparation()
         examples, expected = bundle.examples()
-        raw = tf.TensorSpec([None, *examples.shape[1:]], examples.dtype, name="inputs")
+        names = {name: name for name in examples} if isinstance(examples, Mapping) else "inputs"
+        raw = map_fields(
+            lambda one, name: tf.TensorSpec([None, *one.shape[1:]], one.dtype, name=name),
+            examples,
+            names,
+        )
         servable = Servable(preparation, model, task, raw)
         where, signatures = str(draft / "saved_model"), {"serving_default": servable.serve}
         with quiet_saving():
@@ -131,7 +137,7 @@ def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Export
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
-    return Exported(folder, differences, len(examples), run.num_converted)
+    return Exported(folder, differences, count_of(examples), run.num_converted)
 
 
 def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
@@ -163,31 +169,33 @@ def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
 
 def _spec_text(run: Trained) -> str:
     spec = run.bundle.spec()
+    inputs = single(spec["inputs"])
     values = {
         "run": run.id,
         "name": run.name,
-        "input": {"image": "encoded image bytes", "text": "text", "row": "a line of CSV"}.get(
-            spec["kind"], "array"
-        ),
-        "column_names": spec["inputs"].column_names,
-        "class_names": spec["targets"].class_names,
+        "input": map_fields(lambda kind: _KINDS.get(kind, "array"), spec["kind"]),
+        "column_names": None if inputs is None else inputs.column_names,
+        "class_names": class_names_of(spec["targets"]),
         "metrics": {k: v for k, v in run.metrics.items() if k.startswith("test/")},
     }
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def _compare(
-    run: Trained, draft: Path, work: Path, examples: tf.Tensor, expected: dict[str, np.ndarray]
+    run: Trained, draft: Path, work: Path, examples: Any, expected: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """Returns the largest difference of each reloaded file; raises above the tolerance."""
     prepared = run.bundle.preparation().prepare(examples)
-    scores = np.asarray(run.model(prepared, training=False))
-    (work / "raw.tensor").write_bytes(tf.io.serialize_tensor(examples).numpy())
-    np.save(work / "prepared.npy", prepared.numpy())
+    scores = map_fields(np.asarray, run.model(prepared, training=False))
+    for name, value in named_fields(examples, "inputs").items():
+        (work / f"raw-{name}.tensor").write_bytes(tf.io.serialize_tensor(value).numpy())
+    arrays = {name: value.numpy() for name, value in named_fields(prepared, "inputs").items()}
+    np.savez(work / "prepared.npz", **arrays)
     settings = {
         "saved_model": str(draft / "saved_model"),
         "keras": str(draft / "model.keras"),
-        "raw_dtype": examples.dtype.name,
+        "raw": {name: one.dtype.name for name, one in named_fields(examples, "inputs").items()},
+        "fields": isinstance(prepared, Mapping),
         "modules": _modules(run),
         "path": [str(project_dir())],
         "work": str(work),
@@ -208,19 +216,23 @@ def _compare(
     got = np.load(work / "answers.npz", allow_pickle=False)
     # Labels and class indices are decoded again: of two scores that are nearly equal, another
     # device than that of the training may choose the other.
-    now = {name: np.asarray(value) for name, value in run.task.decode(scores).items()}
+    again = run.task.answer(lambda *_, **__: scores, prepared)
+    now = {name: np.asarray(value) for name, value in again.items()}
     expected = {k: v if v.dtype.kind == "f" else now[k] for k, v in expected.items()}
     differences = {
         "saved_model": max(_difference(got[name], value) for name, value in expected.items()),
-        "model.keras": _difference(got["keras_scores"], scores),
+        "model.keras": max(
+            _difference(got[f"keras_scores.{name}"], value)
+            for name, value in named_fields(scores, "").items()
+        ),
     }
     tolerance = _TOLERANCE.get(run.bundle.spec()["precision"], _LOW_PRECISION_TOLERANCE)
     for file, difference in differences.items():
         if not difference <= tolerance:
             raise ExportError(
                 f"The exported {file} answers otherwise than the trained model: the largest"
-                f" difference on {len(examples)} examples is {difference:.3g}, expected at most"
-                f" {tolerance:g}. It was removed."
+                f" difference on {count_of(examples)} examples is {difference:.3g}, expected at"
+                f" most {tolerance:g}. It was removed."
             )
     return differences
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kx.contracts.fields import map_fields, named_fields, values_of
+from kx.contracts.specs import Spec
 from kx.contracts.task import Task
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
-from kx.export.readers.arrays import read_array
-from kx.export.readers.images import is_one_image, read_image
-from kx.export.readers.rows import read_row
-from kx.export.readers.texts import read_text
+from kx.export.readers.examples import Field, Reader
 
 _BATCH_SIZE = 64
+_BY_CLASS = ("probabilities", "shares")  # answers with a number for each class
 
 
 class Predictor:
@@ -43,12 +43,24 @@ class Predictor:
         text_column: str = "text",
         quotes: bool = True,
     ) -> None:
-        self.max_megapixels = max_megapixels
-        self.text_column, self.quotes = text_column, quotes
         self.spec = bundle.spec()
         self.preparation = bundle.preparation()
         [signature] = self.preparation.prepare.concrete_functions
-        self.raw_shape = tuple(signature.structured_input_signature[0][0].shape[1:])
+        raw = signature.structured_input_signature[0][0]
+        columns = map_fields(lambda spec: spec.column_names or (), self.spec["inputs"])
+
+        def field(raw: tf.TensorSpec, kind: str, column_names: Sequence[str]) -> Field:
+            return Field(kind, tuple(raw.shape[1:]), raw.dtype.name, tuple(column_names))
+
+        if isinstance(raw, Mapping):  # raw fields may be others than the prepared ones
+            kinds = named_fields(self.spec["kind"], "")  # in the order of the data
+            columns = {name: columns.get(name, ()) for name in raw}
+            self.fields: Any = map_fields(
+                lambda kind, spec, names: field(spec, kind, names), kinds, raw, columns
+            )
+        else:
+            self.fields = field(raw, self.spec["kind"], columns)
+        self.reader = Reader(self.fields, max_megapixels, text_column, quotes)
         self.model = model
         self.task = task
 
@@ -56,16 +68,39 @@ class Predictor:
         """Returns the task's answers to a batch of raw examples, by name.
 
         Args:
-            raw: Batch of encoded images, strings, CSV rows or arrays.
+            raw: Batch of encoded images, strings, CSV rows or arrays: a sequence of examples, or
+                of several fields also a batch of each by name.
         """
+        if isinstance(raw, Mapping):
+            raw = [
+                dict(zip(raw, values, strict=True)) for values in zip(*raw.values(), strict=True)
+            ]
         parts = []
-        shapes = {np.shape(one) for one in raw} if None in self.raw_shape else ()
-        size = 1 if len(shapes) > 1 else _BATCH_SIZE  # only examples of one shape form a batch
+        size = _BATCH_SIZE if self._form_batches(raw) else 1
         for start in range(0, len(raw), size):
-            batch = tf.convert_to_tensor(raw[start : start + size], self.spec["raw_dtype"])
-            scores = self.model(self.preparation.prepare(batch), training=False)
-            parts.append({k: np.asarray(v) for k, v in self.task.decode(scores).items()})
+            prepared = self.preparation.prepare(self._batch(raw[start : start + size]))
+            answers = self.task.answer(self.model, prepared)
+            parts.append({k: np.asarray(v) for k, v in answers.items()})
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _form_batches(self, raw: Sequence[Any]) -> bool:
+        """Returns whether raw examples have one shape, so that several form a batch."""
+        for name, field in named_fields(self.fields, "").items():
+            if (
+                None in field.shape
+                and len({np.shape(one[name] if name else one) for one in raw}) > 1
+            ):
+                return False
+        return True
+
+    def _batch(self, raw: Sequence[Any]) -> Any:
+        """Returns raw examples as a batch of tensors."""
+        if isinstance(self.fields, Field):
+            return tf.convert_to_tensor(list(raw), self.fields.dtype)
+        return {
+            name: tf.convert_to_tensor([one[name] for one in raw], field.dtype)
+            for name, field in self.fields.items()
+        }
 
     def __call__(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         """Returns one mapping for each example of the inputs.
@@ -73,7 +108,8 @@ class Predictor:
         Args:
             inputs: File names, bytes or arrays of uint8 for images; texts, or `.csv` files of
                 them; lines, sequences of numbers or `.csv` files for rows; arrays, `.npy`,
-                `.npz` and `.json` files, or JSON for arrays.
+                `.npz` and `.json` files, or JSON for arrays. Of several fields: a mapping of
+                these by name, `.csv` or `.jsonl` files.
 
         Returns:
             Mappings with `"input"` and the task's answers: `"label"`, `"confidence"`,
@@ -96,14 +132,14 @@ class Predictor:
         Returns:
             The answers, in order, and an error for each input that has none.
         """
-        inputs = self._examples_of(inputs)
+        inputs = self.reader.examples_of(inputs)
         answers: list[dict[str, Any]] = []
         problems: list[DataError] = []
         for start in range(0, len(inputs), _BATCH_SIZE):  # limits the number of files in memory
             pairs = []
             for item in inputs[start : start + _BATCH_SIZE]:
                 try:
-                    pairs += self._read(item)
+                    pairs += self.reader.read(item)
                 except DataError as error:
                     problems.append(error)
             try:
@@ -115,18 +151,6 @@ class Predictor:
                 problems += filter(None, bad)
                 answers += self._answered([p for p, b in zip(pairs, bad, strict=True) if not b])
         return answers, problems
-
-    def _examples_of(self, inputs: Any) -> Sequence[Any]:
-        """Returns the inputs as a sequence of examples: an array may be one example, or several."""
-        if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a pandas DataFrame
-            return inputs.to_dict("records")
-        if not isinstance(inputs, np.ndarray):
-            return inputs
-        if self.spec["kind"] == "image":
-            one = is_one_image(inputs)
-        else:
-            one = inputs.ndim == (1 if self.spec["kind"] == "row" else len(self.raw_shape))
-        return [inputs] if one and inputs.dtype.kind in "biuf" else list(inputs)
 
     def _answered(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
         if not pairs:
@@ -140,40 +164,32 @@ class Predictor:
     def _problem(self, name: Any, raw: Any) -> DataError | None:
         """Returns the error of preparing a raw example, or None if there is none."""
         try:
-            self.preparation.prepare(tf.convert_to_tensor([raw], self.spec["raw_dtype"]))
+            self.preparation.prepare(self._batch([raw]))
         except tf.errors.InvalidArgumentError as error:
             return DataError(f"{str(name)[:200]}: {self._complaint(error)}")
         return None
 
     def _complaint(self, error: Exception) -> str:
-        if self.spec["kind"] == "image":
+        kinds = {field.kind for field in values_of(self.fields)}
+        if "image" in kinds:
             return (
                 "this is not an image that TensorFlow can decode. Expected JPEG, PNG, GIF, BMP or"
                 " WebP."
             )
-        if self.spec["kind"] == "row":
-            columns = self.spec["inputs"].column_names or ()
+        if kinds == {"row"}:
+            columns = self.fields.column_names
             return f"expected a line of {len(columns)} numbers: {', '.join(columns)}."
         return first_line(error)
 
     def _plain(self, key: str, value: Any) -> Any:
         """Returns an answer as JSON values, with probabilities by class name."""
-        names = self.spec["targets"].class_names
+        targets = self.spec["targets"]
+        names = targets.class_names if isinstance(targets, Spec) else None
         value = np.asarray(value)
-        if key == "probabilities" and names and value.shape == (len(names),):
+        if key in _BY_CLASS and names and value.shape == (len(names),):
             return {n: float(p) for n, p in zip(names, value, strict=True)}
         plain = value.item() if value.size == 1 else value.tolist()
         return _decoded(plain) if value.dtype.kind in "OSU" else plain
-
-    def _read(self, item: Any) -> list[tuple[Any, Any]]:
-        kind = self.spec["kind"]
-        if kind == "image":
-            return read_image(item, self.max_megapixels)
-        if kind == "row":
-            return read_row(item, self.spec["inputs"].column_names or ())
-        if kind == "text":
-            return read_text(item, self.text_column, quotes=self.quotes)
-        return read_array(item, self.raw_shape, self.spec["raw_dtype"])
 
 
 def _decoded(value: Any) -> Any:

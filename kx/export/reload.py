@@ -24,9 +24,12 @@ def main(settings_file: str) -> None:
     import tensorflow as tf
 
     work = Path(settings["work"])
-    raw = tf.io.parse_tensor((work / "raw.tensor").read_bytes(), settings["raw_dtype"])
+    raw = {
+        name: tf.io.parse_tensor((work / f"raw-{name}.tensor").read_bytes(), dtype)
+        for name, dtype in settings["raw"].items()
+    }
     loaded = tf.saved_model.load(settings["saved_model"])
-    found = loaded.signatures["serving_default"](inputs=raw)
+    found = loaded.signatures["serving_default"](**raw)
     answers = {name: _plain(value.numpy()) for name, value in found.items()}
 
     sys.path[:0] = settings["path"]
@@ -35,7 +38,11 @@ def main(settings_file: str) -> None:
     import keras
 
     model = keras.models.load_model(settings["keras"], compile=False)
-    answers["keras_scores"] = np.asarray(model(np.load(work / "prepared.npy"), training=False))
+    with np.load(work / "prepared.npz") as arrays:
+        prepared = dict(arrays) if settings["fields"] else arrays["inputs"]
+    scores = model(prepared, training=False)
+    named = scores if isinstance(scores, dict) else {"": scores}
+    answers |= {f"keras_scores.{name}": np.asarray(value) for name, value in named.items()}
     np.savez(work / "answers.npz", **answers)
 
 

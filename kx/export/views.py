@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kx.contracts.specs import Outputs
 from kx.contracts.task import Task
 from kx.errors import ConfigError, did_you_mean
 
@@ -64,6 +65,14 @@ def with_views(model: keras.Model, task: Task, names: Sequence[str]) -> keras.Mo
     for name in names:
         if name not in VIEWS:
             raise ConfigError(f"--tta: there is no {name!r}. {did_you_mean(name, VIEWS)}")
+    outputs = task.outputs if isinstance(task.outputs, Outputs) else None
+    if outputs is None or outputs.axes:
+        raise ConfigError(
+            "--tta is for tasks with one vector of scores for an image: the scores of a view would"
+            " have to be moved back, or belong to one field of several."
+        )
+    if len(model.inputs) > 1:
+        raise ConfigError("--tta is for images alone. Received: a model of several inputs.")
     shape = model.input_shape[1:]
     if len(shape) != 3:
         raise ConfigError(f"--tta is for images. Received: a model of inputs of shape {shape}.")

@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.specs import Data, DataIssue
+from kx.contracts.fields import map_fields, named_fields
+from kx.contracts.specs import Data, DataIssue, Outputs
 from kx.contracts.task import Task
-from kx.data.augment import Augment, check_fits, check_range
+from kx.data.augment import Chain, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
 from kx.data.constant import leave_out_constant
 from kx.data.split.checks import check_examples, check_parts
@@ -128,7 +129,7 @@ def make_batches(
     config: DictConfig,
     data: Data,
     task: Task,
-    augment: Augment | None,
+    augment: Chain | None,
     cache_dir: Path,
     first_epoch: int = 0,
 ) -> Batches:
@@ -147,8 +148,8 @@ def make_batches(
             is dropped.
     """
     if augment is not None:
-        names = [name for name, node in config.augment.items() if node is not None]
-        check_fits(augment, data.inputs, names, data.targets, task.encode)
+        check_fits(augment, data.inputs, data.targets, task.encode)
+        augment = augment.of(data.inputs, data.targets)
     cache = config.data.cache
     with quiet_first_steps():
         stored = store(data, data.splits, cache_dir, cache)
@@ -237,12 +238,13 @@ def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
     else:
         weights = np.array(task.class_weights)
     of_classes = tf.constant(weights, tf.float32)
-    if task.outputs.units == 1:  # binary: a target is 1 for the second class
+    # Binary: a target is 1 for the second class.
+    if isinstance(task.outputs, Outputs) and task.outputs.units == 1:
         return lambda targets: of_classes[0] + (of_classes[1] - of_classes[0]) * targets[:, 0]
     return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
 
 
-def _some_inputs(train: Stored) -> tf.Tensor:
+def _some_inputs(train: Stored) -> Any:
     """Returns prepared inputs: all if they are in memory, or the first ones of a file."""
     if train.inputs is not None:
         return train.inputs
@@ -259,32 +261,36 @@ def first_examples(stored: Stored, count: int) -> Stored:
     """
     count = min(count, stored.num_examples)
     if stored.dataset is not None:  # they are few enough for memory
-        inputs, targets = next(iter(stored.dataset.batch(count)))
-        return Stored(count, inputs, targets)
-    assert stored.inputs is not None and stored.targets is not None
-    return Stored(count, stored.inputs[:count], stored.targets[:count])
+        return Stored(count, *next(iter(stored.dataset.batch(count))))
+    return Stored(count, *(map_fields(lambda one: one[:count], part) for part in stored.tensors))
 
 
 def adapt(data: Data, train: Stored) -> tuple[DataIssue, ...]:
-    """Adapts the normalization layer on the training split alone, if it has `adapt`.
+    """Adapts the normalization on the training split alone: layers that have `adapt`.
 
     Args:
-        data: Data with the layer.
+        data: Data with the layer, or layers of fields by name.
         train: Stored training split.
 
     Returns:
         Issues that were found: columns that are constant in the training split.
     """
-    layer = data.normalize
-    if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
-        return ()
-    examples = train.inputs
-    if examples is None:
-        assert train.dataset is not None
-        examples = train.dataset.map(lambda inputs, _: inputs).batch(1024)
-    if isinstance(examples, tf.Tensor):  # in batches, since Keras makes a float32 copy of a tensor
-        examples = tf.data.Dataset.from_tensor_slices(examples).batch(1024)
-    layer.adapt(examples)
-    layer._kx_adapted = True
-    by_columns = isinstance(layer, Normalization) and layer.axis == (-1,)
-    return leave_out_constant(layer, data, examples) if by_columns else ()
+    issues: tuple[DataIssue, ...] = ()
+    for name, layer in named_fields(data.normalize, "").items():
+        if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
+            continue
+        examples = _batches_of_field(train, name)
+        layer.adapt(examples)
+        layer._kx_adapted = True
+        if isinstance(layer, Normalization) and layer.axis == (-1,):
+            spec = data.inputs[name] if isinstance(data.inputs, Mapping) else data.inputs
+            issues += leave_out_constant(layer, spec, examples)
+    return issues
+
+
+def _batches_of_field(stored: Stored, name: str) -> tf.data.Dataset:
+    """Returns batches of an input field; in batches, since Keras makes a float32 copy."""
+    if stored.dataset is None:
+        values = stored.inputs[name] if name else stored.inputs
+        return tf.data.Dataset.from_tensor_slices(values).batch(1024)
+    return stored.dataset.map(lambda inputs, *_: inputs[name] if name else inputs).batch(1024)

@@ -20,10 +20,10 @@ from kx.contracts.specs import Data
 from kx.data.issues import class_lines, issues_tags, print_issues
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
-from kx.fit.builder import Builder
 from kx.fit.display import Display
 from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
+from kx.fit.model.builder import Builder
 from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.provenance import content_hash

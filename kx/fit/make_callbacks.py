@@ -43,7 +43,7 @@ def make_callbacks(
         for place, monitor in watched
         if monitor is not None and monitor not in available
     ]
-    mistakes = mistakes or _unknown_modes(config, entries)
+    mistakes = mistakes or _other_monitor(config, task) or _unknown_modes(config, entries)
     if mistakes:
         raise ConfigError(mistakes)
     run_dir = str(config.run_dir)
@@ -66,6 +66,21 @@ def make_callbacks(
         # First, so that the other callbacks evaluate and save the averaged weights.
         callbacks.insert(0, SwapAverage())
     return callbacks
+
+
+def _other_monitor(config: DictConfig, task: Task) -> list[Mistake]:
+    """Returns a mistake if a task has another monitor than its config, which the callbacks read."""
+    of_config = config.task.get("monitor", "val_loss")
+    if task.monitor == of_config:
+        return []
+    return [
+        Mistake(
+            "task.monitor",
+            f"The task compares runs by {task.monitor!r}, and its config by {of_config!r}. Let its"
+            " function take monitor and monitor_mode, and list both in its YAML: monitor:"
+            f" {task.monitor}, monitor_mode: {task.monitor_mode}.",
+        )
+    ]
 
 
 def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> list[Mistake]:

@@ -74,7 +74,10 @@ def run_sweep(
         if job.state == WAITING:
             job.end(KILLED, "not begun")
     if listed.same_error:
-        print(f"the first jobs all failed alike, so that no other was begun: {listed.same_error}")
+        print(
+            "the first jobs all failed with the same error, so no other was started:"
+            f" {listed.same_error}"
+        )
     code = _end(name, folder, jobs, group, stop, summarize)
     if pool.gave_up:
         print(f"{pool.gave_up}\nthe same command with resume=auto continues")

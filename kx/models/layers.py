@@ -55,11 +55,12 @@ def scores(x: Any, units: int, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) 
         Tensor of scores, shape `(batch, units)`.
     """
     dense = keras.layers.Dense(
-        units, kernel_regularizer=penalty(l1, l2), dtype=_score_dtype(), name="scores", **kwargs
+        units, kernel_regularizer=penalty(l1, l2), dtype=score_dtype(), name="scores", **kwargs
     )
     return dense(x)
 
 
-def _score_dtype() -> str:
+def score_dtype() -> str:
+    """Returns the dtype of scores: float32 under a mixed precision policy, which the loss needs."""
     policy = keras.config.dtype_policy()
     return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy.compute_dtype

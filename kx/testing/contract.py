@@ -49,6 +49,8 @@ def random_targets(spec: Spec, count: int, seed: int = 0) -> np.ndarray:
         seed: Seed of the random numbers. Defaults to 0.
     """
     generator = np.random.default_rng(seed)
+    if spec.kind == "mask" and spec.class_names is not None:
+        return generator.integers(0, len(spec.class_names), (count, *spec.shape)).astype(spec.dtype)
     if spec.class_names is not None and spec.shape == ():
         return (np.arange(count) % len(spec.class_names)).astype(spec.dtype)
     if spec.class_names is not None:

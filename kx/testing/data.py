@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kx.contracts.examples import Examples
-from kx.contracts.specs import Data, Spec
+from kx.contracts.fields import named_fields, values_of
+from kx.contracts.specs import Data, Spec, Specs
 from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
@@ -60,7 +62,11 @@ def _data_of(found: Examples | Data, split: Callable[[Examples], object]) -> Dat
 def _check_split(data: Data, name: str, dataset: tf.data.Dataset, again: tf.data.Dataset) -> None:
     try:
         prepared, same = (
-            list(one.map(lambda raw, target: (data.prepare(raw), target)).as_numpy_iterator())
+            list(
+                one.map(
+                    lambda raw, target, *_: (data.prepare(raw), data.prepare_target(raw, target))
+                ).as_numpy_iterator()
+            )
             for one in (dataset, again)
         )
     except Exception as error:  # errors in a traced function have no common base class
@@ -73,18 +79,41 @@ def _check_split(data: Data, name: str, dataset: tf.data.Dataset, again: tf.data
     count = 0
     for (inputs, targets), (inputs_again, targets_again) in zip(prepared, same, strict=True):
         where = f"example {count} of the {name} split"
-        _check_fits(inputs, data.inputs, f"the prepared input of {where}")
-        _check_fits(targets, data.targets, f"the target of {where}")
+        _check_fields(inputs, data.inputs, f"the prepared input of {where}")
+        _check_fields(targets, data.targets, f"the target of {where}")
+        pairs = zip(
+            [*values_of(inputs), *values_of(targets)],
+            [*values_of(inputs_again), *values_of(targets_again)],
+            strict=True,
+        )
         require(
-            np.array_equal(targets, targets_again) and np.array_equal(inputs, inputs_again),
+            all(np.array_equal(one, other) for one, other in pairs),
             f"expected the same examples in the same order at each call, until {where}.",
         )
-        names = data.targets.class_names
-        if names is not None and data.targets.shape == ():
-            known = 0 <= int(targets) < len(names)
-            require(known, f"expected a class from 0 to {len(names) - 1} in {where}: {targets}.")
+        for name, spec in named_fields(data.targets, "").items():
+            _check_class(targets[name] if name else targets, spec, where)
         count += 1
     require(count > 0, f"expected examples in the {name} split. Received: none.")
+
+
+def _check_class(target: Any, spec: Spec, where: str) -> None:
+    names = spec.class_names
+    if names is None or (spec.shape != () and spec.kind != "mask"):
+        return
+    found = np.asarray(target)
+    known = (0 <= found) & (found < len(names)) | (found == spec.padding_value)
+    for other in found[~known].flat[:1]:
+        require(False, f"expected a class from 0 to {len(names) - 1} in {where}: {other}.")
+
+
+def _check_fields(value: Any, specs: Specs, what: str) -> None:
+    has = {name for name in named_fields(value, "")}
+    names = set(named_fields(specs, ""))
+    require(
+        has == names, f"expected the fields {sorted(names)} of {what}. Received: {sorted(has)}."
+    )
+    for name, spec in named_fields(specs, "").items():
+        _check_fits(value[name] if name else value, spec, f"{what}{name and f', field {name!r}'}")
 
 
 def _check_fits(value: object, spec: Spec, what: str) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from kx.contracts.specs import Outputs, Spec
-from kx.fit.assemble import refuse_own_steps
+from kx.contracts.fields import map_fields, values_of
+from kx.contracts.specs import Outputs, Specs
+from kx.fit.model.checks import ends_of, refuse_own_steps
 from kx.testing.contract import random_inputs, require
 
 
 def check_model(
-    builder: Callable[[Spec, Outputs], keras.Model],
-    inputs: Spec,
-    outputs: Outputs | None = None,
+    builder: Callable[[Any, Any], keras.Model],
+    inputs: Specs,
+    outputs: Outputs | Mapping[str, Outputs] | None = None,
     *,
     unused: float = 0.5,
 ) -> None:
@@ -26,8 +28,8 @@ def check_model(
     Args:
         builder: Function `(inputs, outputs) -> keras.Model`; give it sizes with
             `functools.partial`.
-        inputs: Spec of one prepared example.
-        outputs: Outputs of the model. Defaults to None: four units.
+        inputs: Spec of one prepared example, or of each of its fields.
+        outputs: Output of the model, or outputs by name. Defaults to None: four units.
         unused: Largest fraction of the trainable weights that a training step may leave as they
             are: a bias without effect, a shift of a normalization. Defaults to 0.5.
 
@@ -35,6 +37,7 @@ def check_model(
         ContractError: If a part of the contract does not hold.
 
     Example:
+    >>> from kx.data import Spec
     >>> from kx.models.tables.dense import linear
     >>> check_model(linear, Spec((3,), "float32"), Outputs(2))
     """
@@ -48,36 +51,51 @@ def check_model(
     _check_file(model, inputs)
 
 
-def _check_form(model: keras.Model, inputs: Spec, outputs: Outputs) -> None:
+def _check_form(
+    model: keras.Model, inputs: Specs, outputs: Outputs | Mapping[str, Outputs]
+) -> None:
     require(isinstance(model, keras.Model), f"expected a keras.Model. Received: {model!r}.")
     require(not model.compiled, "expected an uncompiled model: kx compiles it for the task.")
     refuse_own_steps(model)
-    expected = (None, *inputs.shape)
-    require(
-        model.input_shape == expected,
-        f"expected inputs of shape {expected}. Received: {model.input_shape}.",
-    )
-    require(
-        model.output_shape == (None, outputs.units),
-        f"expected scores of shape {(None, outputs.units)}. Received: {model.output_shape}.",
-    )
-    scores = keras.ops.convert_to_numpy(model(random_inputs(inputs, 2), training=False))
-    require(scores.dtype == keras.config.floatx(), f"expected float scores, not {scores.dtype}.")
-    require(bool(np.isfinite(scores).all()), "expected finite scores of random inputs.")
-    sums_to_one = outputs.units > 1 and np.allclose(scores.sum(axis=-1), 1.0, atol=1e-4)
-    require(
-        not (sums_to_one and (scores >= 0).all()),
-        "expected raw scores (logits). Received: probabilities; remove the softmax, which the loss"
-        " and the predictions apply.",
-    )
+    takes, gives = map(_shapes, ends_of(model))
+    expected = map_fields(lambda spec: (None, *spec.shape), inputs)
+    require(takes == expected, f"expected inputs of shape {expected}. Received: {takes}.")
+    wanted = map_fields(lambda one: (None, *one.shape), outputs)
+    require(gives == wanted, f"expected scores of shape {wanted}. Received: {gives}.")
+    found = model(map_fields(lambda spec: random_inputs(spec, 2), inputs), training=False)
+    for scores in map(keras.ops.convert_to_numpy, values_of(found)):
+        kind = keras.config.floatx()
+        require(scores.dtype == kind, f"expected float scores, not {scores.dtype}.")
+        require(bool(np.isfinite(scores).all()), "expected finite scores of random inputs.")
+        sums = np.allclose(scores.sum(axis=-1), 1.0, atol=1e-4)
+        require(
+            not (scores.shape[-1] > 1 and sums and (scores >= 0).all()),
+            "expected raw scores (logits). Received: probabilities; remove the softmax, which the"
+            " loss and the predictions apply.",
+        )
 
 
-def _check_training(model: keras.Model, inputs: Spec, outputs: Outputs, unused: float) -> None:
+def _shapes(tensors: Any) -> Any:
+    return map_fields(lambda tensor: tuple(tensor.shape), tensors)
+
+
+def _check_training(
+    model: keras.Model,
+    inputs: Specs,
+    outputs: Outputs | Mapping[str, Outputs],
+    unused: float,
+) -> None:
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
     require(bool(before), "expected trainable weights. Received: none.")
-    model.compile("adam", keras.losses.MeanSquaredError())
-    targets = np.random.default_rng(1).normal(size=(8, outputs.units)).astype("float32")
-    model.fit(random_inputs(inputs, 8), targets, epochs=1, verbose=0)
+    model.compile("adam", map_fields(lambda _: keras.losses.MeanSquaredError(), outputs))
+    generator = np.random.default_rng(1)
+
+    def numbers(output: Outputs) -> np.ndarray:
+        shape = (8, *(size or 1 for size in output.shape))
+        return generator.normal(size=shape).astype("float32")
+
+    examples = map_fields(lambda spec: random_inputs(spec, 8), inputs)
+    model.fit(examples, map_fields(numbers, outputs), epochs=1, verbose=0)
     same = [
         weight.path
         for weight, was in zip(model.trainable_weights, before, strict=True)
@@ -89,16 +107,18 @@ def _check_training(model: keras.Model, inputs: Spec, outputs: Outputs, unused: 
     )
 
 
-def _check_file(model: keras.Model, inputs: Spec) -> None:
-    examples = random_inputs(inputs, 2, seed=2)
-    expected = keras.ops.convert_to_numpy(model(examples, training=False))
+def _check_file(model: keras.Model, inputs: Specs) -> None:
+    examples = map_fields(lambda spec: random_inputs(spec, 2, seed=2), inputs)
+    expected = model(examples, training=False)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         model.save(path)
         loaded = keras.models.load_model(path)
-    scores = keras.ops.convert_to_numpy(loaded(examples, training=False))
-    require(
-        np.array_equal(scores, expected),
-        "expected the same scores from a saved and loaded model. Largest difference:"
-        f" {np.abs(scores - expected).max()}.",
-    )
+    scores = loaded(examples, training=False)
+    for before, after in zip(values_of(expected), values_of(scores), strict=True):
+        one, other = keras.ops.convert_to_numpy(before), keras.ops.convert_to_numpy(after)
+        require(
+            np.array_equal(one, other),
+            "expected the same scores from a saved and loaded model. Largest difference:"
+            f" {np.abs(one - other).max()}.",
+        )

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
+from kx.contracts.answers import Answers
+from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings, ReportOptions
-from kx.contracts.specs import Spec
+from kx.contracts.specs import Outputs, Specs
 from kx.contracts.task import Task
 from kx.testing.contract import random_targets, require
 
 
-def check_task(task: Callable[[Spec], Task], targets: Spec, num_examples: int = 40) -> None:
+def check_task(task: Callable[[Any], Task], targets: Specs, num_examples: int = 40) -> None:
     """Checks that a task's scores are learned, judged, decoded and reported.
 
     Args:
         task: Function `(targets) -> Task`; give it options with `functools.partial`.
-        targets: Spec of one target that the task takes.
+        targets: Spec of one target that the task takes, or of each of its fields.
         num_examples: Number of random targets. Defaults to 40.
 
     Raises:
         ContractError: If a part of the contract does not hold.
 
     Example:
+    >>> from kx.data import Spec
     >>> from kx.tasks.prediction.binary import binary
     >>> check_task(binary, Spec((), "int32", class_names=("no", "yes")))
     """
@@ -33,26 +38,26 @@ def check_task(task: Callable[[Spec], Task], targets: Spec, num_examples: int = 
     require(
         made.monitor_mode in ("min", "max"), f"expected min or max. Received: {made.monitor_mode!r}"
     )
-    truth = random_targets(targets, num_examples)
+    truth = map_fields(lambda spec: random_targets(spec, num_examples), targets)
     scores = _check_learning(made, truth)
     answers = made.decode(scores)
     require(bool(answers), "expected predictions by name from `decode`. Received: none.")
     for name, value in answers.items():
         require(
-            len(value) == len(truth),
-            f"expected a prediction for each example: {len(truth)}. Received for {name!r}:"
+            len(value) == num_examples,
+            f"expected a prediction for each example: {num_examples}. Received for {name!r}:"
             f" {len(value)}.",
         )
-    _check_report(made.report(truth, np.asarray(scores), ReportOptions(num_bootstrap_samples=20)))
+    options = ReportOptions(num_bootstrap_samples=20)
+    _check_report(made.report(Answers(truth, scores), options))
 
 
-def _check_learning(task: Task, truth: np.ndarray) -> np.ndarray:
+def _check_learning(task: Task, truth: Any) -> Any:
     """Trains on random targets, and returns the scores."""
-    encoded = task.encode(truth)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(task.outputs.units)])
+    inputs = np.random.default_rng(1).normal(size=(count_of(truth), 4)).astype("float32")
+    data = task.encode(inputs, truth)
+    model = _small_model(task.outputs)
     task.compile(model, keras.optimizers.Adam(0.01))
-    inputs = np.random.default_rng(1).normal(size=(len(truth), 4)).astype("float32")
-    data = (inputs, encoded)
     history = model.fit(*data, epochs=3, verbose=0, validation_data=data).history
     first, last = history["loss"][0], history["loss"][-1]
     require(last < first, f"expected a loss that training lowers. Received: {first}, then {last}.")
@@ -63,11 +68,25 @@ def _check_learning(task: Task, truth: np.ndarray) -> np.ndarray:
         f" {', '.join(known)}.",
     )
     require(
-        all(one is not other for one, other in zip(task.metrics(), task.metrics(), strict=True)),
+        all(
+            one is not other
+            for one, other in zip(
+                keras.tree.flatten(task.metrics()), keras.tree.flatten(task.metrics()), strict=True
+            )
+        ),
         "expected new metrics at each call of `metrics`: a metric belongs to one model.",
     )
-    scores: np.ndarray = model.predict(inputs, verbose=0)
-    return scores
+    return model.predict(inputs, verbose=0)
+
+
+def _small_model(outputs: Outputs | Mapping[str, Outputs]) -> keras.Model:
+    x = keras.Input((4,))
+
+    def scores(output: Outputs) -> keras.KerasTensor:
+        shape = tuple(size or 1 for size in output.shape)
+        return keras.layers.Reshape(shape)(keras.layers.Dense(math.prod(shape))(x))
+
+    return keras.Model(x, map_fields(scores, outputs))
 
 
 def _check_report(findings: Findings) -> None:

@@ -84,14 +84,21 @@ def refuse_no_file(file: Path) -> None:
         file: Path to the store.
 
     Raises:
-        OSError: If the path is a folder, or no file can be written beside it.
+        OSError: If the path is a folder or another file, or no file can be written beside it.
     """
     if file.is_dir():
         raise OSError(f"{file} is a folder. Expected a file, which MLflow makes")
+    if file.is_file() and file.stat().st_size and not _is_sqlite(file):
+        raise OSError(f"{file} is no SQLite database. Move it away, and a new one is made")
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         with tempfile.TemporaryFile(dir=file.parent):
             pass
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(16) == b"SQLite format 3\0"
 
 
 def uri_now(uri: str | None) -> str | None:
@@ -165,9 +172,15 @@ def refuse_unreachable(uri: str) -> None:
         uri: URI of the store.
 
     Raises:
-        OSError: If the address cannot be reached.
+        OSError: If the address cannot be reached, or is a folder.
     """
     parts = urlsplit(uri)
+    allowed = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "false").lower() in ("true", "1")
+    if parts.scheme in ("", "file") and not allowed:
+        raise OSError(
+            "MLflow keeps runs in databases, not in folders. Expected"
+            f" sqlite:///{Path(parts.path).absolute()}, or the address of a server or a database"
+        )
     kind, _, driver = parts.scheme.partition("+")
     port = parts.port or _PORTS.get(kind)
     by_proxy = kind in ("http", "https") and {kind, "all"} & set(getproxies())

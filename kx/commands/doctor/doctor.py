@@ -77,7 +77,7 @@ def doctor(overrides: Sequence[str]) -> int:
     for result in broken:
         print(f"\nkx: {result.area}={result.name} cannot work here: {result.text}")
     if not broken:
-        print("\nnothing that was looked at stands in the way of this config")
+        print("\nno problem found with this config")
     return 1 if broken else 0
 
 

@@ -56,7 +56,11 @@ def reproduce(run: Run) -> int:
     _warn_of_weights(run, tags)
     with _code(tags) as code_folder:
         again = _run_again(run, tags, code_folder)
-    return _show_comparison(run, again)
+    code = _show_comparison(run, again)
+    now = again.tags().get("kx.fingerprint")
+    if now is not None and now != tags.get("kx.fingerprint", now):
+        print("note: the data was changed, or is divided otherwise, since the run was trained")
+    return code
 
 
 def _warn_of_versions(tags: Mapping[str, str]) -> None:

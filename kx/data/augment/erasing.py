@@ -7,7 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, counts_to_255, fused, require_ordered, some
+from kx.data.augment.operations import (
+    Batch,
+    changes_images,
+    counts_to_255,
+    fused,
+    require_ordered,
+    some,
+)
 from kx.data.random import fold_in, uniform
 from kx.types import AtLeastOne, Probability, Share
 
@@ -15,6 +22,7 @@ _NOISE = 1  # number of the random stream of the noise
 
 
 @counts_to_255
+@changes_images
 @fused
 def erase(
     inputs: Any,

@@ -7,12 +7,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like, moves_pixels, require_ordered
+from kx.data.augment.operations import Batch, fused, moves_pixels, require_ordered
+from kx.data.augment.warp import about_centre, affine
 from kx.data.random import uniform
 from kx.types import AtLeastOne, Degrees, Fraction, NonNegative, NonNegativeInt, Probability, Share
 
+Size = tuple[int, int]
 
-@moves_pixels
+
+def _flips(size: Size, seeds: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
+    sign = tf.where(uniform(seeds, 1)[:, 0] < probability, -1.0, 1.0)
+    return about_centre(size, sign, tf.zeros_like(sign), tf.zeros_like(sign), tf.ones_like(sign))
+
+
+@moves_pixels(matrices=_flips)
 @fused
 def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.5) -> Batch:
     """Flips images horizontally.
@@ -27,7 +35,17 @@ def flip(inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probabilit
     return tf.where(mirrored, inputs[:, :, ::-1], inputs), targets
 
 
-@moves_pixels
+def _crop_flips(
+    size: Size, seeds: tf.Tensor, padding: int = 4, probability: float = 0.5
+) -> tf.Tensor:
+    draws = uniform(seeds, 3)
+    shift = tf.floor(draws[:, :2] * (2 * padding + 1)) - padding
+    sign = tf.where(draws[:, 2] < probability, -1.0, 1.0)
+    nothing, one = tf.zeros_like(sign), tf.ones_like(sign)
+    return about_centre(size, sign, nothing, nothing, one, right=shift[:, 1], down=shift[:, 0])
+
+
+@moves_pixels(matrices=_crop_flips)
 @fused
 def crop_flip(
     inputs: Any,
@@ -62,7 +80,22 @@ def crop_flip(
     return _pixels(padded, rows, columns), targets
 
 
-@moves_pixels
+def _shifts(
+    size: Size,
+    seeds: tf.Tensor,
+    height_fraction: float = 0.1,
+    width_fraction: float = 0.1,
+    **_: Any,
+) -> tf.Tensor:
+    up, left = round(size[0] * height_fraction), round(size[1] * width_fraction)
+    draws = uniform(seeds, 2)
+    down = tf.floor(draws[:, 0] * (2 * up + 1)) - up
+    right = tf.floor(draws[:, 1] * (2 * left + 1)) - left
+    nothing, one = tf.zeros_like(down), tf.ones_like(down)
+    return about_centre(size, one, nothing, nothing, one, right=right, down=down)
+
+
+@moves_pixels(matrices=_shifts)
 @fused
 def translate(
     inputs: Any,
@@ -105,7 +138,18 @@ def _pixels(images: Any, rows: tf.Tensor, columns: tf.Tensor) -> Any:
     return tf.gather(tf.reshape(images, (-1, channels)), flat)
 
 
-@moves_pixels
+def _rotation(seeds: tf.Tensor, max_degrees: float) -> tuple[Any, Any, Any, Any]:
+    bound = math.radians(max_degrees)
+    angles = uniform(seeds, 1, -bound, bound)[:, 0]
+    cosine, sine = tf.cos(angles), tf.sin(angles)
+    return cosine, -sine, sine, cosine
+
+
+def _rotations(size: Size, seeds: tf.Tensor, max_degrees: float = 15.0, **_: Any) -> tf.Tensor:
+    return about_centre(size, *_rotation(seeds, max_degrees))
+
+
+@moves_pixels(matrices=_rotations)
 @fused
 def rotate(
     inputs: Any,
@@ -124,13 +168,20 @@ def rotate(
         max_degrees: Largest angle in degrees, in both directions. Defaults to 15.
         fill_value: Value of pixels from outside the image. Defaults to 0.
     """
-    bound = math.radians(max_degrees)
-    angles = uniform(seeds, 1, -bound, bound)[:, 0]
-    cosine, sine = tf.cos(angles), tf.sin(angles)
-    return affine(inputs, cosine, -sine, sine, cosine, fill_value), targets
+    return affine(inputs, *_rotation(seeds, max_degrees), fill_value), targets
 
 
-@moves_pixels
+def _scaling(seeds: tf.Tensor, max_fraction: float) -> tuple[Any, Any, Any, Any]:
+    scale = 1.0 / uniform(seeds, 1, 1.0 - max_fraction, 1.0 + max_fraction)[:, 0]
+    nothing = tf.zeros_like(scale)
+    return scale, nothing, nothing, scale
+
+
+def _zooms(size: Size, seeds: tf.Tensor, max_fraction: float = 0.1, **_: Any) -> tf.Tensor:
+    return about_centre(size, *_scaling(seeds, max_fraction))
+
+
+@moves_pixels(matrices=_zooms)
 @fused
 def zoom(
     inputs: Any,
@@ -149,12 +200,22 @@ def zoom(
         max_fraction: Largest change of size as a fraction, in or out. Defaults to 0.1.
         fill_value: Value of pixels from outside the image. Defaults to 0.
     """
-    scale = 1.0 / uniform(seeds, 1, 1.0 - max_fraction, 1.0 + max_fraction)[:, 0]
-    nothing = tf.zeros_like(scale)
-    return affine(inputs, scale, nothing, nothing, scale, fill_value), targets
+    return affine(inputs, *_scaling(seeds, max_fraction), fill_value), targets
 
 
-@moves_pixels
+def _slant(seeds: tf.Tensor, x_fraction: float, y_fraction: float) -> tuple[Any, Any, Any, Any]:
+    draws = uniform(seeds, 2, -1.0, 1.0)
+    one = tf.ones_like(draws[:, 0])
+    return one, draws[:, 0] * x_fraction, draws[:, 1] * y_fraction, one
+
+
+def _shears(
+    size: Size, seeds: tf.Tensor, x_fraction: float = 0.2, y_fraction: float = 0.0, **_: Any
+) -> tf.Tensor:
+    return about_centre(size, *_slant(seeds, x_fraction, y_fraction))
+
+
+@moves_pixels(matrices=_shears)
 @fused
 def shear(
     inputs: Any,
@@ -177,14 +238,36 @@ def shear(
             centre. Defaults to 0.
         fill_value: Value of pixels from outside the image. Defaults to 0.
     """
-    draws = uniform(seeds, 2, -1.0, 1.0)
-    one = tf.ones_like(draws[:, 0])
-    return affine(
-        inputs, one, draws[:, 0] * x_fraction, draws[:, 1] * y_fraction, one, fill_value
-    ), targets
+    return affine(inputs, *_slant(seeds, x_fraction, y_fraction), fill_value), targets
 
 
-@moves_pixels
+def _crop(
+    size: Size, seeds: tf.Tensor, min_area_fraction: float, max_aspect_ratio: float
+) -> tuple[tf.Tensor, ...]:
+    """Returns factors of a crop about the centre, and its shift right and down in pixels."""
+    draws = uniform(seeds, 4)
+    area = min_area_fraction + draws[:, 0] * (1 - min_area_fraction)
+    bound = math.log(max_aspect_ratio)
+    aspect = tf.exp((2 * draws[:, 1] - 1) * bound)
+    tall = tf.minimum(tf.sqrt(area / aspect), 1.0)
+    wide = tf.minimum(tf.sqrt(area * aspect), 1.0)
+    # Distance from the centre of the image to the centre of the crop, in pixels.
+    down = (draws[:, 2] - 0.5) * (1 - tall) * size[0]
+    right = (draws[:, 3] - 0.5) * (1 - wide) * size[1]
+    nothing = tf.zeros_like(tall)
+    return wide, nothing, nothing, tall, right, down
+
+
+def _crops(
+    size: Size,
+    seeds: tf.Tensor,
+    min_area_fraction: float = 0.25,
+    max_aspect_ratio: float = 4 / 3,
+) -> tf.Tensor:
+    return about_centre(size, *_crop(size, seeds, min_area_fraction, max_aspect_ratio))
+
+
+@moves_pixels(matrices=_crops)
 @fused
 def resized_crop(
     inputs: Any,
@@ -207,74 +290,7 @@ def resized_crop(
 
     Source: Szegedy et al. 2014, "Going Deeper with Convolutions", section 6.
     """
-    height, width = inputs.shape[1], inputs.shape[2]
-    draws = uniform(seeds, 4)
-    area = min_area_fraction + draws[:, 0] * (1 - min_area_fraction)
-    bound = math.log(max_aspect_ratio)
-    aspect = tf.exp((2 * draws[:, 1] - 1) * bound)
-    tall = tf.minimum(tf.sqrt(area / aspect), 1.0)
-    wide = tf.minimum(tf.sqrt(area * aspect), 1.0)
-    # Distance from the centre of the image to the centre of the crop, in pixels.
-    down = (draws[:, 2] - 0.5) * (1 - tall) * height
-    right = (draws[:, 3] - 0.5) * (1 - wide) * width
-    nothing = tf.zeros_like(tall)
-    return affine(
-        inputs, wide, nothing, nothing, tall, right=right, down=down, fill_mode="NEAREST"
-    ), targets
-
-
-def affine(
-    inputs: Any,
-    a: Any,
-    b: Any,
-    c: Any,
-    d: Any,
-    fill_value: float = 0.0,
-    *,
-    right: Any = 0.0,
-    down: Any = 0.0,
-    fill_mode: str = "CONSTANT",
-) -> Any:
-    """Maps output pixels to input pixels by [[a, b], [c, d]] about the centre and a shift.
-
-    Args:
-        inputs: Images, shape `(batch, height, width, channels)`.
-        a: Factor from the output's x to the input's x, shape `(batch,)`.
-        b: Factor from the output's y to the input's x, shape `(batch,)`.
-        c: Factor from the output's x to the input's y, shape `(batch,)`.
-        d: Factor from the output's y to the input's y, shape `(batch,)`.
-        fill_value: Value of pixels from outside the image. Defaults to 0.
-        right: Shift of the centre in the input, in pixels to the right. Defaults to 0.
-        down: Shift of the centre in the input, in pixels down. Defaults to 0.
-        fill_mode: `"CONSTANT"` for `fill_value` outside the image, or `"NEAREST"` for the pixel
-            at the edge. Defaults to `"CONSTANT"`.
-    """
-    height, width, channels = inputs.shape[1:]
-    middle_y, middle_x = (height - 1) / 2.0, (width - 1) / 2.0
-    y = tf.range(height, dtype=tf.float32)[None, :, None] - middle_y
-    x = tf.range(width, dtype=tf.float32)[None, None, :] - middle_x
-    a, b, c, d = (tf.reshape(value, (-1, 1, 1)) for value in (a, b, c, d))
-    right, down = (tf.reshape(tf.cast(value, tf.float32), (-1, 1, 1)) for value in (right, down))
-    y, x = c * x + d * y + (middle_y + down), a * x + b * y + (middle_x + right)
-    if fill_mode == "NEAREST":
-        y, x = tf.clip_by_value(y, 0.0, height - 1.0), tf.clip_by_value(x, 0.0, width - 1.0)
-    # A frame of one pixel, to which places farther outside are clipped.
-    fill = tf.cast(fill_value, inputs.dtype)
-    framed = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=fill)
-    y, x = tf.clip_by_value(y + 1.0, 0.0, height + 1.0), tf.clip_by_value(x + 1.0, 0.0, width + 1.0)
-    pixels, wide = tf.reshape(framed, (-1, channels)), width + 2
-    above, left = tf.floor(y), tf.floor(x)
-    part_y, part_x = (y - above)[..., None], (x - left)[..., None]
-    first = tf.range(tf.shape(inputs)[0])[:, None, None] * ((height + 2) * wide)
-    row = first + tf.cast(above, tf.int32) * wide
-    below = first + tf.cast(tf.minimum(above + 1.0, height + 1.0), tf.int32) * wide
-    column = tf.cast(left, tf.int32)
-    right_of_it = tf.cast(tf.minimum(left + 1.0, width + 1.0), tf.int32)
-
-    def at(places: Any) -> Any:
-        return tf.cast(tf.gather(pixels, places), tf.float32)
-
-    # Not TensorFlow's ImageProjectiveTransform: XLA fuses this into one loop.
-    top = at(row + column) * (1.0 - part_x) + at(row + right_of_it) * part_x
-    bottom = at(below + column) * (1.0 - part_x) + at(below + right_of_it) * part_x
-    return like(top * (1.0 - part_y) + bottom * part_y, inputs)
+    size = (inputs.shape[1], inputs.shape[2])
+    *factors, right, down = _crop(size, seeds, min_area_fraction, max_aspect_ratio)
+    a, b, c, d = factors
+    return affine(inputs, a, b, c, d, right=right, down=down, fill_mode="NEAREST"), targets

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, fused, like, moves_pixels
 from kx.data.augment.erasing import rectangle
+from kx.data.augment.operations import Batch, fused, like, mixes_examples
 from kx.data.random import uniform
 from kx.errors import ConfigError
 from kx.types import Positive
@@ -16,7 +16,7 @@ from kx.types import Positive
 _QUANTILES = 4097
 
 
-@moves_pixels
+@mixes_examples
 @fused
 def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 0.2) -> Batch:
     """Mixes each example with another one of the batch, and their targets in the same proportion.
@@ -46,7 +46,7 @@ def mixup(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 0.2)
     return like(mixed, inputs), mix_targets(targets, weight)
 
 
-@moves_pixels
+@mixes_examples
 @fused
 def cutmix(inputs: Any, targets: Any, seeds: tf.Tensor, *, alpha: Positive = 1.0) -> Batch:
     """Pastes a rectangle of another image of the batch into each, and mixes targets by area.

@@ -7,7 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, counts_to_255, fused, like, require_ordered, some
+from kx.data.augment.operations import (
+    Batch,
+    changes_images,
+    counts_to_255,
+    fused,
+    like,
+    require_ordered,
+    some,
+)
 from kx.data.random import uniform
 from kx.errors import ConfigError
 from kx.types import Count, HueFraction, Positive, Probability
@@ -23,6 +31,7 @@ _LIGHT_DIRECTIONS = (
 
 
 @counts_to_255
+@changes_images
 @fused
 def color(
     inputs: Any,
@@ -91,6 +100,7 @@ def turn_hue(images: Any, turn: Any) -> Any:
     return tf.image.hsv_to_rgb(tf.concat([turned, saturation, value], axis=-1)) * 255.0
 
 
+@changes_images
 @fused
 def grayscale(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 0.2
@@ -134,6 +144,7 @@ def blend(first: Any, second: Any, factor: Any) -> Any:
 
 
 @counts_to_255
+@changes_images
 @fused
 def light(inputs: Any, targets: Any, seeds: tf.Tensor, *, standard_deviation: float = 0.1) -> Batch:
     """Adds a random colour to each image, along the principal components of ImageNet's colours.
@@ -174,6 +185,7 @@ def normal(seeds: tf.Tensor, count: int) -> tf.Tensor:
 
 
 @counts_to_255
+@changes_images
 @fused
 def autocontrast(
     inputs: Any, targets: Any, seeds: tf.Tensor, *, probability: Probability = 1.0
@@ -195,6 +207,7 @@ def autocontrast(
     return some(inputs, like(stretched, inputs), seeds, probability), targets
 
 
+@changes_images
 @fused
 def blur(
     inputs: Any,

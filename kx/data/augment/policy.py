@@ -15,8 +15,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.data.augment.chaining import Batch, counts_to_255, fuse, like, moves_pixels, require_ordered
 from kx.data.augment.geometry import affine
+from kx.data.augment.operations import (
+    Batch,
+    counts_to_255,
+    fuse,
+    like,
+    moves_pixels,
+    require_ordered,
+)
 from kx.data.augment.pixels import blend, gray
 from kx.data.random import fold_in, uniform
 from kx.types import Count, NonNegative, Positive

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from kx.contracts.examples import SPLITS, Examples
+from kx.contracts.fields import named_fields
+from kx.contracts.specs import Spec
 from kx.errors import DataError, did_you_mean
 
 
@@ -22,16 +24,51 @@ def check_examples(examples: Examples) -> None:
             or have no `train`.
     """
     count, name = examples.num_examples, examples.name
-    lengths = {"contents": examples.contents}
+    lengths = {"contents": examples.contents, "weights": examples.weights}
     if not callable(examples.inputs):
-        lengths["inputs"] = examples.inputs
+        lengths |= named_fields(examples.inputs, "inputs")
+    if isinstance(examples.targets, Mapping):
+        lengths |= {f"targets {name!r}": values for name, values in examples.targets.items()}
+    has, wanted = (named_fields(one, "").keys() for one in (examples.targets, examples.target_spec))
+    if has != wanted and examples.target_spec is not None:
+        raise DataError(
+            f"{name}: expected targets of the fields {', '.join(wanted) or '(one value)'}, as their"
+            f" spec says. Received: {', '.join(has) or '(one value)'}."
+        )
     for what, values in lengths.items():
         if values is not None and len(values) != count:
             raise DataError(
                 f"{name}: expected {count:,} {what}, as many as targets. Received: {len(values):,}."
             )
+    for field, spec in named_fields(examples.target_spec, "").items():
+        targets = examples.targets[field] if field else examples.targets
+        if spec is not None and spec.kind != "mask":
+            _check_targets(targets, spec, f"{name}{field and f' ({field})'}")
     if examples.own_splits:
         check_parts(examples.own_splits, count, f"{name}: own_splits")
+
+
+def _check_targets(targets: np.ndarray, spec: Spec, name: str) -> None:
+    """Raises `DataError` if targets have another shape than their spec, or are no class indices."""
+    if targets.shape[1:] != tuple(spec.shape):
+        raise DataError(
+            f"{name}: its targets have the shape {targets.shape[1:]} for one example, and their"
+            f" spec says {tuple(spec.shape)}. targets.reshape(-1) makes one number of each."
+        )
+    if spec.class_names is None or spec.shape != () or not len(targets):
+        return
+    if targets.dtype.kind not in "biuf":
+        raise DataError(
+            f"{name}: expected class indices from 0 to {len(spec.class_names) - 1} as targets."
+            f" Received: {targets.dtype}, such as {targets[0]!r}. class_names.index(…) has them."
+        )
+    wrong = np.flatnonzero(~np.isin(targets, np.arange(len(spec.class_names))))
+    if len(wrong):
+        raise DataError(
+            f"{name}: expected class indices from 0 to {len(spec.class_names) - 1} as targets,"
+            f" since there are {len(spec.class_names)} class names. Received: {targets[wrong[0]]!r}"
+            f" for example {wrong[0]}."
+        )
 
 
 def check_parts(parts: Mapping[str, Any], num_examples: int, where: str) -> None:

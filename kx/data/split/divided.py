@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kx.contracts.examples import SPLITS, Examples, Preparation
+from kx.contracts.examples import SPLITS, Examples, Preparation, at
+from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, Spec
 from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
+from kx.errors import DataError
 
 
 def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
@@ -25,20 +28,21 @@ def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
     ready = Preparation(examples.prepare, examples.input_spec)
     if examples.adapt is not None:
         ready = examples.adapt(examples.raw(parts["train"]))
-    spec, name_of = examples.target_spec, examples.example_name
-    classes, num_classes = examples.classes, len(spec.class_names or ())
-    identity = examples.identity
-    if not identity:  # a function itself has another address in each process
-        inputs = content_hashes(examples) if callable(examples.inputs) else examples.inputs
-        identity = (inputs, examples.targets)
+    name_of = examples.example_name
+    identity = examples.identity or _identity(examples)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
     return Data(
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits.get("test"),
         inputs=ready.inputs,
-        targets=_with_statistics(spec, examples.targets[parts["train"]]),
+        targets=map_fields(
+            lambda spec, targets: _with_statistics(spec, targets[parts["train"]]),
+            examples.target_spec,
+            examples.targets,
+        ),
         prepare=ready.prepare,
+        prepare_target=examples.prepare_target,
         normalize=examples.normalize,
         kind=examples.kind,
         name=examples.name,
@@ -47,22 +51,73 @@ def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
         assets=list(ready.assets),
         positions=parts,
         issues=examples.issues,
-        class_counts={} if classes is None else count_classes(classes, parts, num_classes),
+        class_counts=_class_counts(examples, parts),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
+        facts=ready.facts,
     )
 
 
+def _class_counts(
+    examples: Examples, parts: Mapping[str, np.ndarray]
+) -> dict[str, tuple[int, ...]]:
+    spec, classes = examples.target_spec, examples.classes
+    if classes is None or not isinstance(spec, Spec):
+        return {}
+    return count_classes(classes, parts, len(spec.class_names or ()))
+
+
+def _identity(examples: Examples) -> list[Any]:
+    """Returns the values that the fingerprint covers, fields in the order of their names."""
+    # A function itself has another address in each process.
+    inputs = content_hashes(examples) if callable(examples.inputs) else examples.inputs
+    found: list[Any] = []
+    for fields in (inputs, examples.targets):
+        if isinstance(fields, Mapping):
+            found += [part for name in sorted(fields) for part in (name, fields[name])]
+        else:
+            found.append(fields)
+    return found if examples.weights is None else [*found, examples.weights]
+
+
 def _split(examples: Examples, positions: np.ndarray) -> tf.data.Dataset:
-    targets = examples.targets[positions].astype(examples.target_spec.dtype)
+    targets = map_fields(
+        lambda values, spec: _typed(at(values, positions), spec, examples.name),
+        examples.targets,
+        examples.target_spec,
+    )
+    weights = () if examples.weights is None else (examples.weights[positions],)
     if callable(examples.inputs):
-        pairs = (examples.dataset(positions), tf.data.Dataset.from_tensor_slices(targets))
-        return tf.data.Dataset.zip(pairs)
-    return tf.data.Dataset.from_tensor_slices((examples.raw(positions), targets))
+        rest = [tf.data.Dataset.from_tensor_slices(part) for part in (targets, *weights)]
+        return tf.data.Dataset.zip((examples.dataset(positions), *rest))
+    return tf.data.Dataset.from_tensor_slices((examples.raw(positions), targets, *weights))
+
+
+def _typed(targets: Any, spec: Spec, name: str) -> Any:
+    """Returns targets in the dtype of their spec; encoded ones, such as masks, unchanged.
+
+    Raises:
+        DataError: If the dtype cannot hold them.
+    """
+    if not isinstance(targets, np.ndarray) or targets.dtype == spec.dtype:
+        return targets
+    with np.errstate(all="ignore"):
+        cast = targets.astype(spec.dtype)
+    if cast.dtype.kind in "biu" and targets.dtype.kind in "biuf":
+        lost = np.flatnonzero(cast.astype("float64") != targets.astype("float64"))
+        if len(lost):
+            raise DataError(
+                f"{name}: the dtype {spec.dtype} of the target's spec cannot hold"
+                f" {targets.flat[lost[0]]!r}, nor {len(lost) - 1} more targets. Change the spec:"
+                " 'float32' for numbers, 'int64' for large ones."
+            )
+    return cast
 
 
 def _with_statistics(spec: Spec, trained_on: np.ndarray) -> Spec:
     """Returns the spec of targets; of numbers to predict with their mean and deviation."""
-    if spec.column_names is None or spec.class_names is not None or spec.mean is not None:
+    if spec.class_names is not None or spec.mean is not None or len(spec.shape) > 1:
+        return spec
+    if trained_on.dtype.kind not in "biuf":
         return spec
     rows = trained_on.reshape(len(trained_on), -1).astype("float64")
     return replace(

@@ -150,7 +150,14 @@ def group(
     Returns:
         Split name to positions.
     """
-    groups = np.array([str(value) for value in _column(examples, column)], dtype=object)
+    values = _column(examples, column)
+    missing = [place for place, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        raise DataError(
+            f"split.column={column}: {len(missing):,} examples of {examples.name} have no group,"
+            f" such as example {missing[0]}. They would count as one group: give each a group."
+        )
+    groups = np.array([str(value) for value in values], dtype=object)
     way = ByGroup(examples.classes, seed, joined_by_content(groups, examples.contents))
     return _divide(examples, way, validation_fraction, test_fraction, limit, fold)
 
@@ -261,10 +268,22 @@ def _limited(
     return way.limited(train, limit - for_validation), way.limited(validation, for_validation)
 
 
+def _is_missing(value: Any) -> bool:
+    """Returns whether a value is None, NaN or empty."""
+    return value is None or value != value or not str(value).strip()
+
+
 def _column(examples: Examples, name: str) -> Sequence[Any]:
     if examples.columns is None:
         raise ConfigError(
             f"split.column={name}: the data set {examples.name} has no columns. Choose"
             " split=stratified, random or hash."
         )
-    return examples.columns(name)
+    values = examples.columns(name)
+    count = None if values is None else len(values)
+    if count != examples.num_examples:
+        raise DataError(
+            f"split.column={name}: {examples.name} has {examples.num_examples:,} examples. Its"
+            f" `columns` gave {'nothing' if count is None else f'{count:,} values'}."
+        )
+    return values

@@ -101,8 +101,9 @@ class ByGroup(AtRandom):
 
         if len(np.unique(self.groups[indices])) < 2:
             raise DataError(
-                f"The examples are all of one group: none is left for the {part} split. Choose"
-                " another split.column, or split=stratified."
+                f"{len(np.unique(self.groups))} groups are too few: none is left for the {part}"
+                f" split. Choose another split.column, split.{part}_fraction=0, or"
+                " split=stratified."
             )
         folds = max(2, round(1 / fraction))
         if self.labels is not None and abs(1 / folds - fraction) < _NEAR:

@@ -18,7 +18,7 @@ from kx.paths import expanded
 Named = list[tuple[Any, Any]]  # pairs of the user's input and the raw example
 
 
-def read_array(item: Any, shape: Sequence[int], dtype: str) -> Named:
+def read_array(item: Any, shape: Sequence[int | None], dtype: str) -> Named:
     """Reads one or several examples that are arrays, from a file, JSON, or an object.
 
     Args:

@@ -9,12 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
 from kx.contracts.task import (
     Task,
     average_sigmoid,
     check_class_weights,
     check_loss,
+    encode_targets,
     one_class_each,
 )
 from kx.errors import ConfigError
@@ -70,7 +72,7 @@ def binary(
 
     return Task(
         outputs=Outputs(1, names),
-        encode=lambda labels: tf.cast(labels, tf.float32)[:, None],
+        encode=encode_targets(lambda labels: tf.cast(labels, tf.float32)[:, None]),
         loss=check_loss(
             loss,
             lambda: keras.losses.BinaryCrossentropy(
@@ -109,15 +111,13 @@ def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[
     }
 
 
-def _report(
-    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
-) -> Any:
+def _report(class_names: tuple[str, ...], threshold: float, answers: Answers, options: Any) -> Any:
     import numpy as np
     from scipy.special import expit
 
     from kx.report.classes import class_findings
 
-    second = expit(scores.astype("float64"))
+    second = expit(answers.scores.astype("float64"))
     probabilities = np.concatenate([1 - second, second], axis=-1)
-    answers = (second[:, 0] >= threshold).astype("int64")
-    return class_findings(targets, probabilities, class_names, options, answers=answers)
+    chosen = (second[:, 0] >= threshold).astype("int64")
+    return class_findings(answers.targets, probabilities, class_names, options, answers=chosen)

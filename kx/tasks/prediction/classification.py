@@ -8,12 +8,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
 from kx.contracts.task import (
     Task,
     average_probabilities,
     check_class_weights,
     check_loss,
+    encode_targets,
     one_class_each,
 )
 from kx.types import Count, Fraction
@@ -66,7 +68,7 @@ def classification(
 
     return Task(
         outputs=Outputs(num_classes, names),
-        encode=partial(tf.one_hot, depth=num_classes),
+        encode=encode_targets(partial(tf.one_hot, depth=num_classes)),
         loss=check_loss(
             loss,
             lambda: keras.losses.CategoricalCrossentropy(
@@ -103,12 +105,10 @@ def decode(class_names: tuple[str, ...], scores: Any) -> dict[str, Any]:
     }
 
 
-def _report(
-    class_names: tuple[str, ...], top_k: int, targets: Any, scores: Any, options: Any
-) -> Any:
+def _report(class_names: tuple[str, ...], top_k: int, answers: Answers, options: Any) -> Any:
     from scipy.special import softmax
 
     from kx.report.classes import class_findings
 
-    probabilities = softmax(scores.astype("float64"), axis=-1)
-    return class_findings(targets, probabilities, class_names, options, top_k=top_k)
+    probabilities = softmax(answers.scores.astype("float64"), axis=-1)
+    return class_findings(answers.targets, probabilities, class_names, options, top_k=top_k)

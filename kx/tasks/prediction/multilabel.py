@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import Task, average_sigmoid, check_loss
+from kx.contracts.task import Task, average_sigmoid, check_loss, encode_targets
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, F1OnScores
 from kx.types import Fraction, OpenFraction
@@ -59,7 +60,7 @@ def multilabel(
 
     return Task(
         outputs=Outputs(len(names), names),
-        encode=partial(tf.cast, dtype=tf.float32),
+        encode=encode_targets(partial(tf.cast, dtype=tf.float32)),
         loss=check_loss(
             loss,
             lambda: keras.losses.BinaryCrossentropy(
@@ -102,11 +103,11 @@ def decode(class_names: tuple[str, ...], threshold: float, scores: Any) -> dict[
     }
 
 
-def _report(
-    class_names: tuple[str, ...], threshold: float, targets: Any, scores: Any, options: Any
-) -> Any:
+def _report(class_names: tuple[str, ...], threshold: float, answers: Answers, options: Any) -> Any:
     from scipy.special import expit
 
     from kx.report.multilabel import label_findings
 
-    return label_findings(targets, expit(scores.astype("float64")), class_names, threshold, options)
+    return label_findings(
+        answers.targets, expit(answers.scores.astype("float64")), class_names, threshold, options
+    )

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import Task, check_loss
+from kx.contracts.task import Task, check_loss, encode_targets
 from kx.errors import ConfigError
 
 
@@ -73,7 +74,7 @@ def regression(
 
     return Task(
         outputs=Outputs(units, None),
-        encode=encode,
+        encode=encode_targets(encode),
         loss=check_loss(loss, keras.losses.MeanSquaredError),
         metrics=metrics,
         decode=decode,
@@ -83,9 +84,10 @@ def regression(
     )
 
 
-def _report(names: Any, mean: Any, deviation: Any, targets: Any, scores: Any, options: Any) -> Any:
+def _report(names: Any, mean: Any, deviation: Any, answers: Answers, options: Any) -> Any:
     from kx.report.regression import number_findings
 
-    truth = targets.reshape(len(scores), -1).astype("float64")
-    answers = scores.astype("float64") * deviation + mean
-    return number_findings(truth, answers, names, options)
+    scores = answers.scores
+    truth = answers.targets.reshape(len(scores), -1).astype("float64")
+    predicted = scores.astype("float64") * deviation + mean
+    return number_findings(truth, predicted, names, options)

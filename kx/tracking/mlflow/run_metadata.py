@@ -16,7 +16,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from kx.config import Composed, project_dir, resolved
-from kx.contracts.specs import Data
+from kx.contracts.specs import Data, Spec, Specs
 from kx.secrets import redact, redact_word
 from kx.tracking import provenance
 from kx.tracking.tracker import Tracker
@@ -115,11 +115,18 @@ def _override_params(job: Composed) -> dict[str, str]:
     return {key.replace("@", "."): value for key, _, value in pairs}
 
 
+def _named(what: str, specs: Specs) -> dict[str, Spec]:
+    """Returns specs by name: `inputs`, or `inputs.image` of several fields."""
+    if isinstance(specs, Spec):
+        return {what: specs}
+    return {f"{what}.{name}": spec for name, spec in specs.items()}
+
+
 def _dataset_input(data: Data, split: str) -> DatasetInput:
     size = int(data.splits[split].cardinality())
+    fields = {**_named("inputs", data.inputs), **_named("targets", data.targets)}
     columns = {
-        "inputs": {"shape": list(data.inputs.shape), "dtype": data.inputs.dtype},
-        "targets": {"shape": list(data.targets.shape), "dtype": data.targets.dtype},
+        name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in fields.items()
     }
     dataset = Dataset(
         name=f"{data.name}-{split}"[:500],

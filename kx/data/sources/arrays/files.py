@@ -161,7 +161,9 @@ def load_numpy(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no file of NumPy's arrays: {_reason(error)}") from error
+        raise DataError(
+            f"{path}: expected a file of NumPy arrays (.npy or .npz): {_reason(error)}"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

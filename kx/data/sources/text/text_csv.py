@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from kx.contracts.examples import Examples, Preparation
+from kx.contracts.examples import Examples
 from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.delimited import Rows, read_rows
 from kx.data.sources.labels import alike, class_targets
-from kx.errors import ConfigError, DataError
+from kx.data.sources.text.tokens import learn_tokens
+from kx.errors import DataError
 from kx.paths import expanded
 from kx.types import Count
-
-_NO_WORDS = 2  # tokens that are not words: padding and unknown
 
 
 def text_csv(
@@ -81,7 +78,7 @@ def text_csv(
         Spec((sequence_length,), "int32"),
         spec,
         adapt=partial(
-            _adapt,
+            learn_tokens,
             max_tokens=max_tokens,
             standardize=standardize,
             tokenizer=tokenizer,
@@ -97,60 +94,6 @@ def text_csv(
         issues=tuple(issues),
         identity=([str(one) for one in table.texts], targets),
     )
-
-
-def _adapt(
-    texts: list[str],
-    *,
-    max_tokens: int,
-    standardize: str | None,
-    tokenizer: str,
-    sequence_length: int,
-) -> Preparation:
-    """Returns the preparation of texts, with the vocabulary of the training split.
-
-    Raises:
-        ConfigError: If the vocabulary has no place for a word.
-        DataError: If no word is left of the texts.
-    """
-    if max_tokens <= _NO_WORDS:
-        raise ConfigError(
-            f"data.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
-            f" Received: {max_tokens}."
-        )
-    vectorize = keras.layers.TextVectorization(
-        max_tokens=max_tokens,
-        standardize=standardize,
-        split=tokenizer,
-        output_sequence_length=sequence_length,
-    )
-    try:
-        vectorize.adapt(tf.constant(texts))
-        empty = vectorize.vocabulary_size() <= _NO_WORDS
-    except tf.errors.InvalidArgumentError as error:  # a table without keys
-        if "empty" not in str(error):
-            raise
-        empty = True
-    if empty:
-        raise DataError(
-            "The vocabulary is empty: no word is left of the texts to train on, after"
-            f" data.standardize={standardize} and data.tokenizer={tokenizer}. Are the texts in the"
-            " column of data.text?"
-        )
-    return Preparation(
-        _tokenize(vectorize),
-        Spec((sequence_length,), "int32", vocabulary_size=vectorize.vocabulary_size()),
-        # With other backends than TensorFlow, the layer does not track its lookup table.
-        (vectorize, vectorize._lookup_layer.lookup_table),
-    )
-
-
-def _tokenize(vectorize: keras.layers.TextVectorization) -> Callable[[tf.Tensor], tf.Tensor]:
-    def prepare(text: tf.Tensor) -> tf.Tensor:
-        # As a batch of one: without a batch, an empty text becomes an empty tensor, not padding.
-        return tf.cast(vectorize(text[None])[0], tf.int32)
-
-    return prepare
 
 
 @dataclass(frozen=True)

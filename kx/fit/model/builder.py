@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
-from kx.fit.assemble import assemble, make_optimizer
 from kx.fit.batches import Batches
+from kx.fit.model.assemble import assemble, make_optimizer
 from kx.strategy import Strategy
 from kx.transfer import Phase
 

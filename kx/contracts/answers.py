@@ -1,0 +1,43 @@
+"""A model's answers to the examples of a split, as the report of a task receives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kx.contracts.fields import count_of, map_fields
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Holds a model's answers to examples, in the order of the split.
+
+    Args:
+        targets: Target of each example as it is stored, an array, or arrays of fields by name.
+        scores: Scores of each example, an array, or arrays of outputs by name.
+    """
+
+    targets: Any
+    scores: Any
+
+    @property
+    def inputs(self) -> Any:
+        """Prepared inputs of the examples, an array, or arrays of fields by name."""
+        raise NotImplementedError("These answers were given without the inputs.")
+
+    def batches(self, batch_size: int = _BATCH_SIZE) -> Iterator[tuple[Any, Any, Any]]:
+        """Yields `(inputs, targets, scores)` of some examples at a time.
+
+        Args:
+            batch_size: Number of examples at a time. Defaults to 256.
+        """
+        inputs, count = self.inputs, count_of(self.targets)
+        for start in range(0, count, batch_size):
+            part = slice(start, start + batch_size)
+            yield tuple(  # type: ignore[misc]
+                map_fields(lambda one, part=part: one[part], fields)
+                for fields in (inputs, self.targets, self.scores)
+            )

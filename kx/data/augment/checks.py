@@ -1,0 +1,165 @@
+"""Checks of a chain of augmentations, before an epoch is trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from kx.contracts.fields import map_fields, values_of
+from kx.contracts.specs import Spec, Specs
+from kx.data.augment.chaining import Chain, image_fields
+from kx.data.augment.operations import is_marked, matrices_of
+from kx.data.random import example_seeds
+from kx.errors import ConfigError
+
+
+def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any) -> None:
+    """Refuses a chain that cannot take the prepared examples, before any of them is read.
+
+    Args:
+        augment: Chain of augmentations.
+        inputs: Spec of one prepared example, or of each of its fields.
+        targets: Spec of one target, or of each of its fields.
+        encode: Function from a batch of inputs and targets to those that the loss takes.
+
+    Raises:
+        ConfigError: If the chain cannot take the examples, or would leave a field behind.
+    """
+    _refuse_no_images(augment, inputs)
+    _refuse_left_behind(augment, inputs, targets)
+    fitted = augment.of(inputs, targets)
+
+    def batch(spec: Spec) -> tf.TensorSpec:
+        return tf.TensorSpec((None, *spec.shape), spec.dtype)
+
+    def once(given: Any, truths: Any) -> Any:
+        count = tf.shape(values_of(given)[0])[0]
+        seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(count))
+        moved = fitted.before_encoding(given, truths, seeds)
+        _require_shapes((given, truths), moved)
+        inputs, encoded, *_ = encode(*moved)
+        mixed = fitted.after_encoding(inputs, encoded, seeds)
+        _require_shapes((inputs, encoded), mixed)
+        return mixed
+
+    try:
+        tf.function(once).get_concrete_function(
+            map_fields(batch, inputs), map_fields(batch, targets)
+        )
+    except Exception as error:  # errors in a traced function have no common base class
+        reason = str(error).splitlines()[-1].strip()
+        _, ours, message = reason.rpartition("ConfigError: ")  # TensorFlow changes its type
+        if ours:  # about an argument, independent of the examples
+            raise ConfigError(message) from error
+        expected, received = "", _in_words(inputs)
+        if isinstance(inputs, Spec) and len(inputs.shape) != 3:
+            expected = " Expected images (height, width, channels); else choose augment=none."
+        raise ConfigError(
+            f"augment=[{','.join(augment.names)}] cannot take these examples. Received: examples of"
+            f" {received}.{expected} ({reason})"
+        ) from error
+
+
+def _in_words(inputs: Specs) -> str:
+    if isinstance(inputs, Spec):
+        return f"shape {inputs.shape}, {inputs.dtype}"
+    return ", ".join(f"{name}: {spec.dtype} {spec.shape}" for name, spec in inputs.items())
+
+
+def _require_shapes(before: Any, after: Any) -> None:
+    for was, made in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
+        if not made.shape.is_compatible_with(was.shape):
+            raise ValueError(f"it would make {made.shape} of {was.shape}")
+
+
+def _refuse_no_images(augment: Chain, inputs: Specs) -> None:
+    """Refuses augmentations of images where no field of several is an image."""
+    if isinstance(inputs, Spec) or image_fields(inputs):
+        return
+    names = [
+        name
+        for name, function in zip(augment.names, augment.functions, strict=True)
+        if is_marked(function, "changes_images")
+    ]
+    if names:
+        raise ConfigError(
+            f"augment=[{','.join(names)}] changes images, and no field of the examples is one:"
+            f" {_in_words(inputs)}. Say kx.Spec(…, kind='image') of it, or choose augment=none."
+        )
+
+
+def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
+    """Refuses augmentations that move pixels of the images, but not what belongs to them."""
+    sizes = _image_sizes(inputs)
+    specs = targets if isinstance(targets, Mapping) else {"targets": targets}
+    masks = {name: spec for name, spec in specs.items() if spec.kind in ("mask", "boxes")}
+    alike = {
+        name: spec
+        for name, spec in specs.items()
+        if name not in masks and len(spec.shape) > 1 and spec.shape[:2] in sizes
+    }
+    first_whole = next(
+        (i for i, one in enumerate(augment.functions) if not is_marked(one, "changes_images")),
+        len(augment.functions),
+    )
+    moving = [
+        name
+        for number, (name, function) in enumerate(
+            zip(augment.names, augment.functions, strict=True)
+        )
+        if is_marked(function, "mixes_examples")
+        or (
+            is_marked(function, "moves_pixels")
+            and (alike or matrices_of(function) is None or number > first_whole)
+        )
+    ]
+    if moving and (masks or alike):
+        left = ", ".join(f"{name} of shape {spec.shape}" for name, spec in (masks | alike).items())
+        raise ConfigError(
+            f"augment=[{','.join(moving)}] moves the pixels of the images, and would leave the"
+            f" targets as they are: {left}. flip, crop_flip, translate, rotate, zoom, shear and"
+            " resized_crop move masks and boxes too, where their spec says so (kx.Spec(…,"
+            " kind='mask')) and nothing mixes examples before them. Or choose augmentations that"
+            " change colours alone (color, light, blur)."
+        )
+
+
+def _image_sizes(inputs: Specs) -> set[tuple[int, ...]]:
+    specs = values_of(inputs)
+    return {spec.shape[:2] for spec in specs if len(spec.shape) == 3}
+
+
+def check_range(entries: Mapping[str, Any], inputs: Any) -> None:
+    """Refuses float images of another range if an augmentation expects pixels from 0 to 255.
+
+    Args:
+        entries: Entries of the `augment` config.
+        inputs: Prepared examples; a sample is enough. Those that are not float images are
+            accepted.
+
+    Raises:
+        ConfigError: If the range is another, with the entries that expect 0 to 255.
+    """
+    names = [
+        name
+        for name, node in entries.items()
+        if node and getattr(_imported(str(node["_target_"])), "counts_to_255", False)
+    ]
+    for images in values_of(inputs) if names else ():
+        if not images.dtype.is_floating or images.shape.rank != 4:
+            continue
+        low, high = float(tf.reduce_min(images)), float(tf.reduce_max(images))
+        if low < 0 or not 1 < high <= 255:
+            raise ConfigError(
+                f"augment={','.join(names)} counts pixels from 0 to 255, and these float images are"
+                f" from {low:.3g} to {high:.3g}: give them as uint8, or from 0 to 255."
+            )
+
+
+def _imported(target: str) -> Any:
+    """Returns a function whose module was imported when the chain was built, or None."""
+    module, _, name = target.rpartition(".")
+    return getattr(sys.modules.get(module), name, None)

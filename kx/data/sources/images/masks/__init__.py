@@ -1,0 +1,1 @@
+"""Sources of images with masks: a class for each pixel."""

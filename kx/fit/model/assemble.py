@@ -1,0 +1,142 @@
+"""Builds the model, its phases and its optimizer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from omegaconf import DictConfig
+
+from kx.config import build, plain
+from kx.contracts.fields import named_fields
+from kx.contracts.specs import Data, Spec, Specs
+from kx.contracts.task import Task
+from kx.errors import ConfigError
+from kx.fit.model.checks import check_scores, normalized_specs, refuse_own_steps
+from kx.transfer import Phase
+
+
+def assemble(
+    config: DictConfig, data: Data, task: Task, core: keras.Model | None = None
+) -> keras.Model:
+    """Builds the model that is trained and saved: normalization, then the config's model.
+
+    Args:
+        config: Config of the run.
+        data: Data, for the specs and the normalization.
+        task: Task, for the outputs that the model must have.
+        core: Model in place of the config's. Defaults to None: the config's.
+
+    Raises:
+        ConfigError: If the outputs of the model are not the scores that the task needs.
+    """
+    remat = config.rematerialize
+    with keras.RematScope(mode=remat) if remat else contextlib.nullcontext():
+        if core is None:
+            core = build(config.model, normalized_specs(data), task.outputs, place="model")
+            if not isinstance(core, keras.Model):
+                raise ConfigError(
+                    f"model ({config.model['_target_']}): expected a keras.Model."
+                    f" Received: {core!r}."
+                )
+        check_scores(core, task.outputs, data)
+        if data.normalize is None and _takes_as_it_is(core, data.inputs):
+            return core
+        refuse_own_steps(core)
+        return _normalizing(core, data)
+
+
+def _takes_as_it_is(core: keras.Model, inputs: Specs) -> bool:
+    """Returns whether a model's inputs have the names and dtypes of the prepared examples."""
+    if not getattr(core, "inputs", None):
+        return False
+    if isinstance(inputs, Spec):
+        return bool(core.inputs[0].dtype == inputs.dtype)
+    return {one.name: one.dtype for one in core.inputs} == {n: s.dtype for n, s in inputs.items()}
+
+
+def _normalizing(core: keras.Model, data: Data) -> keras.Model:
+    """Returns a model of normalization layers before a model."""
+    layers = named_fields(data.normalize, "")
+
+    def normalized(name: str, spec: Spec) -> tuple[keras.KerasTensor, Any]:
+        x = keras.Input(spec.shape, dtype=spec.dtype, name=name or "inputs")
+        layer = layers.get(name)
+        return x, x if layer is None else layer(x)
+
+    made = {name: normalized(name, spec) for name, spec in named_fields(data.inputs, "").items()}
+    if isinstance(data.inputs, Spec):
+        x, h = made[""]
+        return keras.Model(x, core(h), name=core.name)
+    inputs = {name: x for name, (x, _) in made.items()}
+    return keras.Model(inputs, core({name: h for name, (_, h) in made.items()}), name=core.name)
+
+
+def make_phases(config: DictConfig) -> list[Phase]:
+    """Returns the phases of a training: one, or those that `transfer` plans.
+
+    Args:
+        config: Config of the run.
+    """
+    if not config.transfer:
+        return [Phase("training", config.epochs)]
+    return list(build(config.transfer, config.epochs, place="transfer"))
+
+
+def make_optimizer(
+    config: DictConfig,
+    steps_per_epoch: int,
+    *,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> keras.optimizers.Optimizer:
+    """Builds the optimizer, with its learning-rate schedule if there is one.
+
+    Args:
+        config: Config of the run.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the schedule. Defaults to None: all epochs of the run.
+        learning_rate: Learning rate in place of the config's. Defaults to None: the config's.
+    """
+    node = plain(config.optimizer, resolve=True)
+    if learning_rate is not None:
+        node["learning_rate"] = learning_rate
+    if not config.schedule:
+        return build(node, place="optimizer")
+    # Keras counts the steps of a schedule in batches, also when gradients are accumulated.
+    schedule = build(
+        config.schedule,
+        node.pop("learning_rate"),
+        steps_per_epoch,
+        config.epochs if epochs is None else epochs,
+        place="schedule",
+    )
+    return build(node, learning_rate=schedule, place="optimizer")
+
+
+def load_weights(model: keras.Model, source: Sequence[Any], name: str) -> None:
+    """Sets the weights of a model to those of a finished run's model (`init_from`).
+
+    Args:
+        model: Model to change.
+        source: Weights of that run's model.
+        name: Name of the run in the config, for messages.
+
+    Raises:
+        ConfigError: If the number or the shapes of the weights differ.
+    """
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    others = [tuple(weight.shape) for weight in source]
+    if shapes != others:
+        differs = [(a, b) for a, b in zip(shapes, others, strict=False) if a != b]
+        where = (
+            f" First difference: {differs[0][0]} here, {differs[0][1]} there." if differs else ""
+        )
+        raise ConfigError(
+            f"init_from={name}: the model {model.name!r} has {len(shapes)} weights, that of"
+            f" the run has {len(others)}.{where} Both need the same model and data shapes."
+        )
+    for weight, other in zip(model.weights, source, strict=True):
+        weight.assign(other)

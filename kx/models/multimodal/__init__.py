@@ -1,0 +1,1 @@
+"""Models of examples with several fields."""

@@ -1,0 +1,1 @@
+"""Tasks on images whose outputs have the axes of the image."""
