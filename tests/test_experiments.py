@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_masks import write_pairs
 
 import kx
 from kx.config import EXPERIMENTS_DIR
@@ -23,11 +24,17 @@ FEWER = {
 
 @pytest.fixture
 def where(
-    tfds_folder: Path, cifar_files: Path, mnist_files: Path, pictures: Path
+    tfds_folder: Path, cifar_files: Path, mnist_files: Path, pictures: Path, tmp_path: Path
 ) -> dict[str, list[str]]:
     """The words that say where the data is, by the words that an experiment chooses it by."""
     root = {"cifar10_binary": cifar_files, "idx": mnist_files, "image_folder": pictures}
     words = {name: [f"data.root={folder}"] for name, folder in root.items()}
+    write_pairs(tmp_path / "scenes", 30)
+    words["image_masks"] = [
+        f"data.root={tmp_path / 'scenes'}", "data.image_size=[24,30]", "data.class_names=null",
+        "data.ignored_class=null", "model.filters=4",
+    ]  # fmt: skip
+    words["easy_vqa"] = ["data.num_images=40"]
     return words | {"digits": [], "flowers_transfer": ["model.weights=null"]}
 
 
