@@ -216,6 +216,8 @@ def _fitting_task(data: Data | Examples, model: keras.Model | None) -> str:
         if isinstance(data, Examples)
         else (data.inputs, data.targets)
     )
+    if isinstance(targets, Spec) and targets.kind == "mask" and targets.class_names is not None:
+        return "segmentation"
     if not isinstance(targets, Spec) or len(targets.shape) > 1:
         form = f"shape {targets.shape}" if isinstance(targets, Spec) else f"fields {list(targets)}"
         raise ConfigError(

@@ -93,8 +93,13 @@ class Task:
         """
         metrics = self.metrics()
         if isinstance(metrics, Mapping):  # Keras puts the name of the output before the metric's
-            found = [f"{output}_{one.name}" for output in metrics for one in metrics[output]]
-            found += [f"{output}_loss" for output in metrics]
+            several = isinstance(self.outputs, Mapping) and len(self.outputs) > 1
+            found = [
+                f"{output}_{one.name}" if several else one.name
+                for output, of_output in metrics.items()
+                for one in (of_output if isinstance(of_output, list | tuple) else [of_output])
+            ]
+            found += [f"{output}_loss" for output in self.outputs if several]  # type: ignore[union-attr]
         else:
             found = [metric.name for metric in metrics]
         names = ["loss", *found]

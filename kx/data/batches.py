@@ -10,7 +10,6 @@ an epoch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -101,12 +100,26 @@ def _gather(index: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 def _product(weights: Sequence[Any]) -> Any:
     """Returns the product of weights; those of fields are multiplied by those of examples."""
-    whole = [one for one in weights if not isinstance(one, Mapping)]
-    product = math.prod(whole[1:], start=whole[0]) if whole else None
-    for fields in (one for one in weights if isinstance(one, Mapping)):
-        scale = 1.0 if product is None else product
-        return {name: value * scale for name, value in fields.items()}
+    product = weights[0]
+    for other in weights[1:]:
+        if not isinstance(product, Mapping) and isinstance(other, Mapping):
+            product, other = other, product
+        if isinstance(other, Mapping):
+            product = {name: _times(product[name], other[name]) for name in product}
+        else:
+            product = map_fields(lambda one, other=other: _times(one, other), product)
     return product
+
+
+def _times(one: Any, other: Any) -> Any:
+    """Returns the product of weights of examples and of, say, their pixels."""
+    one, other = (tf.cast(weight, tf.float32) for weight in (one, other))
+    rank = max(one.shape.rank, other.shape.rank)
+    for _ in range(rank - one.shape.rank):
+        one = one[..., None]
+    for _ in range(rank - other.shape.rank):
+        other = other[..., None]
+    return one * other
 
 
 def refuse_large_batch(batch_size: int, stored: Stored) -> None:

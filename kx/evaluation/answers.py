@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.fields import count_of, map_fields
@@ -60,6 +61,17 @@ class SplitAnswers(Answers):
         """The position of each example in the whole dataset, shape `(num_examples,)`."""
         known = self.data.positions.get(self.split)
         return (np.arange(self.num_examples) if known is None else known)[: self.num_examples]
+
+    @property
+    def weights(self) -> tf.Tensor | None:
+        """Weight of each example in the loss, or None without weights."""
+        if self.stored.dataset is None:
+            known = self.stored.weights
+            return None if known is None else known[: self.num_examples]
+        if not self.data.has_weights:
+            return None
+        batches = self.stored.dataset.take(self.num_examples).batch(_GATHERED)
+        return tf.constant(np.concatenate([np.asarray(weights) for *_, weights in batches]))
 
     @property
     def inputs(self) -> Any:
@@ -131,8 +143,7 @@ def evaluate(answers: SplitAnswers, model: keras.Model, batch_size: int) -> dict
     if judge is None:
         judge, stored = model, answers.stored
     else:
-        weights = answers.stored.weights
-        weights = None if weights is None else weights[: answers.num_examples]
+        weights = answers.weights
         stored = Stored(answers.num_examples, answers.scores, answers.targets, weights)
     batches = eval_batches(stored, batch_size=batch_size, encode=answers.task.encode)
     num_batches = math.ceil(answers.num_examples / batch_size)
@@ -214,6 +225,20 @@ def predictions(answers: SplitAnswers) -> dict[str, np.ndarray]:
         **_flat(answers.scores, "scores"),
         **found,
     }
+
+
+def fields_of(arrays: Mapping[str, np.ndarray], name: str) -> Any:
+    """Returns a kept value, or its fields by name, or None if it was not kept.
+
+    Args:
+        arrays: Kept predictions, as `predictions` returns them.
+        name: `"targets"` or `"scores"`.
+    """
+    if name in arrays:
+        return arrays[name]
+    prefix = f"{name}."
+    found = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
+    return found or None
 
 
 def _flat(fields: Any, name: str) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -12,8 +13,10 @@ from rich.text import Text
 
 from kx.console import number, wide_console
 from kx.contracts.answers import Answers
+from kx.contracts.fields import count_of, map_fields, values_of
 from kx.contracts.findings import Findings, ReportOptions
 from kx.errors import ConfigError, DataError, RunNotFoundError
+from kx.evaluation.answers import fields_of
 from kx.evaluation.evaluate_run import ask
 from kx.report.page import PREDICTIONS
 from kx.runs import Run
@@ -103,7 +106,7 @@ def compare_runs(
         run.task().report(Answers(given["targets"], given["scores"]), options)
         for run, given in zip(runs, answers, strict=True)
     ]
-    count = len(answers[0]["targets"])
+    count = count_of(answers[0]["targets"])
     differences = [
         difference
         for run, other in zip(runs[1:], found[1:], strict=True)
@@ -112,39 +115,41 @@ def compare_runs(
     return Comparison(runs[0].name, count, confidence_level, _holm(differences))
 
 
-def _answers(run: Run, split: str) -> dict[str, np.ndarray]:
+def _answers(run: Run, split: str) -> dict[str, Any]:
     """Returns a run's predictions for a split, from its report or computed now."""
     try:
         with np.load(run.artifact(f"report/{split}/{PREDICTIONS}")) as arrays:
-            if {"targets", "scores"} <= set(arrays):  # else they were too large to keep
-                return dict(arrays)
+            kept = {name: fields_of(arrays, name) for name in ("targets", "scores")}
+            if all(value is not None for value in kept.values()):  # else too large to keep
+                return {**kept, "positions": arrays["positions"]}
     except (RunNotFoundError, FileNotFoundError):
         pass
     asked = ask(run, [], split)
     return {"targets": asked.targets, "scores": asked.scores, "positions": asked.positions}
 
 
-def _same_examples(
-    base: Run, ours: Mapping[str, np.ndarray], run: Run, theirs: Mapping[str, np.ndarray]
-) -> bool:
+def _same_examples(base: Run, ours: Mapping[str, Any], run: Run, theirs: Mapping[str, Any]) -> bool:
     of_base, of_run = base.recorded_config()["data"], run.recorded_config()["data"]
-    names = [one.bundle().spec()["targets"].class_names for one in (base, run)]
-    return (
-        all(of_base.get(key) == of_run.get(key) for key in _SAME_DATA)
-        and all(np.array_equal(ours[name], theirs[name]) for name in ("targets", "positions"))
-        and names[0] == names[1]
+    specs = [one.bundle().spec()["targets"] for one in (base, run)]
+    names = [map_fields(lambda spec: spec.class_names, one) for one in specs]
+    if names[0] != names[1]:
+        return False
+    pairs = [(ours["positions"], theirs["positions"])]
+    pairs += zip(values_of(ours["targets"]), values_of(theirs["targets"]), strict=True)
+    return all(of_base.get(key) == of_run.get(key) for key in _SAME_DATA) and all(
+        np.array_equal(one, other) for one, other in pairs
     )
 
 
 def _other_examples(
     base: Run,
-    ours: Mapping[str, np.ndarray],
+    ours: Mapping[str, Any],
     run: Run,
-    theirs: Mapping[str, np.ndarray],
+    theirs: Mapping[str, Any],
     split: str,
 ) -> DataError:
     sizes = [
-        f"{one.name} has {len(given['targets'])} of {one.config['data'].get('_target_')}"
+        f"{one.name} has {count_of(given['targets'])} of {one.config['data'].get('_target_')}"
         for one, given in ((base, ours), (run, theirs))
     ]
     return DataError(

@@ -11,10 +11,12 @@ import numpy as np
 
 from kx.config import Composed, build
 from kx.contracts.answers import Answers
+from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings
 from kx.contracts.specs import class_names_of
 from kx.contracts.task import Task
 from kx.errors import RunNotFoundError
+from kx.evaluation.answers import fields_of
 from kx.evaluation.write_reports import report_options
 from kx.fit.batches import make_data
 from kx.report.page import PREDICTIONS, write_report
@@ -76,11 +78,11 @@ def write_fold_report(
     task: Task = build(config.task, targets, place="task")
     found = [fold_predictions(job) for job in jobs]
     scores = [_comparable(task, kept) for kept in found]
-    truth = np.concatenate([kept["targets"] for kept in found])
-    answers = Answers(truth, np.concatenate(scores))
+    truth = _joined([kept["targets"] for kept in found])
+    answers = Answers(truth, _joined(scores))
     findings = task.report(answers, report_options(config))
     positions = np.concatenate([kept["positions"] for kept in found])
-    findings.judged = f"{len(truth):,} examples: the folds of {len(jobs)} trainings"
+    findings.judged = f"{count_of(truth):,} examples: the folds of {len(jobs)} trainings"
     if len(np.unique(positions)) < len(positions):
         findings.intervals = {}  # repeats: several answers to an example are not independent
     _describe(findings, jobs, rows, positions)
@@ -103,7 +105,7 @@ def write_fold_report(
     return {f"out_of_fold/{name}": value for name, value in findings.metrics.items()}
 
 
-def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
+def fold_predictions(job: FoldJob) -> dict[str, Any]:
     """Returns the predictions of a fold's model for its fold.
 
     Args:
@@ -124,6 +126,9 @@ def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
         )
     with np.load(file) as arrays:
         kept = dict(arrays)
+    for name in ("targets", "scores"):
+        if (fields := fields_of(kept, name)) is not None:
+            kept[name] = fields
     if lacking := {"targets", "scores", "positions"} - set(kept):
         raise RunNotFoundError(
             f"{job.label}: the predictions of its fold were too large, and {file} has no"
@@ -132,7 +137,12 @@ def fold_predictions(job: FoldJob) -> dict[str, np.ndarray]:
     return kept
 
 
-def _comparable(task: Task, answers: Mapping[str, np.ndarray]) -> np.ndarray:
+def _joined(parts: Sequence[Any]) -> Any:
+    """Returns the values of all folds, or of each field, as one array."""
+    return map_fields(lambda *each: np.concatenate(each), parts[0], *parts[1:])
+
+
+def _comparable(task: Task, answers: Mapping[str, Any]) -> Any:
     """Returns scores that have the same meaning in each fold."""
     # Scores of a regression are standardized by the targets of the fold's own training split:
     # their values are encoded again by those of one fold.
@@ -185,6 +195,8 @@ def _columns(
 ) -> dict[str, Sequence[Any]]:
     truth = answers["targets"]
     columns: dict[str, Sequence[Any]] = {}
+    if isinstance(truth, Mapping) or truth.ndim > 2:  # of fields and masks, the positions alone
+        return columns
     if class_names is not None and truth.ndim == 1:
         columns["truth"] = [class_names[int(index)] for index in truth]
     elif class_names is not None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from kx.config import plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.specs import Data
+from kx.contracts.specs import Data, class_names_of
 from kx.data.split.checks import check_examples
 from kx.data.split.choose import limited
 from kx.data.split.divided import divided
@@ -56,8 +56,11 @@ def judged_data(
         _refuse_files_of_the_run(config, keys)
     if not own and "class_names" in config.data and config.data.class_names is None:
         # The classes of the model, since other data need not have examples of each.
-        names = run.bundle().spec()["targets"].class_names
+        names = class_names_of(run.bundle().spec()["targets"])
         config.data.class_names = None if names is None else list(names)
+    same_source = config.data["_target_"] == run.config["data"].get("_target_")
+    if not own and same_source and "image_size" not in keys and "image_size" in config.data:
+        config.data.image_size = run.config["data"]["image_size"]  # targets may have its axes
     examples, name = make_examples(config), split or "test"
     which = f"the {name} split of {{}}"
     if whole and isinstance(examples, Examples):
@@ -138,10 +141,12 @@ def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
         )
         return
     raw, _ = run.bundle().examples()
+    if isinstance(raw, Mapping):
+        return
     if raw.dtype != data.train.element_spec[0].dtype or raw.dtype != tf.string:
         return
     kept = set(raw.numpy().ravel().tolist())
-    splits = [split.map(lambda inputs, _: inputs) for split in data.splits.values()]
+    splits = [split.map(lambda inputs, *_: inputs) for split in data.splits.values()]
     here = {one for split in splits for one in split.as_numpy_iterator() if one in kept}
     if here:
         print(

@@ -55,10 +55,14 @@ class Preparation(tf.Module):
         prepared = map_fields(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), data.inputs)
         one_by_one = data.prepare is not identity
 
+        def in_dtypes(inputs: Any) -> Any:  # as they are stored for the training
+            found = data.prepare(inputs)
+            return map_fields(lambda one, spec: tf.cast(one, spec.dtype), found, prepared)
+
         def prepare(inputs: Any) -> Any:
             if not one_by_one:
-                return data.prepare(inputs)
-            return tf.map_fn(data.prepare, inputs, fn_output_signature=prepared)
+                return in_dtypes(inputs)
+            return tf.map_fn(in_dtypes, inputs, fn_output_signature=prepared)
 
         self.prepare = tf.function(prepare, input_signature=[self.raw])
 

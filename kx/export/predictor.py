@@ -53,8 +53,10 @@ class Predictor:
             return Field(kind, tuple(raw.shape[1:]), raw.dtype.name, tuple(column_names))
 
         if isinstance(raw, Mapping):  # raw fields may be others than the prepared ones
-            kinds = named_fields(self.spec["kind"], "")  # in the order of the data
-            columns = {name: columns.get(name, ()) for name in raw}
+            given = self.spec["kind"]
+            kinds = dict.fromkeys(raw, given) if isinstance(given, str) else given
+            of_fields = columns if isinstance(columns, Mapping) else {}
+            columns = {name: of_fields.get(name, ()) for name in raw}
             self.fields: Any = map_fields(
                 lambda kind, spec, names: field(spec, kind, names), kinds, raw, columns
             )
@@ -176,7 +178,7 @@ class Predictor:
                 "this is not an image that TensorFlow can decode. Expected JPEG, PNG, GIF, BMP or"
                 " WebP."
             )
-        if kinds == {"row"}:
+        if kinds == {"row"} and isinstance(self.fields, Field):
             columns = self.fields.column_names
             return f"expected a line of {len(columns)} numbers: {', '.join(columns)}."
         return first_line(error)

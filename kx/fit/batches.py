@@ -231,7 +231,17 @@ def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
     """
     if task.class_weights is None:
         return None
+    if not isinstance(task.outputs, Outputs):
+        raise ConfigError(
+            "task.class_weights: a task of several outputs has no single class for each example."
+            " Let its encode return weights: (inputs, targets, weights)."
+        )
     if task.class_weights == "balanced":
+        if train.class_counts is None:
+            raise ConfigError(
+                "task.class_weights=balanced: these targets have no single class for each example,"
+                " of which the share could be counted. Give weights: {class name: weight}."
+            )
         counts = np.array(train.class_counts)
         # As in scikit-learn, num_examples / (num_classes * count), over classes with examples.
         weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
@@ -239,7 +249,7 @@ def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:
         weights = np.array(task.class_weights)
     of_classes = tf.constant(weights, tf.float32)
     # Binary: a target is 1 for the second class.
-    if isinstance(task.outputs, Outputs) and task.outputs.units == 1:
+    if task.outputs.units == 1:
         return lambda targets: of_classes[0] + (of_classes[1] - of_classes[0]) * targets[:, 0]
     return lambda targets: tf.reduce_sum(tf.cast(targets, tf.float32) * of_classes, axis=-1)
 

@@ -145,7 +145,9 @@ def _moved_field(value: Any, spec: Spec, matrices: tf.Tensor, size: Any, gone: A
         return warp_mask(value, matrices, int(spec.padding_value or 0))
     if spec.kind == "boxes":
         return value if gone is not None else warp_boxes(value, matrices, size, _padding(spec))[0]
-    if gone is None or not spec.shape or spec.shape[0] != gone.shape[1]:
+    if gone is None or spec.padding_value is None or not spec.shape:
+        return value
+    if spec.shape[0] != gone.shape[1]:
         return value
     row = tf.reshape(gone, (-1, spec.shape[0], *[1] * (len(spec.shape) - 1)))
     return tf.where(row, tf.cast(_padding(spec), value.dtype), value)

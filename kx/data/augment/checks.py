@@ -96,6 +96,11 @@ def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
     sizes = _image_sizes(inputs)
     specs = targets if isinstance(targets, Mapping) else {"targets": targets}
     masks = {name: spec for name, spec in specs.items() if spec.kind in ("mask", "boxes")}
+    other_size = {
+        name: spec
+        for name, spec in masks.items()
+        if spec.kind == "mask" and spec.shape[:2] != _first_size(inputs)
+    }
     alike = {
         name: spec
         for name, spec in specs.items()
@@ -113,7 +118,7 @@ def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
         if is_marked(function, "mixes_examples")
         or (
             is_marked(function, "moves_pixels")
-            and (alike or matrices_of(function) is None or number > first_whole)
+            and (alike or other_size or matrices_of(function) is None or number > first_whole)
         )
     ]
     if moving and (masks or alike):
@@ -121,10 +126,18 @@ def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
         raise ConfigError(
             f"augment=[{','.join(moving)}] moves the pixels of the images, and would leave the"
             f" targets as they are: {left}. flip, crop_flip, translate, rotate, zoom, shear and"
-            " resized_crop move masks and boxes too, where their spec says so (kx.Spec(…,"
-            " kind='mask')) and nothing mixes examples before them. Or choose augmentations that"
-            " change colours alone (color, light, blur)."
+            " resized_crop move masks of the images' size and boxes too, where their spec says so"
+            " (kx.Spec(…, kind='mask')) and nothing mixes examples before them. Or choose"
+            " augmentations that change colours alone (color, light, blur)."
         )
+
+
+def _first_size(inputs: Specs) -> tuple[int, ...]:
+    """Returns height and width of the images that the matrices are of."""
+    if isinstance(inputs, Spec):
+        return inputs.shape[:2]
+    names = image_fields(inputs)
+    return inputs[names[0]].shape[:2] if names else ()
 
 
 def _image_sizes(inputs: Specs) -> set[tuple[int, ...]]:

@@ -275,11 +275,10 @@ class MeanIoU(keras.metrics.Metric):
         y_true = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         valid = _valid(y_true, self.ignored_class)
         answer = ops.reshape(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), (-1,))
-        place = ops.where(valid > 0, y_true, 0) * self.num_classes + answer
-        counts = ops.bincount(place, weights=valid, minlength=self.num_classes**2)
-        counts = counts[: self.num_classes**2]
-        shape = (self.num_classes, self.num_classes)
-        self.confusion.assign_add(ops.cast(ops.reshape(counts, shape), self.confusion.dtype))
+        # A product of matrices, since `bincount` is not compiled on JAX and by XLA.
+        truth = ops.one_hot(ops.where(valid > 0, y_true, 0), self.num_classes) * valid[:, None]
+        counts = ops.matmul(ops.transpose(truth), ops.one_hot(answer, self.num_classes))
+        self.confusion.assign_add(ops.cast(counts, self.confusion.dtype))
 
     def result(self) -> Any:
         """Returns the mean over the classes that have pixels, or 0 before any pixel."""

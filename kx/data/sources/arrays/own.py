@@ -52,6 +52,11 @@ def own_examples(
     arrays = {}
     for split, part in parts.items():
         if part is not None:
+            if isinstance(part, tuple) and any(isinstance(one, Mapping) for one in part):
+                raise DataError(
+                    "data: pairs of arrays have one input and one target. For several fields give"
+                    " kx.Examples(inputs={…}, targets=…, input_spec={…}, target_spec=…)."
+                )
             inputs, targets = map(_as_numpy_has_it, _arrays(part, input_rank))
             where = f"data[{split!r}]" if isinstance(source, Mapping) else "data"
             _check(inputs, targets, where)
