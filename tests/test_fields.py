@@ -76,7 +76,11 @@ def both(targets: Any, *, monitor: str = "val_loss", monitor_mode: str = "min") 
     def report(answers: Answers, options: Any) -> Findings:
         found = answers.scores["kind"].argmax(axis=-1) == answers.targets["kind"]
         gaps = np.abs(answers.scores["sum"] - answers.targets["sum"])
-        return Findings({"right": float(found.mean()), "gap": float(gaps.mean())})
+
+        def statistics(indices: np.ndarray) -> dict[str, float]:
+            return {"right": float(found[indices].mean()), "gap": float(gaps[indices].mean())}
+
+        return Findings(statistics(np.arange(len(found))), statistics=statistics)
 
     return Task(
         outputs={"kind": Outputs(2, targets["kind"].class_names), "sum": Outputs(1)},
@@ -326,7 +330,6 @@ def test_fields_that_do_not_fit_are_refused(changed: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (lambda i, o: two_heads({"row": i["row"], "other": i["side"]}, o), "'side'"),
         (
             lambda i, o: keras.Model(
                 x := keras.Input((4,), name="row"), keras.layers.Dense(2)(x), name="one"
@@ -339,9 +342,10 @@ def test_a_model_of_other_fields_is_refused(project: Path, model: Any, said: str
     from kx.fit.model.checks import check_scores
 
     data = divided(examples(), stratified(examples()))
-    with pytest.raises((ConfigError, KeyError), match=said):
-        task = both(data.targets)
-        check_scores(model(data.inputs, task.outputs), task.outputs, data)
+    task = both(data.targets)
+    built = model(data.inputs, task.outputs)
+    with pytest.raises(ConfigError, match=said):
+        check_scores(built, task.outputs, data)
 
 
 def test_augmentations_of_images_need_an_image(project: Path) -> None:
@@ -439,3 +443,109 @@ def test_a_folder_as_store_is_refused_before_the_training(project: Path) -> None
     with pytest.raises(KxError, match="sqlite:///.*x.db"):
         kx.train("data=wine", "epochs=1", f"tracking.uri={project}/x.db", quiet=True)
     assert not list((project / "runs").iterdir())
+
+
+# --- weights, names and dtypes on their way
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_the_test_loss_of_weighted_examples_is_that_of_keras(
+    project: Path, tmp_path: Path, cache: str
+) -> None:
+    from kx.evaluation.answers import answers_of, evaluate
+    from kx.tasks.prediction.classification import classification
+
+    spec = Spec((), "int32", class_names=NAMES)
+    given = points(
+        targets=(ROWS[:, 0] > 0).astype("int32"), target_spec=spec,
+        weights=np.linspace(0.1, 3, COUNT),
+    )  # fmt: skip
+    data = divided(given, {"train": np.arange(30), "test": np.arange(30, COUNT)})
+    task = classification(spec)
+    model = kx.models.tables.dense.linear(Spec((4,), "float32"), Outputs(2))
+    task.compile(model, keras.optimizers.SGD())
+    [stored] = store(data, ["test"], tmp_path / "cache", cache).values()
+    batches = eval_batches(stored, batch_size=7, encode=task.encode)
+    expected = model.evaluate(batches, verbose=0, return_dict=True)
+    answers = answers_of(model, task, data, stored, "test", batch_size=7)
+    assert evaluate(answers, model, 7) == pytest.approx(expected, rel=1e-6)
+
+
+def test_weights_of_pixels_and_of_examples_multiply_by_example() -> None:
+    from kx.data.batches import _product
+
+    whole, pixels = tf.constant([0.0, 1.0, 2.0]), tf.ones((3, 3, 3)) * 5
+    for order in ([whole, pixels], [pixels, whole]):
+        found = _product(order).numpy()
+        assert found.shape == (3, 3, 3) and found[:, 0, 0].tolist() == [0.0, 5.0, 10.0]
+        np.testing.assert_array_equal(found, found[:, :1, :1] * np.ones((3, 3, 3)))
+    fields = {"a": whole, "b": 2 * whole}
+    found = _product([fields, whole, {"a": whole, "b": tf.ones(3)}])
+    assert found["a"].numpy().tolist() == [0.0, 1.0, 8.0]
+    assert found["b"].numpy().tolist() == [0.0, 2.0, 8.0]
+
+
+def test_raw_fields_may_be_joined_and_have_the_default_kind(project: Path) -> None:
+    """Two raw arrays become one tensor, in another dtype than its spec."""
+    given = points(
+        inputs={"first": ROWS[:, :2].round(), "second": ROWS[:, 2:].round()},
+        prepare=lambda raw: tf.cast(tf.concat([raw["first"], raw["second"]], axis=0), tf.float64),
+    )
+    run = kx.train("model=linear", "epochs=1", data=given, quiet=True)
+    [answer] = run.predict([{"first": [1.0, 2.0], "second": [3.0, 4.0]}])
+    assert np.isfinite(answer["value"])
+
+
+def test_the_metrics_of_one_named_output_have_keras_names(project: Path) -> None:
+    from dataclasses import replace
+
+    whole = both(examples().target_spec)
+    task = replace(
+        whole, outputs={"sum": Outputs(1)}, loss={"sum": keras.losses.MeanSquaredError()},
+        metrics=lambda: {"sum": keras.metrics.MeanAbsoluteError(name="mae")},
+    )  # fmt: skip
+    x = keras.Input((4,))
+    model = keras.Model(x, {"sum": keras.layers.Dense(1)(x)})
+    task.compile(model, keras.optimizers.SGD())
+    history = model.fit(ROWS, {"sum": ROWS[:, :1]}, verbose=0).history
+    assert set(task.monitors(with_validation=False)) == set(history)
+
+
+def test_runs_of_fields_are_compared(mine: Path) -> None:
+    from kx.evaluation.compare import compare_runs
+
+    runs = [kx.train(*MINE, f"seed={seed}", "epochs=1", quiet=True) for seed in (0, 1)]
+    found = compare_runs(runs)
+    assert found.num_examples == 12 and {one.metric for one in found.differences} >= {"right"}
+
+
+def test_fields_are_judged_on_other_data(
+    at_home: Path, trained: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", trained("fields").id, "data=easy_vqa", "data.num_images=12"]
+    assert main(words) == 0 and "judged: 120 examples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("balanced", "no single class"),
+        ({"low": 2.0}, "several outputs"),
+    ],
+)
+def test_class_weights_of_fields_are_refused(mine: Path, given: Any, said: str) -> None:
+    from dataclasses import replace
+
+    from kx.fit.batches import _weigher
+
+    task = replace(both(examples().target_spec), class_weights=given)
+    if given == "balanced":
+        task = replace(task, outputs=Outputs(2))
+    data = divided(examples(), stratified(examples()))
+    with pytest.raises(ConfigError, match=said):
+        _weigher(task, store(data, ["train"])["train"])
+
+
+def test_pairs_of_fields_name_the_way(project: Path) -> None:
+    with pytest.raises(DataError, match=r"kx.Examples\(inputs="):
+        kx.train("model=linear", data=({"a": ROWS, "b": ROWS}, ROWS[:, 0]), quiet=True)

@@ -257,3 +257,23 @@ def test_parts_that_do_not_fit_masks_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         kx.train(*words, "epochs=1", "tracking=none", quiet=True)
+
+
+def test_the_scores_are_compiled_by_xla() -> None:
+    iou, plain = MeanIoU(3, ignored_class=3), MeanIoU(3, ignored_class=3)
+    tf.function(iou.update_state, jit_compile=True)(tf.constant(TRUTH), tf.constant(SCORES))
+    plain.update_state(TRUTH, SCORES)
+    np.testing.assert_array_equal(iou.confusion, plain.confusion)
+
+
+def test_own_examples_with_masks_choose_segmentation(project: Path) -> None:
+    from kx.api import _fitting_task
+    from kx.data.sources.images.masks.digit_scenes import digit_scenes
+
+    assert _fitting_task(digit_scenes(num_scenes=3), None) == "segmentation"
+
+
+def test_folds_of_masks_have_a_table_of_positions_alone() -> None:
+    from kx.evaluation.folds import _columns
+
+    assert _columns({"targets": TRUTH, "positions": np.arange(6)}, CLASSES) == {}

@@ -172,3 +172,20 @@ def test_colours_leave_masks_alone_and_change_images_among_fields() -> None:
     np.testing.assert_array_equal(masks, MASKS)
     np.testing.assert_array_equal(changed["row"], inputs["row"])
     assert not np.array_equal(changed["image"], inputs["image"])
+
+
+def test_a_mask_of_another_size_is_not_moved_by_the_matrices_of_the_image() -> None:
+    augment = chain({"flip": {"_target_": "kx.data.augment.flip"}})
+    assert augment is not None
+    small = Spec((HEIGHT // 2, WIDTH // 2), "int32", class_names=("a", "b"), kind="mask")
+    with pytest.raises(ConfigError, match="would leave the targets"):
+        check_fits(augment, IMAGE, small, same)
+
+
+def test_numbers_that_are_not_padded_are_not_cleared_with_the_boxes() -> None:
+    sizes = np.random.default_rng(2).normal(size=(COUNT, NUM_BOXES)).astype("float32")
+    specs = {"boxes": BOXES, "size": Spec((NUM_BOXES,), "float32")}
+    targets = {"boxes": tf.constant(some_boxes()), "size": tf.constant(sizes)}
+    images = tf.zeros((COUNT, HEIGHT, WIDTH, 1), tf.uint8)
+    _, truth, _ = moved("translate", images, targets, specs)
+    np.testing.assert_array_equal(truth["size"], sizes)
