@@ -12,7 +12,8 @@ from kx.config import build, compose
 from kx.data.batches import eval_batches
 from kx.data.store import store
 from kx.evaluation.answers import answers_of, evaluate
-from kx.fit.batches import adapt, make_data
+from kx.fit.adapt import adapt
+from kx.fit.batches import make_data
 from kx.fit.model.assemble import assemble
 
 

@@ -22,7 +22,8 @@ from kx.data.sources.tables.embedded import table
 from kx.data.store import store
 from kx.errors import ConfigError, RunNotFoundError
 from kx.export.export import _difference
-from kx.fit.batches import _drops_remainder, adapt
+from kx.fit.adapt import adapt
+from kx.fit.batches import _drops_remainder
 from kx.fit.keep_state import capture, restore_variables
 from kx.metric_modes import better
 from kx.tracking.state import load, save

@@ -11,23 +11,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from hydra.utils import get_object
-from keras.layers import Normalization
 from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.fields import map_fields, named_fields
-from kx.contracts.specs import Data, DataIssue, Outputs
+from kx.contracts.fields import map_fields
+from kx.contracts.specs import Data, Outputs
 from kx.contracts.task import Task
 from kx.data.augment import Chain, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
-from kx.data.constant import leave_out_constant
 from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.data.store import Stored, store
 from kx.errors import ConfigError
+from kx.fit.adapt import adapt
 from kx.process import quiet_first_steps
 
 _ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
@@ -273,34 +272,3 @@ def first_examples(stored: Stored, count: int) -> Stored:
     if stored.dataset is not None:  # they are few enough for memory
         return Stored(count, *next(iter(stored.dataset.batch(count))))
     return Stored(count, *(map_fields(lambda one: one[:count], part) for part in stored.tensors))
-
-
-def adapt(data: Data, train: Stored) -> tuple[DataIssue, ...]:
-    """Adapts the normalization on the training split alone: layers that have `adapt`.
-
-    Args:
-        data: Data with the layer, or layers of fields by name.
-        train: Stored training split.
-
-    Returns:
-        Issues that were found: columns that are constant in the training split.
-    """
-    issues: tuple[DataIssue, ...] = ()
-    for name, layer in named_fields(data.normalize, "").items():
-        if layer is None or not hasattr(layer, "adapt") or getattr(layer, "_kx_adapted", False):
-            continue
-        examples = _batches_of_field(train, name)
-        layer.adapt(examples)
-        layer._kx_adapted = True
-        if isinstance(layer, Normalization) and layer.axis == (-1,):
-            spec = data.inputs[name] if isinstance(data.inputs, Mapping) else data.inputs
-            issues += leave_out_constant(layer, spec, examples)
-    return issues
-
-
-def _batches_of_field(stored: Stored, name: str) -> tf.data.Dataset:
-    """Returns batches of an input field; in batches, since Keras makes a float32 copy."""
-    if stored.dataset is None:
-        values = stored.inputs[name] if name else stored.inputs
-        return tf.data.Dataset.from_tensor_slices(values).batch(1024)
-    return stored.dataset.map(lambda inputs, *_: inputs[name] if name else inputs).batch(1024)
