@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 from omegaconf import OmegaConf
 
-from kx.config import Composed, add_project_to_path, build, resolved
+from kx.config import Composed, add_project_to_path, resolved
 from kx.config.moved import translated
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
 from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.export.views import with_views
+from kx.tasks.make import make_task
 from kx.tracking.store import store_uri
 from kx.tracking.tracker import Tracker
 
@@ -196,7 +197,9 @@ class Run:
 
     def task(self) -> Any:
         """Returns the run's task."""
-        return build(self.config["task"], self.bundle().spec()["targets"], place="task")
+        spec = self.bundle().spec()
+        facts = spec.get("facts")  # None in runs of an earlier version
+        return make_task(self.config["task"], spec["inputs"], spec["targets"], facts)
 
     @functools.cached_property
     def predictor(self) -> Predictor:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from omegaconf import DictConfig
 
-from kx.config import Composed, build
+from kx.config import Composed
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
 from kx.data.augment import chain
@@ -26,6 +26,7 @@ from kx.fit.model.builder import Builder
 from kx.fit.own import refuse_absent_metrics
 from kx.runs import Run, load_run
 from kx.strategy import Strategy, is_follower, prepare_process, strategy, thread_counts
+from kx.tasks.make import make_task
 from kx.tracking.open import open_run
 from kx.tracking.run_folder import RunFolder, open_followers_folder, open_run_folder
 from kx.tracking.state import load_last
@@ -132,7 +133,7 @@ def _builder(
     first_epoch: int,
 ) -> Builder:
     """Returns the builder of a run's model, after making its task and batches."""
-    task = build(config.task, data.targets, place="task")
+    task = make_task(config.task, data.inputs, data.targets, data.facts)
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
     batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)

@@ -28,7 +28,7 @@ TEXT = Spec((12,), "int32", vocabulary_size=50)
 INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
     "linear": ROW, "mlp": ROW, "lstm": TEXT, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
-    "unet": Spec((20, 12, 3), "float32"),
+    **dict.fromkeys(["unet", "autoencoder", "vae"], Spec((20, 12, 3), "float32")),
     **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
 }  # fmt: skip
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -81,7 +81,7 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(project: Path, name: 
     config = compose([f"model={name}", *FEW.get(name, [])]).config.model
     # A fresh BatchNorm's unused shift may stay, and the bias of attention's keys has no effect.
     unused = 0.0 if name in ("cnn", "mnist_cnn", "linear", "mlp", "lstm") else 0.9
-    axes = (20, 12) if name == "unet" else ()
+    axes = (20, 12) if name in ("unet", "autoencoder", "vae") else ()
     check_model(partial(build, config), INPUTS[name], Outputs(4, axes=axes), unused=unused)
 
 

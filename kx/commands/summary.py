@@ -83,17 +83,17 @@ def show_summary(job: Composed) -> None:
     Args:
         job: Composed config.
     """
-    from kx.config import build
     from kx.fit.batches import make_data
     from kx.fit.fit import phase_line
     from kx.fit.model.assemble import assemble, make_optimizer, make_phases
     from kx.fit.model.builder import compile_options
     from kx.strategy import prepare_process
+    from kx.tasks.make import make_task
 
     config = job.config
     prepare_process(config)
     data = make_data(config)
-    task = build(config.task, data.targets, place="task")
+    task = make_task(config.task, data.inputs, data.targets, data.facts)
     model = assemble(config, data, task)
     phases = make_phases(config)
     lines, memory = [], dict[str, int]()

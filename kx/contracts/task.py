@@ -44,6 +44,8 @@ class Task:
         average: Function from the scores of several models, or of several views of an example,
             of shape `(num, batch, units)`, to their average of shape `(batch, units)`. Defaults
             to their mean.
+        answer: Function `(model, inputs) -> predictions by name`, in TensorFlow's graph, of a batch
+            of prepared inputs. Defaults to None: `decode` of the model's scores.
 
     Raises:
         ConfigError: If `encode` or `report` takes other arguments.
@@ -59,18 +61,15 @@ class Task:
     monitor_mode: str
     class_weights: str | tuple[float, ...] | None = None
     average: Callable[[Any], Any] = partial(keras.ops.mean, axis=0)
+    answer: Callable[[Any, Any], dict[str, Any]] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         _require_arguments("encode", self.encode, "(inputs, targets) -> (inputs, targets)")
         _require_arguments("report", self.report, "(answers, options) -> Findings")
+        if self.answer is None:
+            self.answer = self._decoded
 
-    def answer(self, model: Any, inputs: Any) -> dict[str, Any]:
-        """Returns a model's predictions of a batch by name, in TensorFlow's graph.
-
-        Args:
-            model: Model, or a function from inputs to scores.
-            inputs: Batch of prepared inputs.
-        """
+    def _decoded(self, model: Any, inputs: Any) -> dict[str, Any]:
         return self.decode(model(inputs, training=False))
 
     def compile(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kx.config import Composed, build
+from kx.config import Composed
 from kx.contracts.answers import Answers
 from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings
@@ -21,6 +21,7 @@ from kx.evaluation.write_reports import report_options
 from kx.fit.batches import make_data
 from kx.report.page import PREDICTIONS, write_report
 from kx.runs import load_run
+from kx.tasks.make import make_task
 from kx.tracking.provenance import command
 
 _MAX_COLUMNS = 100  # of probabilities in the CSV file
@@ -74,8 +75,9 @@ def write_fold_report(
         The scores over all examples, as `out_of_fold/accuracy`.
     """
     config = jobs[0].composed.config
-    targets = make_data(config).targets
-    task: Task = build(config.task, targets, place="task")
+    data = make_data(config)
+    targets = data.targets
+    task = make_task(config.task, data.inputs, targets, data.facts)
     found = [fold_predictions(job) for job in jobs]
     scores = [_comparable(task, kept) for kept in found]
     truth = _joined([kept["targets"] for kept in found])

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from kx.contracts.answers import Answers
-from kx.contracts.fields import count_of, map_fields
+from kx.contracts.fields import map_fields, values_of
 from kx.contracts.findings import Findings, ReportOptions
-from kx.contracts.specs import Outputs, Specs
+from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
-from kx.testing.contract import random_targets, require
+from kx.testing.contract import random_inputs, random_targets, require
 
 
-def check_task(task: Callable[[Any], Task], targets: Specs, num_examples: int = 40) -> None:
+def check_task(
+    task: Callable[..., Task],
+    targets: Specs,
+    num_examples: int = 40,
+    *,
+    inputs: Specs | None = None,
+) -> None:
     """Checks that a task's scores are learned, judged, decoded and reported.
 
     Args:
-        task: Function `(targets) -> Task`; give it options with `functools.partial`.
+        task: Function `(targets) -> Task`, or `(targets, inputs) -> Task` with `inputs`; give it
+            options with `functools.partial`.
         targets: Spec of one target that the task takes, or of each of its fields.
         num_examples: Number of random targets. Defaults to 40.
+        inputs: Spec of one prepared input, or of each of its fields, for a task that needs it.
+            Defaults to None: four numbers.
 
     Raises:
         ContractError: If a part of the contract does not hold.
@@ -33,13 +43,17 @@ def check_task(task: Callable[[Any], Task], targets: Specs, num_examples: int = 
     >>> from kx.tasks.prediction.binary import binary
     >>> check_task(binary, Spec((), "int32", class_names=("no", "yes")))
     """
-    made = task(targets)
+    made = task(targets) if inputs is None else task(targets, inputs)
     require(isinstance(made, Task), f"expected a kx.Task. Received: {made!r}.")
     require(
         made.monitor_mode in ("min", "max"), f"expected min or max. Received: {made.monitor_mode!r}"
     )
     truth = map_fields(lambda spec: random_targets(spec, num_examples), targets)
-    scores = _check_learning(made, truth)
+    examples = map_fields(
+        lambda spec: random_inputs(spec, num_examples, seed=1),
+        Spec((4,), "float32") if inputs is None else inputs,
+    )
+    scores = _check_learning(made, examples, truth)
     answers = made.decode(scores)
     require(bool(answers), "expected predictions by name from `decode`. Received: none.")
     for name, value in answers.items():
@@ -49,14 +63,24 @@ def check_task(task: Callable[[Any], Task], targets: Specs, num_examples: int = 
             f" {len(value)}.",
         )
     options = ReportOptions(num_bootstrap_samples=20)
-    _check_report(made.report(Answers(truth, scores), options))
+    _check_report(made.report(_Given(truth, scores, examples), options))
 
 
-def _check_learning(task: Task, truth: Any) -> Any:
+@dataclass(frozen=True)
+class _Given(Answers):
+    """Answers with their inputs."""
+
+    examples: Any = None
+
+    @property
+    def inputs(self) -> Any:
+        return self.examples
+
+
+def _check_learning(task: Task, inputs: Any, truth: Any) -> Any:
     """Trains on random targets, and returns the scores."""
-    inputs = np.random.default_rng(1).normal(size=(count_of(truth), 4)).astype("float32")
     data = task.encode(inputs, truth)
-    model = _small_model(task.outputs)
+    model = _small_model(data[0], task.outputs)
     task.compile(model, keras.optimizers.Adam(0.01))
     history = model.fit(*data, epochs=3, verbose=0, validation_data=data).history
     first, last = history["loss"][0], history["loss"][-1]
@@ -79,14 +103,26 @@ def _check_learning(task: Task, truth: Any) -> Any:
     return model.predict(inputs, verbose=0)
 
 
-def _small_model(outputs: Outputs | Mapping[str, Outputs]) -> keras.Model:
-    x = keras.Input((4,))
+def _small_model(inputs: Any, outputs: Outputs | Mapping[str, Outputs]) -> keras.Model:
+    """Returns a linear model of all numbers of an example."""
+
+    def flat(x: keras.KerasTensor) -> Any:
+        scaled = keras.layers.Rescaling(1 / 255 if x.dtype == "uint8" else 1.0)(x)
+        return keras.layers.Flatten()(scaled)
+
+    xs = map_fields(lambda one: keras.Input(one.shape[1:], dtype=_dtype(one)), inputs)
+    flats = [flat(x) for x in values_of(xs)]
+    h = keras.layers.Concatenate()(flats) if len(flats) > 1 else flats[0]
 
     def scores(output: Outputs) -> keras.KerasTensor:
         shape = tuple(size or 1 for size in output.shape)
-        return keras.layers.Reshape(shape)(keras.layers.Dense(math.prod(shape))(x))
+        return keras.layers.Reshape(shape)(keras.layers.Dense(math.prod(shape))(h))
 
-    return keras.Model(x, map_fields(scores, outputs))
+    return keras.Model(xs, map_fields(scores, outputs))
+
+
+def _dtype(values: Any) -> str:
+    return np.asarray(values).dtype.name
 
 
 def _check_report(findings: Findings) -> None:

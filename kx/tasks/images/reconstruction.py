@@ -1,0 +1,102 @@
+"""Reconstruction: a model that gives back its own input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.contracts.answers import Answers
+from kx.contracts.specs import Outputs, Spec, Specs
+from kx.contracts.task import Task, check_loss
+from kx.errors import ConfigError
+
+
+def reconstruction(
+    targets: Specs,
+    inputs: Specs,
+    *,
+    monitor: str = "val_loss",
+    monitor_mode: str = "min",
+    loss: Any = None,
+) -> Task:
+    """Makes the task of giving back images; what the data has as targets is not used.
+
+    Args:
+        targets: Specs of the targets. Not used.
+        inputs: Spec of one image: uint8, or floats in [0, 1].
+        monitor: Metric by which epochs and runs are compared. Defaults to `"val_loss"`.
+        monitor_mode: `"max"` or `"min"`. Defaults to `"min"`.
+        loss: Keras loss of pixels in [0, 1] and raw scores. Defaults to None: binary cross
+            entropy.
+
+    Returns:
+        Task whose models give a score for each pixel and channel; its sigmoid is the pixel.
+
+    Raises:
+        ConfigError: If the inputs are not one image.
+
+    Example:
+    >>> digits = Spec((8, 8, 1), "uint8", kind="image")
+    >>> reconstruction(Spec((), "int32"), digits).outputs.shape
+    (8, 8, 1)
+    """
+    if not isinstance(inputs, Spec) or len(inputs.shape) != 3:
+        form = f"shape {inputs.shape}" if isinstance(inputs, Spec) else f"fields {list(inputs)}"
+        raise ConfigError(
+            f"task=reconstruction expects images (height, width, channels). Received: {form}."
+        )
+    is_integer = tf.as_dtype(inputs.dtype).is_integer
+    if is_integer and inputs.dtype != "uint8":
+        raise ConfigError(
+            f"task=reconstruction expects pixels: uint8, or floats in [0, 1]. Received:"
+            f" {inputs.dtype}."
+        )
+    scale = 255.0 if is_integer else 1.0
+
+    def encode(images: Any, _: Any) -> tuple[Any, Any]:
+        return images, tf.cast(images, tf.float32) / scale
+
+    def answer(model: Any, images: Any) -> dict[str, Any]:
+        made = decode(model(images, training=False))
+        gaps = made["reconstruction"] - tf.cast(images, tf.float32) / scale
+        return {**made, "squared_error": tf.reduce_mean(tf.square(gaps), axis=(1, 2, 3))}
+
+    def report(answers: Answers, options: Any) -> Any:
+        from kx.report.reconstructions import reconstruction_findings
+
+        return reconstruction_findings(answers, scale, options)
+
+    return Task(
+        outputs=Outputs(inputs.shape[-1], axes=tuple(inputs.shape[:-1])),
+        encode=encode,
+        loss=check_loss(loss, lambda: keras.losses.BinaryCrossentropy(from_logits=True)),
+        metrics=lambda: [keras.metrics.MeanMetricWrapper(squared_error, name="squared_error")],
+        decode=decode,
+        report=report,
+        monitor=monitor,
+        monitor_mode=monitor_mode,
+        answer=answer,
+    )
+
+
+def decode(scores: Any) -> dict[str, Any]:
+    """Returns the reconstructed images of a batch of scores, in [0, 1].
+
+    Args:
+        scores: Raw scores, shape `(batch, height, width, channels)`.
+    """
+    return {"reconstruction": tf.sigmoid(tf.cast(scores, tf.float32))}
+
+
+@keras.saving.register_keras_serializable("kx")
+def squared_error(y_true: Any, y_pred: Any) -> Any:
+    """Returns the mean squared error of each image.
+
+    Args:
+        y_true: Pixels in [0, 1].
+        y_pred: Raw scores, whose sigmoid is the pixel.
+    """
+    gaps = keras.ops.sigmoid(keras.ops.cast(y_pred, "float32")) - y_true
+    return keras.ops.mean(keras.ops.square(gaps), axis=(1, 2, 3))
