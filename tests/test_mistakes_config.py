@@ -86,7 +86,7 @@ DELETED = {
 }
 GROUPS = {
     "~hydra/launcher": "launcher.workers=N",
-    "~model": "model is needed. Choose another option: cnn, convnext",
+    "~model": "model is needed. Choose another option: autoencoder, cnn",
     "~data": "data is needed",
     "~task": "task is needed",
     "~optimizer": "optimizer is needed",
@@ -319,7 +319,7 @@ def test_globs_choose_options(checker: Checker) -> None:
 
 def test_a_sweep_without_values_or_with_too_many_is_refused(checker: Checker) -> None:
     expected = {
-        "model=glob(zzz*)": "No option of model matches. Available: cnn",
+        "model=glob(zzz*)": "No option of model matches. Available: autoencoder, cnn",
         "epochs=glob(*)": "'epochs' is none",
         "tuner=glob(_*)": "No option of tuner matches",
         "seed=range(4,1)": "no value",
