@@ -98,7 +98,7 @@ GROUPS = {
     "optimizer=[adam]": "Write: optimizer=adam",
     "tuner=[random,grid]": "and not a list",
     "model=3": "There is no option 3 of model",
-    "model=null": "expected an option of model. Received: null. Available: cnn",
+    "model=null": "expected an option of model. Received: null. Available: autoencoder, cnn",
     "model=": "expected an option of model. Received: ''",
     "augment=null": "For none: augment=none",
     "augment=[null]": "There is no option null of augment",
