@@ -20,6 +20,7 @@ import kx
 from kx.cli import main
 from kx.commands.reproduce import reproduce as reproducing
 from kx.commands.reproduce.reproduce import first_differences
+from kx.contracts.fields import named_fields
 from kx.errors import ExportError, RunNotFoundError
 from kx.tracking.mlflow.run_list import best_run, list_runs
 from kx.tracking.provenance import content_hash
@@ -282,14 +283,16 @@ def test_an_export_takes_raw_input_and_answers_like_the_model(
     }  # fmt: skip
     loaded = tf.saved_model.load(str(folder / "saved_model"))
     raw, answers = run.bundle().examples()
-    found = loaded.signatures["serving_default"](inputs=raw)
+    fields = named_fields(raw, "inputs")
+    found = loaded.signatures["serving_default"](**fields)
     assert set(found) == set(answers)
     for name, value in answers.items():
         if value.dtype.kind == "f":
             np.testing.assert_allclose(found[name], value, atol=1e-5)
         else:
             np.testing.assert_array_equal(found[name].numpy(), value)
-    one = loaded.signatures["serving_default"](inputs=raw[:1])
+    first = {name: value[:1] for name, value in fields.items()}
+    one = loaded.signatures["serving_default"](**first)
     assert len(next(iter(one.values()))) == 1
 
 
