@@ -248,7 +248,7 @@ def test_a_run_on_masks_is_reported_asked_exported_and_evaluated(
         (["data=digits", "task=segmentation"], "expects a mask"),
         (["data=digits", "model=unet"], "model=unet gives scores at each pixel"),
         (["data=digit_scenes", "model=cnn"], "must give 11 scores"),
-        (["data=digit_scenes", "augment=mixup"], "would leave the targets"),
+        (["data=digit_scenes", "augment=mixup"], "would leave as it is"),
         (["data=digit_scenes", "task=classification"], "expects one class for each example"),
     ],
 )

@@ -328,7 +328,7 @@ def test_copies_stay_in_one_split_also_by_group(capsys: pytest.CaptureFixture[st
         contents=np.array(contents, dtype=object), columns=lambda name: list(range(80)),
     )  # fmt: skip
     rules.time(examples, column="day")
-    assert "1 examples are copies of examples in another split" in capsys.readouterr().out
+    assert "copies of examples that are in another split, too: 1" in capsys.readouterr().out
 
 
 def test_a_split_without_examples_to_train_on_is_refused() -> None:

@@ -144,7 +144,7 @@ def test_a_box_covers_the_pixels_that_it_covered() -> None:
 def test_what_would_leave_a_mask_behind_is_refused(name: str) -> None:
     augment = chain({name: {"_target_": f"kx.data.augment.{name}"}})
     assert augment is not None
-    with pytest.raises(ConfigError, match="would leave the targets"):
+    with pytest.raises(ConfigError, match="would leave as it is"):
         check_fits(augment, IMAGE, MASK, same)
 
 
@@ -178,7 +178,7 @@ def test_a_mask_of_another_size_is_not_moved_by_the_matrices_of_the_image() -> N
     augment = chain({"flip": {"_target_": "kx.data.augment.flip"}})
     assert augment is not None
     small = Spec((HEIGHT // 2, WIDTH // 2), "int32", class_names=("a", "b"), kind="mask")
-    with pytest.raises(ConfigError, match="would leave the targets"):
+    with pytest.raises(ConfigError, match="would leave as it is"):
         check_fits(augment, IMAGE, small, same)
 
 
@@ -189,3 +189,21 @@ def test_numbers_that_are_not_padded_are_not_cleared_with_the_boxes() -> None:
     images = tf.zeros((COUNT, HEIGHT, WIDTH, 1), tf.uint8)
     _, truth, _ = moved("translate", images, targets, specs)
     np.testing.assert_array_equal(truth["size"], sizes)
+
+
+def test_a_mask_among_the_inputs_moves_once_or_is_refused() -> None:
+    fields = {"image": IMAGE, "mask": MASK}
+    images, masks = tf.constant(MASKS[..., None].astype("uint8")), tf.constant(MASKS)
+    flip = chain({"flip": {"_target_": "kx.data.augment.flip"}})
+    policy = chain({"trivial": {"_target_": "kx.data.augment.trivial"}})
+    assert flip is not None and policy is not None
+    number = Spec((), "int32")
+    moved_fields, _ = flip.of(fields, number).before_encoding(
+        {"image": images, "mask": masks}, (), SEEDS
+    )
+    np.testing.assert_array_equal(moved_fields["image"][..., 0], moved_fields["mask"])
+    with pytest.raises(ConfigError, match="leave as it is: mask"):
+        check_fits(policy, fields, number, same)
+    alone = Spec((HEIGHT, WIDTH, 1), "uint8", kind="mask")  # the image of a model itself
+    once, _ = flip.of(alone, number).before_encoding(images, (), SEEDS)
+    np.testing.assert_array_equal(once, moved_fields["image"])

@@ -12,15 +12,14 @@ from kx.contracts.findings import Findings, ReportOptions, bootstrap
 _SHOWN = 8  # images with their reconstruction
 
 
-def reconstruction_findings(answers: Answers, scale: float, options: ReportOptions) -> Findings:
+def reconstruction_findings(answers: Answers, options: ReportOptions) -> Findings:
     """Returns the findings on reconstructed images.
 
     Args:
-        answers: Answers of a model, with its inputs.
-        scale: Number of which a pixel of the inputs is 1: 255 for uint8.
+        answers: Answers of a model, with its inputs: uint8 images.
         options: Options of the report.
     """
-    images = answers.inputs.astype("float32") / scale
+    images = answers.inputs.astype("float32") / 255
     made = expit(answers.scores.astype("float32"))
     axes = tuple(range(1, images.ndim))
     squared = np.square(made - images).mean(axis=axes, dtype="float64")

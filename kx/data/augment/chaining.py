@@ -80,28 +80,26 @@ class Chain:
     def _changed(self, function: Augment, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
         """Returns a batch whose images are changed, with masks and boxes moved as they are."""
         matrices = matrices_of(function)
-        places = [one for one in (self._inputs, self._targets) if _has_places(one)]
-        before = inputs
+        size = self._size(inputs)
         if isinstance(inputs, Mapping):
             names = image_fields(self._inputs)
             inputs = {**inputs, **{name: function(inputs[name], (), seeds)[0] for name in names}}
         else:
             inputs, _ = function(inputs, (), seeds)
-        if matrices is None or not places:
+        if matrices is None:
             return inputs, targets
-        size = self._size(before)
-        moves = matrices(size, seeds)
-        if self._inputs in places:
-            inputs = _moved(inputs, self._inputs, moves, size)
-        if self._targets in places:
-            targets = _moved(targets, self._targets, moves, size)
+        # One input is the image itself, which has moved already.
+        if isinstance(inputs, Mapping) and _has_places(self._inputs):
+            inputs = _moved(inputs, self._inputs, matrices(size, seeds), size)
+        if _has_places(self._targets):
+            targets = _moved(targets, self._targets, matrices(size, seeds), size)
         return inputs, targets
 
     def _size(self, inputs: Any) -> tuple[int, int]:
         first = inputs
         if isinstance(inputs, Mapping):
             first = inputs[image_fields(self._inputs)[0]]
-        return first.shape[1], first.shape[2]
+        return tuple(first.shape[1:3])
 
 
 def image_fields(inputs: Specs | None) -> list[str]:

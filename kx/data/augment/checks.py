@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kx.contracts.fields import map_fields, values_of
+from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Spec, Specs
 from kx.data.augment.chaining import Chain, image_fields
 from kx.data.augment.operations import is_marked, matrices_of
@@ -94,7 +94,9 @@ def _refuse_no_images(augment: Chain, inputs: Specs) -> None:
 def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
     """Refuses augmentations that move pixels of the images, but not what belongs to them."""
     sizes = _image_sizes(inputs)
-    specs = targets if isinstance(targets, Mapping) else {"targets": targets}
+    specs = {f"target {name!r}": spec for name, spec in named_fields(targets, "targets").items()}
+    if isinstance(inputs, Mapping):  # masks and boxes among the inputs move, too
+        specs |= {n: spec for n, spec in inputs.items() if spec.kind in ("mask", "boxes")}
     masks = {name: spec for name, spec in specs.items() if spec.kind in ("mask", "boxes")}
     other_size = {
         name: spec
@@ -124,8 +126,8 @@ def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
     if moving and (masks or alike):
         left = ", ".join(f"{name} of shape {spec.shape}" for name, spec in (masks | alike).items())
         raise ConfigError(
-            f"augment=[{','.join(moving)}] moves the pixels of the images, and would leave the"
-            f" targets as they are: {left}. flip, crop_flip, translate, rotate, zoom, shear and"
+            f"augment=[{','.join(moving)}] moves the pixels of the images, and would leave as"
+            f" it is: {left}. flip, crop_flip, translate, rotate, zoom, shear and"
             " resized_crop move masks of the images' size and boxes too, where their spec says so"
             " (kx.Spec(…, kind='mask')) and nothing mixes examples before them. Or choose"
             " augmentations that change colours alone (color, light, blur)."

@@ -40,6 +40,10 @@ def check_examples(examples: Examples) -> None:
             raise DataError(
                 f"{name}: expected {count:,} {what}, as many as targets. Received: {len(values):,}."
             )
+    if examples.weights is not None and not (
+        np.isfinite(examples.weights).all() and (examples.weights >= 0).all()
+    ):
+        raise DataError(f"{name}: expected weights of examples that are finite, and 0 or more.")
     for field, spec in named_fields(examples.target_spec, "").items():
         targets = examples.targets[field] if field else examples.targets
         if spec is not None and spec.kind != "mask":

@@ -216,8 +216,8 @@ def _tell_of_copies(examples: Examples, parts: Parts) -> None:
     several = sum(map(len, kinds)) - len(set().union(*kinds))
     if several:
         print(
-            f"note: {several} examples are copies of examples in another split (split=time goes by"
-            " time alone)"
+            f"note: copies of examples that are in another split, too: {several} (split=time goes"
+            " by time alone)"
         )
 
 

@@ -101,7 +101,7 @@ class ByGroup(AtRandom):
 
         if len(np.unique(self.groups[indices])) < 2:
             raise DataError(
-                f"{len(np.unique(self.groups))} groups are too few: none is left for the {part}"
+                f"too few groups ({len(np.unique(self.groups))}): none is left for the {part}"
                 f" split. Choose another split.column, split.{part}_fraction=0, or"
                 " split=stratified."
             )

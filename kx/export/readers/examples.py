@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,8 @@ class Reader:
                     f"{file} has no column {', '.join(map(repr, lacking))}. Its columns:"
                     f" {', '.join(rows.header)}. {self._takes(upper=True)}"
                 )
+            if others := [name for name in rows.header if name not in names]:
+                print(f"{file}: not used: {', '.join(others)}", file=sys.stderr)
             columns = [rows.column(name) for name in names]
             return [
                 (f"{file}:{rows.lines[i]}", dict(zip(names, cells, strict=True)))
@@ -189,6 +192,8 @@ class Reader:
                 f"{where + ': ' if where else ''}there is no {', '.join(map(repr, lacking))}."
                 f" Given: {has}. {self._takes(upper=True)}"
             )
+        if others := [str(name) for name in item if name not in fields]:
+            print(f"{where + ': ' if where else ''}not used: {', '.join(others)}", file=sys.stderr)
         raw, shown = {}, {}
         for name, field in fields.items():
             try:

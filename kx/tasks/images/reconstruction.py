@@ -23,9 +23,12 @@ def reconstruction(
 ) -> Task:
     """Makes the task of giving back images; what the data has as targets is not used.
 
+    Augmentations change the image that is to be given back, too. For noise that is to be removed,
+    a model has an argument (`noise` of `autoencoder`).
+
     Args:
         targets: Specs of the targets. Not used.
-        inputs: Spec of one image: uint8, or floats in [0, 1].
+        inputs: Spec of one image of uint8 pixels.
         monitor: Metric by which epochs and runs are compared. Defaults to `"val_loss"`.
         monitor_mode: `"max"` or `"min"`. Defaults to `"min"`.
         loss: Keras loss of pixels in [0, 1] and raw scores. Defaults to None: binary cross
@@ -47,26 +50,24 @@ def reconstruction(
         raise ConfigError(
             f"task=reconstruction expects images (height, width, channels). Received: {form}."
         )
-    is_integer = tf.as_dtype(inputs.dtype).is_integer
-    if is_integer and inputs.dtype != "uint8":
+    if inputs.dtype != "uint8":  # of other numbers, the range is not known
         raise ConfigError(
-            f"task=reconstruction expects pixels: uint8, or floats in [0, 1]. Received:"
-            f" {inputs.dtype}."
+            f"task=reconstruction expects pixels from 0 to 255, uint8. Received: {inputs.dtype}."
+            " Of floats in [0, 1]: (255 * images).round().astype('uint8')."
         )
-    scale = 255.0 if is_integer else 1.0
 
     def encode(images: Any, _: Any) -> tuple[Any, Any]:
-        return images, tf.cast(images, tf.float32) / scale
+        return images, tf.cast(images, tf.float32) / 255
 
     def answer(model: Any, images: Any) -> dict[str, Any]:
         made = decode(model(images, training=False))
-        gaps = made["reconstruction"] - tf.cast(images, tf.float32) / scale
+        gaps = made["reconstruction"] - tf.cast(images, tf.float32) / 255
         return {**made, "squared_error": tf.reduce_mean(tf.square(gaps), axis=(1, 2, 3))}
 
     def report(answers: Answers, options: Any) -> Any:
         from kx.report.reconstructions import reconstruction_findings
 
-        return reconstruction_findings(answers, scale, options)
+        return reconstruction_findings(answers, options)
 
     return Task(
         outputs=Outputs(inputs.shape[-1], axes=tuple(inputs.shape[:-1])),

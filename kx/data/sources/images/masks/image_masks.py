@@ -118,6 +118,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in _IMAGES:
+            if path.is_file() and not path.name.startswith("."):
+                print(f"note: {path} is left out. Expected {', '.join(_IMAGES)}")
             continue
         if path.stem in found:
             raise DataError(f"{folder}: two files are named {path.stem!r}.")
