@@ -24,6 +24,7 @@ from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.data.store import store
 from kx.errors import ConfigError, DataError
+from kx.models.tables.dense import linear
 from kx.testing import check_data, check_model, check_task
 
 COUNT = 60
@@ -223,12 +224,10 @@ def test_a_weighted_training_is_that_of_keras(project: Path) -> None:
     )  # fmt: skip
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    model.set_weights(
-        kx.models.tables.dense.linear(Spec((4,), "float32"), Outputs(2)).get_weights()
-    )
+    model.set_weights(linear(Spec((4,), "float32"), Outputs(2)).get_weights())
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")
     keras.utils.set_random_seed(0)
-    start = kx.models.tables.dense.linear(Spec((4,), "float32"), Outputs(2))
+    start = linear(Spec((4,), "float32"), Outputs(2))
     expected = float(np.mean(weights * keras.ops.convert_to_numpy(loss(targets, start(ROWS)))))
     assert run.history["train/loss"][0] == pytest.approx(expected, rel=1e-4)
 
@@ -464,7 +463,7 @@ def test_the_test_loss_of_weighted_examples_is_that_of_keras(
     )  # fmt: skip
     data = divided(given, {"train": np.arange(30), "test": np.arange(30, COUNT)})
     task = classification(spec)
-    model = kx.models.tables.dense.linear(Spec((4,), "float32"), Outputs(2))
+    model = linear(Spec((4,), "float32"), Outputs(2))
     task.compile(model, keras.optimizers.SGD())
     [stored] = store(data, ["test"], tmp_path / "cache", cache).values()
     batches = eval_batches(stored, batch_size=7, encode=task.encode)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kx.contracts.specs import Spec
+from kx.contracts.specs import Data, Spec
 from kx.data.augment import chain, check_fits
 from kx.data.augment.operations import matrices_of
+from kx.data.batches import train_batches
 from kx.data.random import example_seeds, fold_in
+from kx.data.store import store
 from kx.errors import ConfigError
 
 COUNT, HEIGHT, WIDTH, NUM_BOXES = 24, 12, 17, 5
@@ -207,3 +210,24 @@ def test_a_mask_among_the_inputs_moves_once_or_is_refused() -> None:
     alone = Spec((HEIGHT, WIDTH, 1), "uint8", kind="mask")  # the image of a model itself
     once, _ = flip.of(alone, number).before_encoding(images, (), SEEDS)
     np.testing.assert_array_equal(once, moved_fields["image"])
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_masks_move_with_their_images_in_the_stream_of_a_training(
+    tmp_path: Path, cache: str
+) -> None:
+    images, masks = MASKS[..., None].astype("uint8"), MASKS
+    split = tf.data.Dataset.from_tensor_slices((images, masks))
+    data = Data(split, None, None, IMAGE, MASK)
+    [stored] = store(data, ["train"], tmp_path / "cache", cache).values()
+    augment = chain({"flip": {"_target_": "kx.data.augment.flip"}})
+    assert augment is not None
+    stream = train_batches(
+        stored, batch_size=8, epochs=2, seed=0, encode=same, augment=augment.of(IMAGE, MASK)
+    )
+    given = {mask.tobytes() for mask in masks}
+    num_moved = 0
+    for inputs, targets in stream.as_numpy_iterator():
+        np.testing.assert_array_equal(inputs[..., 0], targets)
+        num_moved += sum(mask.tobytes() not in given for mask in targets)
+    assert 0 < num_moved < 2 * COUNT
