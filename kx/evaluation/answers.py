@@ -254,8 +254,15 @@ def _show_worst(findings: Findings, answers: SplitAnswers) -> None:
     if name is not None:
         worst = prepared_examples(answers.stored, findings.worst)
         pictures = as_pixels([of_field(one, name) for one in worst])
+        captions = findings.captions
+        if name:  # the image alone does not say what was asked
+            raw = raw_examples(answers.data, answers.split, findings.worst)
+            others = [as_text({k: v for k, v in one.items() if k != name}) for one in raw]
+            captions = [
+                f"{text}\n{caption}" for text, caption in zip(others, captions, strict=True)
+            ]
         title = "The worst mistakes"
-        findings.figures["worst"] = figures.picture_grid(pictures, findings.captions, title)
+        findings.figures["worst"] = figures.picture_grid(pictures, captions, title)
         return
     raw = raw_examples(answers.data, answers.split, findings.worst)
     findings.tables["The worst answers"] = [
