@@ -23,6 +23,7 @@ from kx.config import Composed, add_project_to_path, compose_all, hydra_session
 from kx.config.show import show_config, show_help, show_info
 from kx.errors import ConfigError, KxError, first_line
 from kx.process import choose_backend, import_quietly, without_collections
+from kx.run_names import refuse_moving_names
 from kx.secrets import scrub
 from kx.signals import stoppable
 from kx.tracking.records import finished_record
@@ -194,6 +195,8 @@ def run_jobs(jobs: Sequence[Composed], *, sweep: bool) -> int:
     """
     if not jobs:
         raise ConfigError("This sweep has no job: one of its keys has no value.")
+    if sweep or any("_target_" in job.config.tuner for job in jobs):
+        refuse_moving_names(job.config for job in jobs)
     if any("_target_" in job.config.tuner for job in jobs):
         from kx.search.run import run_searches
 

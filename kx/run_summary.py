@@ -27,7 +27,8 @@ def show_end(run: Any) -> None:
     best = run.metrics.get("best/epoch")
     if best is not None:
         kept = f", the best {run.chosen_by}" if run.chosen_by else ", the last one"
-        print(f"  {'kept epoch':<24}{best:.0f} of {len(run.history['train/loss'])}{kept}")
+        num_epochs = len(run.history["epoch_seconds"])
+        print(f"  {'kept epoch':<24}{best:.0f} of {num_epochs}{kept}")
     if run.uri is None:
         print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
         return
@@ -66,7 +67,9 @@ def show_finished(record: Record) -> None:
 def _main_scores(run: Any) -> set[str]:
     """Returns the names of the metrics that Keras measured; the report has the others."""
     trained = {name.removeprefix("train/") for name in run.history if name.startswith("train/")}
-    return trained or {"loss", "accuracy"}
+    measured = {name.removeprefix("test/") for name in run.metrics if name.startswith("test/")}
+    # A task without a loss of its own has those of the report alone.
+    return trained & measured or measured
 
 
 def _short(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from kx.errors import RunNotFoundError
 from kx.export.bundle import Bundle
 from kx.export.predictor import Predictor
 from kx.export.views import with_views
+from kx.run_names import named_runs
 from kx.tasks.make import make_task
 from kx.tracking.store import store_uri
 from kx.tracking.tracker import Tracker
@@ -42,8 +44,7 @@ class Run:
         history: Metrics by name, each a list of one value per epoch.
 
     Example:
-        run = kx.load_run("latest")
-        run.predict(["seven.png"])
+        kx.load_run("latest").predict(["seven.png"])
     """
 
     def __init__(
@@ -188,18 +189,19 @@ class Run:
 
         for key in ("model", "task"):
             target = str(self.config.get(key, {}).get("_target_", ""))
-            module = target.rpartition(".")[0]
-            if module:
-                try:
-                    importlib.import_module(module)
-                except ImportError:
-                    continue
+            with contextlib.suppress(ImportError, ValueError):  # a ValueError without a module
+                importlib.import_module(target.rpartition(".")[0])
 
-    def task(self) -> Any:
-        """Returns the run's task."""
-        spec = self.bundle().spec()
-        facts = spec.get("facts")  # None in runs of an earlier version
-        return make_task(self.config["task"], spec["inputs"], spec["targets"], facts)
+    def task(self, environment: Any = None) -> Any:
+        """Returns the run's task.
+
+        Args:
+            environment: Environment in which it is to be reported. Defaults to None.
+        """
+        spec = self.bundle().spec()  # that of an earlier version has no facts
+        given = self.config["task"], spec["inputs"], spec["targets"], spec.get("facts")
+        named = named_runs(self.config, "task", functools.partial(load_run, uri=self.uri))
+        return make_task(*given, named=named, environment=environment)
 
     @functools.cached_property
     def predictor(self) -> Predictor:

@@ -10,6 +10,7 @@ import keras
 from omegaconf import DictConfig
 
 from kx.config import Composed
+from kx.contracts.context import RunContext, give_context
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
 from kx.data.augment import chain
@@ -17,13 +18,15 @@ from kx.data.issues import issues_csv
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.batches import make_batches, make_data
-from kx.fit.display import summary_text
+from kx.fit.display import announce, summary_text
+from kx.fit.episodes import environment_batches
 from kx.fit.final import final_metrics, restored_by
-from kx.fit.fit import Session, announce, fit, past, run_tags
+from kx.fit.fit import Session, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
 from kx.fit.model.assemble import load_weights, make_phases
 from kx.fit.model.builder import Builder
 from kx.fit.own import refuse_absent_metrics
+from kx.run_names import name_by_id, named_runs
 from kx.runs import Run, load_run
 from kx.strategy import Strategy, is_follower, prepare_process, strategy, thread_counts
 from kx.tasks.make import make_task
@@ -89,14 +92,17 @@ def train(
         watch("folder", {"folder": str(folder.path)})
         prepare_process(config, folder.record.threads or threads)
         folder.record.threads = thread_counts()
+        load = partial(load_run, uri=config.tracking.uri)
+        name_by_id(job, folder.record, load, resumed=folder.resumed)
         devices = strategy(config)  # before TensorFlow's first operation
         data = make_data(config, data)
         state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
         builder = _builder(config, data, core, devices, folder, state.epoch if state else 0)
-        shown = examples_to_keep(data)
-        model = builder.build()
+        shown = examples_to_keep(data, builder.task)
+        built = builder.build()
+        model = built.model
         if config.init_from and state is None:
-            source = load_run(config.init_from, uri=config.tracking.uri).model().weights
+            source = load(config.init_from).model().weights
             load_weights(model, source, config.init_from)
         watching = _callbacks(builder, callbacks)
         announce(job, data, model, builder.phases, quiet=quiet)
@@ -107,11 +113,14 @@ def train(
                 begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
                 watch("run", {**begun, "history": past(state)})
             _keep_what_is_known(tracker, model, data)
-            tracker.begin(partial(_has_stepped, model))
+            give_context(
+                watching, RunContext(data, builder.task, model, folder.path, tracker.figure)
+            )
+            tracker.begin(partial(_has_stepped, built.learner))
             listener = partial(_told, watch)
             session = Session(tracker, folder, state, [listener], stop_after, quiet)
-            history = fit(builder, model, watching, session)
-            model = builder.to_single_process(model)
+            history = fit(builder, built, watching, session)
+            model = builder.to_single_process(built)
             metrics, bundle = final_metrics(history, watching), None
             if evaluate:
                 bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
@@ -133,11 +142,19 @@ def _builder(
     first_epoch: int,
 ) -> Builder:
     """Returns the builder of a run's model, after making its task and batches."""
-    task = make_task(config.task, data.inputs, data.targets, data.facts)
+    load = partial(load_run, uri=config.tracking.uri)
+    task = make_task(
+        config.task, data.inputs, data.targets, data.facts, environment=data.environment,
+        named=named_runs(config, "task", load),
+    )  # fmt: skip
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
-    batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
-    return Builder(config, data, task, batches, make_phases(config), devices, core)
+    if data.environment is None:
+        batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
+    else:
+        batches = environment_batches(config, data, augment, first_epoch)
+    named = named_runs(config, "model", load)
+    return Builder(config, data, task, batches, make_phases(config), devices, core, named)
 
 
 def _callbacks(

@@ -9,6 +9,9 @@ values of a config are checked by them before anything is imported or built:
 
 `units=0` ends in an error that says what is expected. `Count | None` takes null too, and
 `list[Count]` a list. To a type checker, they are `int`, `float` and `str`.
+
+An argument `teacher: RunName` of a task or a model gets the finished run that the config
+names, with its `model()`, `task()` and `bundle()`; the record of the run names its id.
 """
 
 from __future__ import annotations
@@ -62,6 +65,9 @@ OpenFraction = Annotated[
 HueFraction = Annotated[float, Rule("between 0 and 0.5", lambda v: _number(v) and 0 <= v <= 0.5)]
 MetricName = Annotated[
     str, Rule("one of the metrics, by its name: val_loss", lambda v: isinstance(v, str))
+]
+RunName = Annotated[
+    str, Rule("a RUN: its id, its name, latest or best", lambda v: isinstance(v, str) and bool(v))
 ]
 # What the name of a metric does not tell is refused once it is known that there is such a metric.
 MetricMode = Annotated[str, Rule("one of min, max", lambda v: v in ("min", "max", "unknown"))]

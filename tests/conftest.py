@@ -265,6 +265,27 @@ FAMILIES = {
     "number": ["model=mlp", "data=diabetes", "epochs=3"],
     "text": ["data=text_csv", "data.text=review", "data.label=mood", "epochs=2"],
     "binary": ["data=text_csv", "data.text=review", "data.label=sentiment", "task=binary"],
+    "masks": [
+        "data=digit_scenes", "data.num_scenes=60", "data.size=32", "model.filters=2",
+        "epochs=2", "batch_size=8", "augment=none",
+    ],
+    "reconstruction": [
+        "data=digits", "task=reconstruction", "model=autoencoder", "model.filters=[4]",
+        "augment=none", "epochs=2",
+    ],
+    "distillation": [
+        "data=digits", "model=mlp", "model.hidden_units=[8]", "task=distillation",
+        "task.teacher=TEACHER", "augment=none", "epochs=2",
+    ],
+    "adversarial": [
+        "data=digits", "task=adversarial", "model.filters=[4,4]", "task.critic.filters=[4]",
+        "task.num_samples=32", "task.classifier=TEACHER", "task.latent_size=4", "augment=none",
+        "epochs=2", "steps_per_epoch=5",
+    ],
+    "agent": [
+        "data=grid_world", "task=dqn", "data.epoch_steps=120", "task.learning_starts=20",
+        "task.replay_size=100", "model.hidden_units=[8]", "epochs=2", "data.test_episodes=12",
+    ],
     "fields": ["data=easy_vqa", "data.num_images=80", "model.filters=[4,8]", "epochs=2"],
     "multilabel": [
         "data=text_csv", "data.text=review", "data.label=[funny,sad]", "task=multilabel",
@@ -298,7 +319,11 @@ def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
                 told = home.parent / f"{family}.txt"
                 with made_once(told) as first:
                     if first:
-                        run = kx.train(*family_overrides(family, texts), quiet=True)
+                        words = family_overrides(family, texts)
+                        if any("TEACHER" in word for word in words):
+                            teacher: Any = run_of("image")
+                            words = [word.replace("TEACHER", teacher.id) for word in words]
+                        run = kx.train(*words, quiet=True)
                         told.write_text(run.id)
                 runs[family] = run if first else kx.load_run(told.read_text())
             finally:
@@ -321,9 +346,9 @@ def compiled(*words: str) -> tuple[Any, Any]:
     prepare_process(config)
     folder: Any = SimpleNamespace(path=Path.cwd())
     builder = _builder(config, make_data(config), None, strategy(config), folder, 0)
-    model = builder.build()
-    builder.begin_phase(model, builder.phases[0], 0)
-    return model, builder
+    built = builder.build()
+    builder.begin_phase(built, builder.phases[0], 0)
+    return built.learner, builder
 
 
 @pytest.fixture(scope="session")

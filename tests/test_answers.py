@@ -34,7 +34,7 @@ def test_the_metrics_are_those_of_keras_to_the_last_bit(project: Path, words: li
         stored = store(data, ["test"])["test"]
         adapt(data, store(data, ["train"])["train"])
         task = build(config.task, data.targets, place="task")
-        model = assemble(config, data, task)
+        model = assemble(config, data, task).model
         task.compile(model, keras.optimizers.Adam())
         passes = []
         model.predict, predict = (
@@ -56,7 +56,7 @@ def test_some_batches_are_told_from_all(project: Path) -> None:
     config = compose(["data=wine", "model=linear"]).config
     data = make_data(config)
     task = build(config.task, data.targets, place="task")
-    model = assemble(config, data, task)
+    model = assemble(config, data, task).model
     stored = store(data, ["test"])["test"]
     answers = answers_of(model, task, data, stored, "test", batch_size=8, max_batches=2)
     assert answers.judged.startswith("the first of 36 of the test split of wine")

@@ -18,13 +18,14 @@ OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts 
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
             "image_folder": ["data.root=x"], "image_masks": ["data.root=x"], "idx": ["data.root=x"],
             "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
+            "gymnasium": ["data.name=x"], "distillation": ["task.teacher=x"],
             "group": ["split.column=x"], "time": ["split.column=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.
 OTHER_DEFAULTS = ("warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet")
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",
-    "epochs", "name",
+    "epochs", "name", "facts", "environment",
 }  # fmt: skip
 
 
@@ -57,7 +58,8 @@ def nodes() -> list[tuple[str, str, dict]]:
 def test_file_and_signature_agree(group: str, option: str, node: dict) -> None:
     module, _, name = node["_target_"].rpartition(".")
     parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    listed = {key: value for key, value in node.items() if key not in ("_target_", "defaults")}
+    own = ("_target_", "_partial_", "defaults")
+    listed = {key: value for key, value in node.items() if key not in own}
     tunable = {
         key: parameter.default
         for key, parameter in parameters.items()
@@ -69,6 +71,10 @@ def test_file_and_signature_agree(group: str, option: str, node: dict) -> None:
             assert default is inspect.Parameter.empty
         elif "oc.select" in str(listed[key]):  # another part's wish, else the default
             assert str(listed[key]).endswith(f",{default}}}"), key
+        elif listed[key] in ("${seed}", "${batch_size}"):  # follows the run's
+            assert isinstance(default, int)
+        elif default is inspect.Parameter.empty:  # an option within the option
+            assert "_target_" in listed[key]
         elif "kx.better" in str(listed[key]):  # by the name of the metric
             assert better(listed["monitor"]) == default
         elif option not in OTHER_DEFAULTS:

@@ -40,6 +40,7 @@ def configured(
     sets = ("cifar10", "cifar100", "mnist", "fashion_mnist")
     extra = {
         "tfds": ["data.name=mnist", f"data.data_dir={tfds_folder}"],
+        "gymnasium": ["data.name=CartPole-v1"],
         "text_csv": [f"data.path={texts}", "data.text=review", "data.label=mood"],
         "image_folder": [f"data.root={pictures}", "data.image_size=[16,16]"],
         **{name: [f"data.data_dir={tfds_folder}"] for name in sets},
@@ -71,12 +72,17 @@ def make(configured: Configured) -> Make:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_data_option_keeps_the_contract(configured: Configured, option: str) -> None:
+    if option == "gymnasium":
+        pytest.importorskip("gymnasium")
     job = configured(option)
     check_data(
         lambda: make_examples(job.config), lambda examples: build(job.config.split, examples)
     )
     data = make_data(job.config)
     assert {"train", "validation", "test"} <= set(data.splits)
+    if data.environment is not None:
+        assert data.fingerprint != make_data(configured(option, "seed=1").config).fingerprint
+        return
     assert set(values_of(data.kind)) <= {"image", "row", "text", "array"} and data.source
     other = configured(option, "split.seed=1")
     assert data.fingerprint != make_data(other.config).fingerprint

@@ -346,7 +346,7 @@ def test_a_model_of_other_fields_is_refused(project: Path, model: Any, said: str
     task = both(data.targets)
     built = model(data.inputs, task.outputs)
     with pytest.raises(ConfigError, match=said):
-        check_scores(built, task.outputs, data)
+        check_scores(built, task, data)
 
 
 def test_augmentations_of_images_need_an_image(project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,6 +30,7 @@ INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
     "linear": ROW, "mlp": ROW, "lstm": TEXT, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
     **dict.fromkeys(["unet", "autoencoder", "vae"], Spec((20, 12, 3), "float32")),
+    "q_table": Spec((), "int32", sizes=(5,)), "q_network": ROW, "policy_network": ROW, "dcgan": ROW,
     **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
 }  # fmt: skip
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -81,8 +83,11 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(project: Path, name: 
     config = compose([f"model={name}", *FEW.get(name, [])]).config.model
     # A fresh BatchNorm's unused shift may stay, and the bias of attention's keys has no effect.
     unused = 0.0 if name in ("cnn", "mnist_cnn", "linear", "mlp", "lstm") else 0.9
-    axes = (20, 12) if name in ("unet", "autoencoder", "vae") else ()
-    check_model(partial(build, config), INPUTS[name], Outputs(4, axes=axes), unused=unused)
+    axes = (20, 12) if name in ("unet", "autoencoder", "vae", "dcgan") else ()
+    outputs: Any = Outputs(4, axes=axes)
+    if name == "policy_network":
+        outputs = {"action": Outputs(4), "value": Outputs(1)}
+    check_model(partial(build, config), INPUTS[name], outputs, unused=unused)
 
 
 def test_cnn_has_the_stated_parameters() -> None:

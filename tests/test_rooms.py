@@ -32,6 +32,7 @@ ORDER = [
     ["report"],
     ["multi_worker", "parallel"],
     ["strategy", "callbacks", "schedules", "transfer"],
+    ["run_names"],
     ["cluster", "config"],
     ["contracts"],
     ["signals", "process", "paths", "console", "types", "metric_modes"],

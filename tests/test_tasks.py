@@ -16,6 +16,7 @@ import kx
 from kx.config import CONF_DIR, build, compose
 from kx.contracts.answers import Answers
 from kx.data import Spec
+from kx.data.sources.environments.grid_world import grid_world
 from kx.data.store import Stored
 from kx.errors import ConfigError
 from kx.fit.batches import _weigher
@@ -54,8 +55,21 @@ def some_targets(name: str, count: int = 40) -> np.ndarray:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_the_contract(project: Path, name: str) -> None:
-    config = compose([f"task={name}"]).config.task
-    if name == "reconstruction":
+    teacher = ["task.teacher=x"] if name == "distillation" else []
+    config = compose([f"task={name}", *teacher]).config.task
+    if name in ("dqn", "q_learning", "reinforce"):
+        world = grid_world()
+        task = partial(build, config, place="task", facts=world.facts)
+        check_task(task, {}, inputs=world.inputs)
+        with pytest.raises(ConfigError, match="expects an environment in which an agent acts"):
+            build(config, {}, inputs=world.inputs, facts={}, place="task")
+        return
+    if name == "distillation":
+        image = Spec((6, 5, 1), "uint8", kind="image")
+        task = partial(build, config, place="task", teacher=None)
+        check_task(task, TARGETS["classification"], inputs=image)
+        return
+    if name in ("reconstruction", "adversarial"):
         image = Spec((6, 5, 1), "uint8", kind="image")
         check_task(partial(build, config, place="task"), TARGETS["classification"], inputs=image)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import keras
@@ -11,6 +12,7 @@ from kx.config import Composed
 from kx.contracts.fields import map_fields, named_fields
 from kx.fit.display import summary_text
 from kx.fit.model.checks import ends_of
+from kx.fit.model.learner import Built, optimizers_of
 
 
 def forward_flops(model: keras.Model) -> int:
@@ -39,22 +41,26 @@ def forward_flops(model: keras.Model) -> int:
     return int(profile.total_float_ops)
 
 
-def memory_bytes(model: keras.Model, batch_size: int) -> dict[str, int]:
+def memory_bytes(built: Built, batch_size: int) -> dict[str, int]:
     """Returns an estimate of the memory of a training step, by purpose.
 
     Args:
-        model: Built and compiled model.
+        built: Built model, and its learner, which is compiled.
         batch_size: Number of examples in a batch.
 
     Returns:
         Bytes of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
     """
-    weights = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.variables)
-    gradients = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.trainable_variables)
-    model.optimizer.build(model.trainable_variables)
-    slots = sum(math.prod(v.shape) * _bytes(v.dtype) for v in model.optimizer.variables)
+    learner = built.learner
+    weights = sum(math.prod(v.shape) * _bytes(v.dtype) for v in learner.variables)
+    gradients = sum(math.prod(v.shape) * _bytes(v.dtype) for v in learner.trainable_variables)
+    slots = 0
+    for optimizer in optimizers_of(learner):
+        if not optimizer.built:
+            optimizer.build(learner.trainable_variables)
+        slots += sum(math.prod(v.shape) * _bytes(v.dtype) for v in optimizer.variables)
     outputs = 0
-    for layer in _leaf_layers(model):
+    for layer in _leaf_layers(built.model):
         tensors = getattr(layer, "output", None)
         for tensor in keras.tree.flatten(tensors):
             outputs += math.prod(tensor.shape[1:]) * _bytes(layer.compute_dtype or "float32")
@@ -87,23 +93,28 @@ def show_summary(job: Composed) -> None:
     from kx.fit.fit import phase_line
     from kx.fit.model.assemble import assemble, make_optimizer, make_phases
     from kx.fit.model.builder import compile_options
+    from kx.run_names import named_runs
+    from kx.runs import load_run
     from kx.strategy import prepare_process
     from kx.tasks.make import make_task
 
     config = job.config
     prepare_process(config)
     data = make_data(config)
-    task = make_task(config.task, data.inputs, data.targets, data.facts)
-    model = assemble(config, data, task)
+    load = functools.partial(load_run, uri=config.tracking.uri)
+    named = named_runs(config, "task", load)
+    task = make_task(config.task, data.inputs, data.targets, data.facts, named=named)
+    built = assemble(config, data, task, named=named_runs(config, "model", load))
+    model = built.model
     phases = make_phases(config)
     lines, memory = [], dict[str, int]()
     for phase in reversed(phases):  # ends in the state of the first phase
         if phase.prepare is not None:
             phase.prepare(model)
         optimizer = make_optimizer(config, 1, learning_rate=phase.learning_rate)
-        task.compile(model, optimizer, **compile_options(config))
-        lines.append(phase_line(model, phase))
-        for what, size in memory_bytes(model, config.batch_size).items():
+        task.compile(built.learner, optimizer, **compile_options(config))
+        lines.append(phase_line(built, phase))
+        for what, size in memory_bytes(built, config.batch_size).items():
             memory[what] = max(size, memory.get(what, 0))
     print(summary_text(model))
     if len(phases) > 1:

@@ -17,11 +17,25 @@ class Answers:
 
     Args:
         targets: Target of each example as it is stored, an array, or arrays of fields by name.
-        scores: Scores of each example, an array, or arrays of outputs by name.
+        scores: Scores of each example, an array, or arrays of outputs by name. None where the
+            model takes no examples of the data: the report asks `model` itself.
     """
 
     targets: Any
     scores: Any
+
+    @property
+    def model(self) -> Any:
+        """Model that answered, for a report that asks it more."""
+        raise NotImplementedError("These answers were given without their model.")
+
+    def training_batches(self, batch_size: int = _BATCH_SIZE) -> Iterator[Any]:
+        """Yields the prepared inputs of the training split, some at a time.
+
+        Args:
+            batch_size: Number of examples at a time. Defaults to 256.
+        """
+        raise NotImplementedError("These answers were given without the training split.")
 
     @property
     def inputs(self) -> Any:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from kx.contracts.environment import Environment
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -172,7 +174,8 @@ class Data:
         validation: Validation split, in the form of `train`, or None.
         test: Test split, in the form of `train`, or None.
         inputs: Spec of one prepared example, or of each of its fields by name.
-        targets: Spec of one prepared target, or of each of its fields by name.
+        targets: Spec of one prepared target, or of each of its fields by name: `{}`, or None, for
+            data that has nothing to predict.
         prepare: Function, in TensorFlow's graph, from one raw example to a prepared one of fixed
             shape and compact type. Resources that it uses, such as lookup tables, belong in
             `assets`. Defaults to the raw example itself.
@@ -197,6 +200,9 @@ class Data:
             each example is a file. Defaults to None.
         facts: What was found on the training split and a task may need, by name: plain values
             that JSON can hold. Defaults to none.
+        environment: Environment in which an agent acts, in place of examples
+            (`kx.contracts.environment`): `train` has the numbers of the steps of an epoch,
+            `validation` and `test` those of episodes. Defaults to None.
     """
 
     train: tf.data.Dataset
@@ -217,6 +223,11 @@ class Data:
     class_counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     example_name: Callable[[str, int], str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    environment: Environment | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets is None:
+            self.targets = {}
 
     @property
     def has_weights(self) -> bool:

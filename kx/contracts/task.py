@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from kx.contracts.answers import Answers
-from kx.contracts.specs import Outputs, Spec
-from kx.errors import ConfigError, did_you_mean
+from kx.contracts.specs import Outputs, Specs
+from kx.errors import ConfigError
 
 if TYPE_CHECKING:
     from kx.contracts.findings import Findings, ReportOptions
+    from kx.contracts.specs import Data
 
 
 @dataclass
@@ -27,8 +28,10 @@ class Task:
         outputs: Output of the model, or outputs by name.
         encode: Function `(inputs, targets) -> (inputs, targets)`, in TensorFlow's graph, from a
             batch to the inputs that the model takes and the targets that the loss and the metrics
-            take. It may return weights too. See `encode_targets`.
-        loss: Keras loss of encoded targets and scores, or losses of outputs by name.
+            take. It may return weights too. See `encode_targets`. None where the model that is
+            kept takes no examples of the data, but `inputs`: the learner gets the examples.
+        loss: Keras loss of encoded targets and scores, or losses of outputs by name. None where
+            the learner has losses of its own; then `report` alone evaluates.
         metrics: Function that returns new Keras metrics, since metrics belong to one model, or
             metrics of outputs by name.
         decode: Function, in TensorFlow's graph, from a batch of scores to predictions by name:
@@ -36,7 +39,7 @@ class Task:
         report: Function `(answers, options) -> Findings`; `answers.targets` and `answers.scores`
             are NumPy arrays (`kx.contracts.answers.Answers`).
         monitor: Metric by which runs and epochs are compared, as Keras names it:
-            `"val_accuracy"`.
+            `"val_accuracy"`. None where no metric tells which epoch is better.
         monitor_mode: `"max"` or `"min"`.
         class_weights: Weight of the examples of each class in the training loss: `"balanced"`,
             or one number for each class. Encoded targets then have a number for each class, and
@@ -46,25 +49,40 @@ class Task:
             to their mean.
         answer: Function `(model, inputs) -> predictions by name`, in TensorFlow's graph, of a batch
             of prepared inputs. Defaults to None: `decode` of the model's scores.
+        learner: Function from the built model that is kept to the model that `fit` trains around
+            it: a `keras.Model` that holds it as an attribute, with a `compute_loss` or a
+            `train_step` of its own. It is compiled with `loss` and `metrics`. One with several
+            optimizers has a property `optimizers`, a list of which the first is `optimizer`.
+            Defaults to None: the kept model itself.
+        learner_metrics: Names of further metrics that the learner logs, as callbacks monitor them:
+            `"return"`, `"val_return"`. Defaults to none.
+        inputs: Spec of what the kept model takes, or specs of fields by name, where it is not what
+            the data has: noise. Defaults to None: the inputs of the data.
+        assets: Trackable objects that `answer` needs, such as lookup tables. Defaults to none.
 
     Raises:
         ConfigError: If `encode` or `report` takes other arguments.
     """
 
     outputs: Outputs | Mapping[str, Outputs]
-    encode: Callable[[Any, Any], tuple[Any, ...]]
-    loss: keras.losses.Loss | Mapping[str, keras.losses.Loss]
+    encode: Callable[[Any, Any], tuple[Any, ...]] | None
+    loss: keras.losses.Loss | Mapping[str, keras.losses.Loss] | None
     metrics: Callable[[], Any]
     decode: Callable[[Any], dict[str, Any]]
     report: Callable[[Answers, ReportOptions], Findings]
-    monitor: str
+    monitor: str | None
     monitor_mode: str
     class_weights: str | tuple[float, ...] | None = None
     average: Callable[[Any], Any] = partial(keras.ops.mean, axis=0)
     answer: Callable[[Any, Any], dict[str, Any]] = None  # type: ignore[assignment]
+    learner: Callable[[keras.Model], keras.Model] | None = None
+    learner_metrics: Sequence[str] = ()
+    inputs: Specs | None = None
+    assets: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        _require_arguments("encode", self.encode, "(inputs, targets) -> (inputs, targets)")
+        if self.encode is not None:
+            _require_arguments("encode", self.encode, "(inputs, targets) -> (inputs, targets)")
         _require_arguments("report", self.report, "(answers, options) -> Findings")
         if self.answer is None:
             self.answer = self._decoded
@@ -82,7 +100,8 @@ class Task:
             optimizer: Keras optimizer.
             **options: Arguments of `keras.Model.compile`: `jit_compile`, `run_eagerly` …
         """
-        model.compile(optimizer=optimizer, loss=self.loss, metrics=self.metrics(), **options)
+        metrics = self.metrics() or None  # of no metrics, Keras would ask for a result
+        model.compile(optimizer=optimizer, loss=self.loss, metrics=metrics, **options)
 
     def monitors(self, *, with_validation: bool) -> list[str]:
         """Returns the names of the metrics that callbacks can monitor.
@@ -101,8 +120,10 @@ class Task:
             found += [f"{output}_loss" for output in self.outputs if several]  # type: ignore[union-attr]
         else:
             found = [metric.name for metric in metrics]
-        names = ["loss", *found]
-        return names + [f"val_{name}" for name in names if with_validation]
+        names = found if self.loss is None else ["loss", *found]
+        names += [f"val_{name}" for name in names]
+        names += self.learner_metrics
+        return [name for name in names if with_validation or not name.startswith("val_")]
 
 
 def encode_targets(function: Callable[[Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -121,6 +142,27 @@ def encode_targets(function: Callable[[Any], Any]) -> Callable[[Any, Any], tuple
 
     encode.targets_alone = True  # type: ignore[attr-defined]
     return encode
+
+
+def encode_examples(task: Task) -> Callable[[Any, Any], tuple[Any, ...]]:
+    """Returns a task's `encode`; where there is none, a function that changes nothing.
+
+    Args:
+        task: Task.
+    """
+    return task.encode or (lambda inputs, targets: (inputs, targets))
+
+
+def scores_examples(task: Task, data: Data) -> bool:
+    """Returns whether a task's model gives scores for the examples of data.
+
+    A generator takes noise, and an agent acts: neither has a score for each example.
+
+    Args:
+        task: Task.
+        data: Data.
+    """
+    return task.encode is not None and data.environment is None
 
 
 def changes_targets_alone(task: Task) -> bool:
@@ -178,87 +220,3 @@ def average_sigmoid(scores: Any) -> Any:
     # log(mean p) - log(mean (1 - p)), without the rounding of p to 1
     given = keras.ops.logsumexp(keras.ops.log_sigmoid(scores), axis=0)
     return given - keras.ops.logsumexp(keras.ops.log_sigmoid(-scores), axis=0)
-
-
-def one_class_each(targets: Spec, task: str) -> int:
-    """Returns the number of classes of targets with one class for each example.
-
-    Args:
-        targets: Spec of one target.
-        task: Name of the task, for messages.
-
-    Raises:
-        ConfigError: If the targets are of another kind, or have a single class.
-    """
-    if targets.class_names is None or targets.shape != ():
-        what = "numbers" if targets.class_names is None else "several labels for each example"
-        fitting = "regression" if targets.class_names is None else "multilabel"
-        raise ConfigError(
-            f"task={task} expects one class for each example. The data has {what}: task={fitting}."
-        )
-    if len(targets.class_names) < 2:
-        raise ConfigError(
-            f"task={task} expects two classes or more. The data has one only:"
-            f" {targets.class_names[0]!r}. Is this the column, or the folder, of the classes?"
-        )
-    return len(targets.class_names)
-
-
-def check_class_weights(given: Any, class_names: Sequence[str]) -> str | tuple[float, ...] | None:
-    """Returns the class weights of a config in the order of the classes.
-
-    Args:
-        given: None, `"balanced"`, or class name to weight; a class that is not named has 1.
-        class_names: Name of each class.
-
-    Raises:
-        ConfigError: If the value is of another kind, a class is unknown, or a weight is negative
-            or not finite.
-    """
-    if given is None or given == "balanced":
-        return given
-    if not isinstance(given, Mapping):
-        raise ConfigError(
-            "task.class_weights: expected null, balanced, or {class name: weight}."
-            f" Received: {given!r}."
-        )
-    for name, weight in given.items():
-        if str(name) not in class_names:
-            raise ConfigError(
-                f"task.class_weights: there is no class {name!r}."
-                f" {did_you_mean(str(name), class_names)}"
-            )
-        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise ConfigError(
-                f"task.class_weights.{name}: expected a finite number, 0 or more."
-                f" Received: {weight!r}."
-            )
-    weights = {str(name): float(weight) for name, weight in given.items()}
-    if not any(counts := tuple(weights.get(name, 1.0) for name in class_names)):
-        raise ConfigError("task.class_weights: each class counts 0, and nothing would be learned.")
-    return counts
-
-
-def check_loss(loss: Any, default: Callable[[], keras.losses.Loss]) -> keras.losses.Loss:
-    """Returns the loss of a config, or the default.
-
-    Args:
-        loss: Loss of the config, or None.
-        default: Function that returns the default loss.
-
-    Raises:
-        ConfigError: If the loss is not a Keras loss, or takes probabilities.
-    """
-    if loss is None:
-        return default()
-    if not isinstance(loss, keras.losses.Loss):
-        raise ConfigError(
-            "task.loss: expected a Keras loss: {_target_: keras.losses.NAME, …}."
-            f" Received: {loss!r}."
-        )
-    if getattr(loss, "_fn_kwargs", {}).get("from_logits") is False:
-        raise ConfigError(
-            f"task.loss: models give raw scores (logits), and {type(loss).__name__} takes"
-            " probabilities. Add from_logits: true to it."
-        )
-    return loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from kx.contracts.answers import Answers
 from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings, ReportOptions
 from kx.contracts.specs import Data
-from kx.contracts.task import Task, changes_targets_alone
+from kx.contracts.task import Task, changes_targets_alone, encode_examples, scores_examples
 from kx.data.batches import eval_batches
 from kx.data.examples import (
     as_pixels,
@@ -26,6 +26,7 @@ from kx.data.examples import (
     raw_examples,
 )
 from kx.data.store import Stored
+from kx.evaluation.predictions import predictions
 from kx.fit.model.checks import own_methods
 from kx.report import figures
 
@@ -43,6 +44,8 @@ class SplitAnswers(Answers):
         stored: Prepared examples.
         split: Name of the split.
         judged: Description of the examples, such as `"the test split of digits"`.
+        answered_by: Model that answered. Defaults to None.
+        training: Prepared examples of the training split. Defaults to None.
     """
 
     task: Task
@@ -50,11 +53,28 @@ class SplitAnswers(Answers):
     stored: Stored
     split: str
     judged: str
+    answered_by: Any = None
+    training: Stored | None = None
 
     @property
     def num_examples(self) -> int:
         """The number of examples that were judged."""
-        return count_of(self.targets)
+        return self.stored.num_examples if self.scores is None else count_of(self.scores)
+
+    @property
+    def model(self) -> Any:
+        """Model that answered."""
+        return self.answered_by
+
+    def training_batches(self, batch_size: int = 256) -> Iterator[Any]:
+        """Yields the prepared inputs of the training split, some at a time.
+
+        Args:
+            batch_size: Number of examples at a time. Defaults to 256.
+        """
+        assert self.training is not None
+        for inputs, *_ in eval_batches(self.training, batch_size=batch_size, encode=_unchanged):
+            yield map_fields(np.asarray, inputs)
 
     @property
     def positions(self) -> np.ndarray:
@@ -93,8 +113,11 @@ def answers_of(
     batch_size: int,
     max_batches: int | None = None,
     judged: str | None = None,
+    training: Stored | None = None,
 ) -> SplitAnswers:
     """Runs a model over a split once, and returns its answers.
+
+    A model that does not take the examples of the data has no scores for them: the report asks it.
 
     Args:
         model: Model that gives scores.
@@ -105,10 +128,15 @@ def answers_of(
         batch_size: Number of examples at a time.
         max_batches: Maximum number of batches. Defaults to None: all.
         judged: Description of the examples. Defaults to the name of the split and the data.
+        training: Prepared examples of the training split, for a report that compares with them.
+            Defaults to None.
     """
+    judged = judged or f"the {split} split of {data.name}"
+    if not scores_examples(task, data):
+        return SplitAnswers(None, None, task, data, stored, split, judged, model, training)
 
     def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:
-        return task.encode(inputs, targets)[0], targets
+        return encode_examples(task)(inputs, targets)[0], targets
 
     batches = eval_batches(stored, batch_size=batch_size, encode=encode)
     if max_batches is not None:
@@ -116,12 +144,15 @@ def answers_of(
     scores = model.predict(batches.map(lambda inputs, *_: inputs), verbose=0)
     scores = map_fields(np.asarray, scores)
     targets = _gathered(targets for _, targets, *_ in batches)
-    judged = judged or f"the {split} split of {data.name}"
-    if count_of(targets) < stored.num_examples:
+    if count_of(scores) < stored.num_examples:
         judged = (
             f"the first of {stored.num_examples:,} of {judged} (evaluation_steps={max_batches})"
         )
-    return SplitAnswers(targets, scores, task, data, stored, split, judged)
+    return SplitAnswers(targets, scores, task, data, stored, split, judged, model, training)
+
+
+def _unchanged(inputs: Any, targets: Any) -> tuple[Any, Any]:
+    return inputs, targets
 
 
 def _gathered(parts: Iterable[Any]) -> Any:
@@ -145,7 +176,7 @@ def evaluate(answers: SplitAnswers, model: keras.Model, batch_size: int) -> dict
     else:
         weights = answers.weights
         stored = Stored(answers.num_examples, answers.scores, answers.targets, weights)
-    batches = eval_batches(stored, batch_size=batch_size, encode=answers.task.encode)
+    batches = eval_batches(stored, batch_size=batch_size, encode=encode_examples(answers.task))
     num_batches = math.ceil(answers.num_examples / batch_size)
     found = judge.evaluate(batches.take(num_batches), verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
@@ -199,53 +230,15 @@ def report_on(
         history: Metrics of the training, drawn as curves. Defaults to None: no curves.
     """
     findings = answers.task.report(answers, options)
-    findings.judged = f"{answers.num_examples:,} examples: {answers.judged}"
-    findings.predictions = predictions(answers) | {"positions": answers.positions}
+    if answers.scores is not None:
+        findings.judged = f"{answers.num_examples:,} examples: {answers.judged}"
+        findings.predictions = predictions(answers, answers.task) | {"positions": answers.positions}
     curves = figures.training_curves(history or {})
     if curves is not None:
         findings.figures["training"] = curves
     if len(findings.worst):
         _show_worst(findings, answers)
     return findings
-
-
-def predictions(answers: SplitAnswers) -> dict[str, np.ndarray]:
-    """Returns a model's predictions by name, one row for each example.
-
-    Args:
-        answers: Answers of the model.
-    """
-    decoded = answers.task.decode(answers.scores)
-    found = {name: np.asarray(value) for name, value in decoded.items()}
-    for name, values in found.items():
-        if values.dtype == object:
-            found[name] = np.array([as_text(value) for value in values])
-    return {
-        **_flat(answers.targets, "targets"),
-        **_flat(answers.scores, "scores"),
-        **found,
-    }
-
-
-def fields_of(arrays: Mapping[str, np.ndarray], name: str) -> Any:
-    """Returns a kept value, or its fields by name, or None if it was not kept.
-
-    Args:
-        arrays: Kept predictions, as `predictions` returns them.
-        name: `"targets"` or `"scores"`.
-    """
-    if name in arrays:
-        return arrays[name]
-    prefix = f"{name}."
-    found = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
-    return found or None
-
-
-def _flat(fields: Any, name: str) -> dict[str, np.ndarray]:
-    """Returns a value under its name, or fields as `targets.mask`."""
-    if not isinstance(fields, Mapping):
-        return {name: fields}
-    return {f"{name}.{field}": value for field, value in fields.items()}
 
 
 def _show_worst(findings: Findings, answers: SplitAnswers) -> None:

@@ -16,8 +16,8 @@ from kx.contracts.answers import Answers
 from kx.contracts.fields import count_of, map_fields, values_of
 from kx.contracts.findings import Findings, ReportOptions
 from kx.errors import ConfigError, DataError, RunNotFoundError
-from kx.evaluation.answers import fields_of
 from kx.evaluation.evaluate_run import ask
+from kx.evaluation.predictions import fields_of, require_scores
 from kx.report.page import PREDICTIONS
 from kx.runs import Run
 
@@ -125,6 +125,7 @@ def _answers(run: Run, split: str) -> dict[str, Any]:
     except (RunNotFoundError, FileNotFoundError):
         pass
     asked = ask(run, [], split)
+    require_scores(asked, run.name)
     return {"targets": asked.targets, "scores": asked.scores, "positions": asked.positions}
 
 

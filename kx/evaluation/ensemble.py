@@ -24,6 +24,7 @@ from kx.evaluation.evaluate_run import (
     views_words,
     written_report,
 )
+from kx.evaluation.predictions import require_scores
 from kx.evaluation.write_reports import report_options
 from kx.runs import Run
 
@@ -64,6 +65,7 @@ def evaluate_ensemble(
     asked = []
     for run in runs:
         asked.append(ask(run, overrides, split, tta))
+        require_scores(asked[-1], run.name)
         _refuse_other(first, asked[0], run, asked[-1])
     one = asked[0]
     if overrides:

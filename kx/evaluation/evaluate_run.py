@@ -7,10 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -21,13 +18,13 @@ from kx.config import compose
 from kx.config.checks.values import mismatch
 from kx.config.moved import new_key
 from kx.config.schema import PIPELINE_KEYS
-from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.findings import Findings
-from kx.contracts.specs import Data, Spec, Specs
+from kx.contracts.task import scores_examples
 from kx.data.issues import print_issues
-from kx.data.store import store
-from kx.errors import ConfigError, DataError, Mistake, did_you_mean
+from kx.data.store import Stored, store
+from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.evaluation.answers import SplitAnswers, answers_of, report_on
+from kx.evaluation.as_trained import as_trained, require_same_form
 from kx.evaluation.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
 from kx.export.views import with_views
@@ -54,12 +51,27 @@ def ask(
     """
     config = _with_data(run, overrides)
     data, split, of = judged_data(run, config, overrides, split)
-    as_trained(data, run)
-    task, model = run.task(), run.model()
+    task, model = run.task(data.environment), run.model()
+    if tta and not scores_examples(task, data):
+        raise ConfigError(
+            "tta: the model does not take the examples of its data, of which views could be made."
+        )
     if tta:
         model = with_views(model, task, tta)
-    stored, batch_size = store(data, [split])[split], config.batch_size
-    return answers_of(model, task, data, stored, split, batch_size=batch_size, judged=of)
+    training = None
+    if data.environment is not None:
+        stored = Stored(int(data.splits[split].cardinality()))
+    elif scores_examples(task, data):
+        as_trained(data, run)
+        stored = store(data, [split])[split]
+    else:  # the model takes other inputs, and the report compares with these examples
+        require_same_form(data, run)
+        found = store(data, {split, "train"})
+        stored, training = found[split], found["train"]
+    return answers_of(
+        model, task, data, stored, split, batch_size=config.batch_size, judged=of,
+        training=training,
+    )  # fmt: skip
 
 
 def evaluate_run(
@@ -209,67 +221,6 @@ def _parse(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
         raise ConfigError([Mistake(f"command line: {word}", str(error))]) from error
-
-
-def as_trained(data: Data, run: Run) -> Data:
-    """Returns data with the preparation and the class indices of a run.
-
-    Args:
-        data: Data of the same kind as the run's, which is changed in place.
-        run: Finished run.
-
-    Raises:
-        DataError: If the data is of another kind, or has other classes.
-    """
-    spec, preparation = run.bundle().spec(), run.bundle().preparation()
-    trained: Specs = spec["targets"]
-    if data.kind != spec["kind"]:
-        raise DataError(
-            f"The model was trained on {spec['kind']} data. Received: {data.kind} data."
-        )
-
-    def prepare(raw: Any) -> Any:
-        batch = preparation.prepare(map_fields(lambda one: one[None], raw))
-        return map_fields(lambda one: one[0], batch)
-
-    data.prepare, data.inputs = prepare, spec["inputs"]
-    if isinstance(trained, Spec) and isinstance(data.targets, Spec):
-        _renumber_classes(data, data.targets, trained)
-    elif named_fields(data.targets, "").keys() != named_fields(trained, "").keys():
-        raise DataError("This data has other fields of targets than the model.")
-    else:
-        map_fields(_require_same_classes, data.targets, trained)
-    data.targets = trained
-    return data
-
-
-def _require_same_classes(targets: Spec, trained: Spec) -> None:
-    if targets.class_names != trained.class_names:
-        raise _other_classes(targets.class_names, trained.class_names)
-
-
-def _other_classes(names: Sequence[str] | None, own: Sequence[str] | None) -> DataError:
-    return DataError(
-        "This data has other classes than the model: expected"
-        f" {', '.join(own or ('none',))}. Received: {', '.join(names or ('none',))}."
-    )
-
-
-def _renumber_classes(data: Data, targets: Spec, trained: Spec) -> None:
-    """Gives the classes of data the indices of a model's classes.
-
-    Raises:
-        DataError: If the data has other classes.
-    """
-    names, own = targets.class_names, trained.class_names
-    if names == own:
-        return
-    if names is None or own is None or not set(names) <= set(own) or targets.shape != ():
-        raise _other_classes(names, own)
-    number = tf.constant(np.array([own.index(name) for name in names]), tf.int32)
-    for split, dataset in data.splits.items():
-        renumbered = dataset.map(lambda x, y, *weight: (x, tf.gather(number, y), *weight))
-        setattr(data, split, renumbered)
 
 
 def _log_metrics(run: Run, findings: Findings, split: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +15,13 @@ from kx.contracts.answers import Answers
 from kx.contracts.fields import count_of, map_fields
 from kx.contracts.findings import Findings
 from kx.contracts.specs import class_names_of
-from kx.contracts.task import Task
+from kx.contracts.task import Task, encode_examples
 from kx.errors import RunNotFoundError
-from kx.evaluation.answers import fields_of
+from kx.evaluation.predictions import fields_of
 from kx.evaluation.write_reports import report_options
 from kx.fit.batches import make_data
 from kx.report.page import PREDICTIONS, write_report
+from kx.run_names import named_runs
 from kx.runs import load_run
 from kx.tasks.make import make_task
 from kx.tracking.provenance import command
@@ -77,7 +79,8 @@ def write_fold_report(
     config = jobs[0].composed.config
     data = make_data(config)
     targets = data.targets
-    task = make_task(config.task, data.inputs, targets, data.facts)
+    named = named_runs(config, "task", partial(load_run, uri=config.tracking.uri))
+    task = make_task(config.task, data.inputs, targets, data.facts, named=named)
     found = [fold_predictions(job) for job in jobs]
     scores = [_comparable(task, kept) for kept in found]
     truth = _joined([kept["targets"] for kept in found])
@@ -149,7 +152,7 @@ def _comparable(task: Task, answers: Mapping[str, Any]) -> Any:
     # Scores of a regression are standardized by the targets of the fold's own training split:
     # their values are encoded again by those of one fold.
     if "value" in answers:
-        return np.asarray(task.encode(None, answers["value"])[1])
+        return np.asarray(encode_examples(task)(None, answers["value"])[1])
     return answers["scores"]
 
 

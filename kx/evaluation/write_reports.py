@@ -11,6 +11,7 @@ import yaml
 
 from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
+from kx.contracts.task import scores_examples
 from kx.evaluation.answers import answers_of, evaluate, report_on
 from kx.fit.model.builder import Builder
 from kx.report.page import write_report
@@ -58,7 +59,8 @@ def write_reports(
     """
     found: dict[str, float] = {}
     task, data, batches = builder.task, builder.data, builder.batches
-    if batches.test is not None and "test" not in job.config.report.splits:
+    scored = task.loss is not None and scores_examples(task, data)
+    if scored and batches.test is not None and "test" not in job.config.report.splits:
         scores = model.evaluate(batches.test, verbose=0, return_dict=True)
         found |= {f"test/{name}": float(value) for name, value in scores.items()}
     for split in job.config.report.splits:
@@ -68,8 +70,9 @@ def write_reports(
         answers = answers_of(
             model, task, data, batches.stored[split], split,
             batch_size=batches.batch_size, max_batches=batches.evaluation_steps,
+            training=batches.stored.get("train"),
         )  # fmt: skip
-        if split == "test":
+        if split == "test" and scored:
             scores = evaluate(answers, model, batches.batch_size)
             found |= {f"test/{name}": value for name, value in scores.items()}
         findings = report_on(answers, report_options(job.config), history)

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +38,47 @@ _NUM_EXAMPLES = 16
 _PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # those that are installed
 
 
+def own_inputs(task: Task, data: Data) -> Specs | None:
+    """Returns the specs of what a model takes where these are no examples of the data.
+
+    Args:
+        task: Task of the model.
+        data: Data of the run.
+
+    Returns:
+        The inputs of the task (noise), the observations of an environment, or None.
+    """
+    if data.environment is not None:
+        return data.inputs
+    return task.inputs
+
+
 class Preparation(tf.Module):
     """Prepares a batch of raw examples with a function that can be saved.
 
     Args:
         data: Data with the `prepare` function.
+        own: Specs of what the model takes in place of the examples of the data, which need no
+            preparation. Defaults to None: the examples.
     """
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: Data, own: Specs | None = None) -> None:
         super().__init__()
         self.assets = list(data.assets)
-        raw = data.train.element_spec[0]
+        if own is None:
+            raw, specs, preparing = data.train.element_spec[0], data.inputs, data.prepare
+        else:
+            raw = map_fields(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), own)
+            specs, preparing = own, identity
         names = {name: name for name in raw} if isinstance(raw, Mapping) else "inputs"
         self.raw = map_fields(
             lambda spec, name: tf.TensorSpec([None, *spec.shape], spec.dtype, name=name), raw, names
         )
-        prepared = map_fields(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), data.inputs)
-        one_by_one = data.prepare is not identity
+        prepared = map_fields(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), specs)
+        one_by_one = preparing is not identity
 
         def in_dtypes(inputs: Any) -> Any:  # as they are stored for the training
-            found = data.prepare(inputs)
+            found = preparing(inputs)
             return map_fields(lambda one, spec: tf.cast(one, spec.dtype), found, prepared)
 
         def prepare(inputs: Any) -> Any:
@@ -89,10 +111,11 @@ class Bundle:
     folder: Path
 
     def spec(self) -> dict[str, Any]:
-        """Returns the content of `spec.json`, with `inputs` and `targets` as specs."""
+        """Returns the content of `spec.json`, with its specs as such."""
         values = json.loads((self.folder / "spec.json").read_text(encoding="utf-8"))
-        for key in ("inputs", "targets"):
-            values[key] = _specs_from_json(values[key])
+        for key in ("inputs", "targets", "own_inputs"):
+            if values.get(key) is not None:  # an earlier version has no own_inputs
+                values[key] = _specs_from_json(values[key])
         return values
 
     def preparation(self) -> Any:
@@ -137,14 +160,20 @@ def _specs_from_json(values: dict[str, Any]) -> Specs:
     return {name: Spec.from_json(spec) for name, spec in values["fields"].items()}
 
 
-def examples_to_keep(data: Data) -> list[Any]:
+def examples_to_keep(data: Data, task: Task) -> list[Any]:
     """Returns raw examples to keep with the model.
 
     Call it before the training, since files may be removed during the training.
 
     Args:
         data: Data of the run.
+        task: Task of the run.
     """
+    if data.environment is not None:
+        reset = data.environment.make().reset
+        return [reset(tf.constant(seed, tf.int64))[1].numpy() for seed in range(_NUM_EXAMPLES)]
+    if task.inputs is not None:
+        return [map_fields(partial(_random, n), task.inputs) for n in range(_NUM_EXAMPLES)]
     split = data.test or data.validation or data.train
     inputs_only = split.map(lambda inputs, *_: inputs)
     kept = list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
@@ -154,6 +183,15 @@ def examples_to_keep(data: Data) -> list[Any]:
 
     # They form one batch: only those with the shape of the first one are kept.
     return [one for one in kept if shapes(one) == shapes(kept[0])]
+
+
+def _random(seed: int, spec: Spec) -> np.ndarray:
+    """Returns a random input of a spec: normal numbers, or numbers of categories or tokens."""
+    generator = np.random.default_rng(seed)
+    if spec.vocabulary_size or spec.sizes:
+        high = spec.vocabulary_size or spec.sizes
+        return np.asarray(generator.integers(0, high, spec.shape), spec.dtype)
+    return np.asarray(generator.normal(size=spec.shape), spec.dtype)
 
 
 def save_bundle(
@@ -182,7 +220,8 @@ def save_bundle(
     bundle = Bundle(folder.path / "bundle")
     shutil.rmtree(bundle.folder, ignore_errors=True)  # left by a run that was killed
     bundle.folder.mkdir()
-    preparation = Preparation(data)
+    own = own_inputs(task, data)
+    preparation = Preparation(data, own)
     with quiet_saving():
         tf.saved_model.save(preparation, str(bundle.folder / "preparation"))
     values = {
@@ -191,6 +230,7 @@ def save_bundle(
         "kind": data.kind if isinstance(data.kind, str) else dict(data.kind),
         "inputs": _specs_to_json(data.inputs),
         "targets": _specs_to_json(data.targets),
+        "own_inputs": None if own is None else _specs_to_json(own),
         "raw_dtype": map_fields(lambda spec: spec.dtype.name, preparation.raw),
         "facts": dict(data.facts),
         "precision": job.config.precision,

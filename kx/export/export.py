@@ -46,6 +46,7 @@ class Servable(tf.Module):
     def __init__(self, preparation: Any, model: keras.Model, task: Task, raw: Any) -> None:
         super().__init__()
         self.preparation = preparation
+        self.assets = list(task.assets)
         self.model_variables = [v.value for v in model.variables]
 
         def serve(inputs: Any) -> dict[str, tf.Tensor]:
@@ -169,11 +170,13 @@ def _refuse_unsafe(folder: Path, *, overwrite: bool) -> None:
 
 def _spec_text(run: Trained) -> str:
     spec = run.bundle.spec()
-    inputs = single(spec["inputs"])
+    own = spec.get("own_inputs")
+    inputs = single(spec["inputs"] if own is None else own)
+    kind = spec["kind"] if own is None else map_fields(lambda _: "array", own)
     values = {
         "run": run.id,
         "name": run.name,
-        "input": map_fields(lambda kind: _KINDS.get(kind, "array"), spec["kind"]),
+        "input": map_fields(lambda kind: _KINDS.get(kind, "array"), kind),
         "column_names": None if inputs is None else inputs.column_names,
         "class_names": class_names_of(spec["targets"]),
         "metrics": {k: v for k, v in run.metrics.items() if k.startswith("test/")},

@@ -47,13 +47,17 @@ class Predictor:
         self.preparation = bundle.preparation()
         [signature] = self.preparation.prepare.concrete_functions
         raw = signature.structured_input_signature[0][0]
-        columns = map_fields(lambda spec: spec.column_names or (), self.spec["inputs"])
+        own = self.spec.get("own_inputs")
+        taken, kinds_of_raw = (self.spec["inputs"], self.spec["kind"])
+        if own is not None:
+            taken, kinds_of_raw = own, "array"
+        columns = map_fields(lambda spec: spec.column_names or (), taken)
 
         def field(raw: tf.TensorSpec, kind: str, column_names: Sequence[str]) -> Field:
             return Field(kind, tuple(raw.shape[1:]), raw.dtype.name, tuple(column_names))
 
         if isinstance(raw, Mapping):  # raw fields may be others than the prepared ones
-            given = self.spec["kind"]
+            given = kinds_of_raw
             kinds = dict.fromkeys(raw, given) if isinstance(given, str) else given
             of_fields = columns if isinstance(columns, Mapping) else {}
             columns = {name: of_fields.get(name, ()) for name in raw}
@@ -61,7 +65,7 @@ class Predictor:
                 lambda kind, spec, names: field(spec, kind, names), kinds, raw, columns
             )
         else:
-            self.fields = field(raw, self.spec["kind"], columns)
+            self.fields = field(raw, kinds_of_raw, columns)
         self.reader = Reader(self.fields, max_megapixels, text_column, quotes)
         self.model = model
         self.task = task

@@ -18,7 +18,7 @@ from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
 from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, Outputs
-from kx.contracts.task import Task
+from kx.contracts.task import Task, encode_examples
 from kx.data.augment import Chain, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
 from kx.data.split.checks import check_examples, check_parts
@@ -146,12 +146,12 @@ def make_batches(
         ConfigError: If batch_size is larger than a training split whose last, smaller batch
             is dropped.
     """
+    encode = encode_examples(task)
     if augment is not None:
-        check_fits(augment, data.inputs, data.targets, task.encode)
+        check_fits(augment, data.inputs, data.targets, encode)
         augment = augment.of(data.inputs, data.targets)
-    cache = config.data.cache
     with quiet_first_steps():
-        stored = store(data, data.splits, cache_dir, cache)
+        stored = store(data, data.splits, cache_dir, config.data.cache)
     data.class_counts = {s: part.class_counts for s, part in stored.items() if part.class_counts}
     if augment is not None:
         check_range(config.augment, _some_inputs(stored["train"]))
@@ -164,16 +164,16 @@ def make_batches(
         few = first_examples(stored["train"], config.overfit_batches * size)
         stored = {"train": few, "validation": few}
     data.issues += adapt(data, stored["train"])
-    whole = stored["train"].num_batches(size, drop_remainder=drop_remainder)
+    num_batches = stored["train"].num_batches(size, drop_remainder=drop_remainder)
+    num_steps = steps_per_epoch(config, num_batches)
 
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
             return None
-        batches = eval_batches(stored[split], batch_size=size, encode=task.encode)
+        batches = eval_batches(stored[split], batch_size=size, encode=encode)
         limit = config.evaluation_steps
         return batches.take(limit) if limit else batches
 
-    steps_per_epoch = _steps_per_epoch(config, whole)
     return Batches(
         stored=stored,
         train_from=lambda epoch: train_batches(
@@ -181,25 +181,33 @@ def make_batches(
             batch_size=size,
             epochs=config.epochs,
             seed=config.seed,
-            encode=task.encode,
+            encode=encode,
             augment=augment,
             weigh=weigh,
             drop_remainder=drop_remainder,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=num_steps,
             # Keras reads one batch even if no epoch is left to train.
             first_epoch=min(epoch, config.epochs - 1),
         ),
         validation=evaluation("validation"),
         test=evaluation("test"),
         batch_size=size,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=num_steps,
         evaluation_steps=config.evaluation_steps,
         first_epoch=first_epoch,
     )
 
 
-def _steps_per_epoch(config: DictConfig, num_batches: int) -> int:
-    """Returns the number of batches of an epoch, a multiple of `steps_per_execution`."""
+def steps_per_epoch(config: DictConfig, num_batches: int) -> int:
+    """Returns the number of batches of an epoch, a multiple of `steps_per_execution`.
+
+    Args:
+        config: Config of the run.
+        num_batches: Number of batches of one pass over the training split.
+
+    Raises:
+        ConfigError: If `steps_per_execution` is more than these.
+    """
     wanted = min(num_batches, config.steps_per_epoch or num_batches)
     whole = wanted - wanted % config.steps_per_execution  # a rest would take from the next epoch
     if not whole:

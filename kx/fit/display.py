@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kx.config import Composed
+from kx.contracts.specs import Data
+from kx.data.issues import class_lines, print_issues
 from kx.metric_modes import public_name
+from kx.transfer import Phase
 
 
 class Display(keras.callbacks.Callback):
@@ -97,3 +104,32 @@ def summary_text(model: keras.Model) -> str:
     lines: list[str] = []
     model.summary(expand_nested=True, line_length=80, print_fn=lambda line, **_: lines.append(line))
     return "\n".join(lines) + "\n"
+
+
+def announce(
+    job: Composed, data: Data, model: keras.Model, phases: Sequence[Phase], *, quiet: bool
+) -> None:
+    """Prints the model, the data and its issues, and warns of phases that have no effect."""
+    if quiet:
+        return
+    nouns = "examples" if data.environment is None else "steps and episodes"
+    sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
+    name = job.choices.get("model", model.name)
+    print_issues(data)
+    print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} {nouns}")
+    for line in class_lines(data):
+        print(line)
+    _warn_of_phases(job.config, phases)
+
+
+def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
+    """Warns of a random frozen base, and of phases that would not begin."""
+    no_weights = "weights" in config.model and config.model.weights is None
+    if len(phases) > 1 and no_weights and not config.init_from:
+        print("transfer: the base has random weights, and is frozen so: set model.weights")
+    for before, phase in pairwise(phases):
+        if before.last_epoch >= config.epochs:
+            print(
+                f"epochs={config.epochs} ends before {phase.name} begins, after epoch"
+                f" {before.last_epoch}: give it more epochs, or {before.name} fewer"
+            )

@@ -7,7 +7,6 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -15,15 +14,15 @@ import tensorflow as tf
 from omegaconf import DictConfig
 
 from kx import callbacks as own_callbacks
-from kx.config import Composed
 from kx.contracts.specs import Data
-from kx.data.issues import class_lines, issues_tags, print_issues
+from kx.data.issues import issues_tags
 from kx.errors import TrainingError, first_line
 from kx.fit.batches import Batches
 from kx.fit.display import Display
 from kx.fit.final import num_epochs
 from kx.fit.keep_state import KeepState, continue_csv, restore_variables
 from kx.fit.model.builder import Builder
+from kx.fit.model.learner import Built, keep_weights_of
 from kx.signals import was_interrupted
 from kx.strategy import devices, thread_counts
 from kx.tracking.provenance import content_hash
@@ -34,34 +33,6 @@ from kx.transfer import Phase
 
 _FULL_BYTES = 1 << 20
 Listener = Callable[[Mapping[str, float], int], bool | None]
-
-
-def announce(
-    job: Composed, data: Data, model: keras.Model, phases: Sequence[Phase], *, quiet: bool
-) -> None:
-    """Prints the model, the data and its issues, and warns of phases that have no effect."""
-    if quiet:
-        return
-    sizes = ", ".join(f"{int(s.cardinality()):,} {name}" for name, s in data.splits.items())
-    name = job.choices.get("model", model.name)
-    print_issues(data)
-    print(f"{name} on {data.name}: {model.count_params():,} parameters; {sizes} examples")
-    for line in class_lines(data):
-        print(line)
-    _warn_of_phases(job.config, phases)
-
-
-def _warn_of_phases(config: DictConfig, phases: Sequence[Phase]) -> None:
-    """Warns of a random frozen base, and of phases that would not begin."""
-    no_weights = "weights" in config.model and config.model.weights is None
-    if len(phases) > 1 and no_weights and not config.init_from:
-        print("transfer: the base has random weights, and is frozen so: set model.weights")
-    for before, phase in pairwise(phases):
-        if before.last_epoch >= config.epochs:
-            print(
-                f"epochs={config.epochs} ends before {phase.name} begins, after epoch"
-                f" {before.last_epoch}: give it more epochs, or {before.name} fewer"
-            )
 
 
 def run_tags(
@@ -116,15 +87,15 @@ class Session:
 
 def fit(
     builder: Builder,
-    model: keras.Model,
+    built: Built,
     callbacks: Sequence[keras.callbacks.Callback],
     session: Session,
 ) -> dict[str, list[float]]:
     """Trains a model through all phases.
 
     Args:
-        builder: Builder that compiles the model for each phase.
-        model: Built model.
+        builder: Builder that compiles the learner for each phase.
+        built: Built model and its learner.
         callbacks: Callbacks of the config and of the user.
         session: Tracker, folder, state and listeners of the training.
 
@@ -135,19 +106,23 @@ def fit(
         TrainingError: If memory or the disk runs out, or if the loss is NaN or infinite at the
             end of a phase.
     """
-    return _Fit(builder, model, callbacks, session).run()
+    return _Fit(builder, built, callbacks, session).run()
 
 
 class _Fit:
     def __init__(
         self,
         builder: Builder,
-        model: keras.Model,
+        built: Built,
         callbacks: Sequence[keras.callbacks.Callback],
         session: Session,
     ) -> None:
         config, batches = builder.config, builder.batches
-        self._builder, self._model, self._session = builder, model, session
+        self._builder, self._built, self._session = builder, built, session
+        self._learner = built.learner
+        if not built.is_plain:
+            for callback in callbacks:
+                keep_weights_of(built.model, callback)
         num_seen = batches.steps_per_epoch * batches.batch_size
         self._record = own_callbacks.Record(min(num_seen, batches.stored["train"].num_examples))
         self._logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
@@ -192,12 +167,12 @@ class _Fit:
         continues = number == len(self._keep.phases)
         if not continues:
             self._keep.begin_phase(done)
-        self._builder.begin_phase(self._model, phase, self._keep.phases[-1])
+        self._builder.begin_phase(self._built, phase, self._keep.phases[-1])
         last_epoch = min(phase.last_epoch, end)
         if continues:
             state = self._session.state
             assert state is not None
-            restore_variables(self._model, state)
+            restore_variables(self._learner, state)
             is_last = phase is self._builder.phases[-1]
             if state.stopped and (not is_last or self._builder.config.epochs <= state.epochs):
                 last_epoch = done  # no epoch is left, but callbacks act at the end of `fit`
@@ -206,19 +181,18 @@ class _Fit:
         if len(self._builder.phases) > 1:
             self._record.phase = number
             for shown in self._display:
-                shown.say(phase_line(self._model, phase))
+                shown.say(phase_line(self._built, phase))
         return last_epoch
 
     def _fit(self, done: int, last_epoch: int) -> None:
-        batches = self._builder.batches
         try:
             with _told_clearly(self._session.folder.path):
-                self._model.fit(
-                    batches.train_from(done),
+                self._learner.fit(
+                    self._builder.train_from(self._built, done),
                     initial_epoch=done,
                     epochs=last_epoch,
-                    steps_per_epoch=batches.steps_per_epoch,
-                    validation_data=batches.validation,
+                    steps_per_epoch=self._builder.batches.steps_per_epoch,
+                    validation_data=self._builder.validation(self._built),
                     callbacks=self._callbacks,
                     shuffle=False,  # the batches are shuffled already; Keras would warn
                     verbose=0,
@@ -230,25 +204,30 @@ class _Fit:
 
 def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:
     """Raises an error with remedies if the last loss is NaN or infinite."""
-    last = history["train/loss"][-1]
-    if not math.isfinite(last):
+    losses = [name for name in history if name.startswith("train/") and name.endswith("loss")]
+    for name in losses:
+        last = history[name][-1]
+        if math.isfinite(last):
+            continue
+        what = "loss" if name == "train/loss" else name.removeprefix("train/")
         raise TrainingError(
-            f"The loss became {last} in epoch {num_epochs(history)}. Usual ways out: a lower"
+            f"The {what} became {last} in epoch {num_epochs(history)}. Usual ways out: a lower"
             " optimizer.learning_rate, optimizer.global_clipnorm=1, precision=float32, or a look"
             " at the data: kx data show."
         )
 
 
-def phase_line(model: keras.Model, phase: Phase) -> str:
+def phase_line(built: Built, phase: Phase) -> str:
     """Returns a line with the number of trainable parameters and the learning rate of a phase.
 
     Args:
-        model: Model that was compiled for the phase.
+        built: Model and its learner, which was compiled for the phase.
         phase: Phase of the training.
     """
-    learning = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    return f"{phase.name}: {learning:,} of {model.count_params():,} parameters learn, at {rate:.3g}"
+    learning = sum(math.prod(weight.shape) for weight in built.model.trainable_weights)
+    rate = float(keras.ops.convert_to_numpy(built.learner.optimizer.learning_rate))
+    count = built.model.count_params()
+    return f"{phase.name}: {learning:,} of {count:,} parameters learn, at {rate:.3g}"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kx.errors import KxError, TrainingError
+from kx.fit.model.learner import optimizers_of, stepped_by
 from kx.tracking.state import State, save
 
 
@@ -34,31 +35,39 @@ def capture(
         data_fingerprint: Fingerprint of the data. Defaults to "".
         phases: Number of epochs that were done when each phase so far began. Defaults to (0,).
     """
+    first, *others = optimizers_of(model)
     return State(
         epoch=epoch,
         epochs=epochs,
         model=[keras.ops.convert_to_numpy(variable) for variable in model.variables],
-        optimizer=[keras.ops.convert_to_numpy(v) for v in model.optimizer.variables],
+        optimizer=_values(first),
         callbacks={key: _counts(callback) for key, callback in _keyed(callbacks)},
         stopped=bool(model.stop_training),
         data_fingerprint=data_fingerprint,
         phases=list(phases),
-        stepped=_stepped(model),
+        stepped=_stepped(first, model),
+        other_optimizers=[
+            {"variables": _values(one), "stepped": _stepped(one, model)} for one in others
+        ],
     )
 
 
-def _stepped(model: keras.Model) -> list[int]:
-    """Returns the indices of the variables that the optimizer updates.
+def _values(optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
-    A model's own `train_step` may leave out some trainable variables.
+
+def _stepped(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> list[int]:
+    """Returns the indices of the variables that an optimizer updates.
+
+    A learner's own `train_step` may leave out some trainable variables.
     """
     places = {id(variable): place for place, variable in enumerate(model.variables)}
-    known = getattr(model.optimizer, "_trainable_variables", model.trainable_variables)
+    known = stepped_by(optimizer, model)
     return [places[id(variable)] for variable in known if id(variable) in places]
 
 
 def restore_variables(model: keras.Model, state: State) -> None:
-    """Sets the variables of a compiled model, and of its optimizer, to the values of a state.
+    """Sets the variables of a compiled model, and of its optimizers, to the values of a state.
 
     Args:
         model: Compiled model.
@@ -67,18 +76,21 @@ def restore_variables(model: keras.Model, state: State) -> None:
     Raises:
         KxError: If the number or the shapes of the variables differ.
     """
-    optimizer = model.optimizer
+    optimizers = optimizers_of(model)
+    kept = [{"variables": state.optimizer, "stepped": state.stepped}, *state.other_optimizers]
+    if len(optimizers) != len(kept):
+        raise KxError(
+            f"The learner has {len(optimizers)} optimizers, and had {len(kept)} when the run began."
+            " Was its code changed? Start a new run (resume=never), or check out the run's commit."
+        )
     strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
     with strategy.scope() if strategy else nullcontext():
-        if not optimizer.built:
-            chosen = model.trainable_variables
-            if state.stepped is not None and max(state.stepped, default=0) < len(model.variables):
-                chosen = [model.variables[place] for place in state.stepped]
-            optimizer.build(chosen)
-    pairs = {
-        "model": (model.variables, state.model),
-        "optimizer": (optimizer.variables, state.optimizer),
-    }
+        for optimizer, of_state in zip(optimizers, kept, strict=True):
+            _build(optimizer, of_state["stepped"], model)
+    pairs = {"model": (model.variables, state.model)}
+    for number, (optimizer, of_state) in enumerate(zip(optimizers, kept, strict=True), 1):
+        what = "optimizer" if number == 1 else f"optimizer {number}"
+        pairs[what] = (optimizer.variables, of_state["variables"])
     for what, (variables, values) in pairs.items():
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [value.shape for value in values]:
@@ -90,6 +102,18 @@ def restore_variables(model: keras.Model, state: State) -> None:
     for variables, values in pairs.values():
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _build(
+    optimizer: keras.optimizers.Optimizer, stepped: Sequence[int] | None, model: keras.Model
+) -> None:
+    """Builds an optimizer for the variables that it updated when the state was saved."""
+    if optimizer.built:
+        return
+    chosen = model.trainable_variables
+    if stepped is not None and max(stepped, default=0) < len(model.variables):
+        chosen = [model.variables[place] for place in stepped]
+    optimizer.build(chosen)
 
 
 def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], state: State) -> None:

@@ -31,6 +31,7 @@ def make_callbacks(
             is combined with ReduceLROnPlateau.
     """
     entries = {name: node for name, node in config.callbacks.items() if node is not None}
+    entries = _without_absent_loss(entries, task)
     available = task.monitors(with_validation=batches.validation is not None)
     watched = [("task.monitor", config.task.get("monitor"))] + [
         (f"callbacks.{name}.monitor", node.get("monitor"))
@@ -68,6 +69,23 @@ def make_callbacks(
     return callbacks
 
 
+def _without_absent_loss(entries: Mapping[str, DictConfig], task: Task) -> dict[str, DictConfig]:
+    """Returns the entries without those that would monitor what a task does not have.
+
+    A task whose learner has losses of its own may have no `val_loss`, which the default callbacks
+    monitor, and no metric by which epochs are compared. What is left out is printed.
+    """
+    no_loss = task.loss is None and "val_loss" not in task.learner_metrics
+    absent = [
+        name
+        for name, node in entries.items()
+        if "monitor" in node and (node.monitor is None or (no_loss and node.monitor == "val_loss"))
+    ]
+    if absent:
+        print(f"callbacks: without {', '.join(absent)}, whose metric this task does not have")
+    return {name: node for name, node in entries.items() if name not in absent}
+
+
 def _other_monitor(config: DictConfig, task: Task) -> list[Mistake]:
     """Returns a mistake if a task has another monitor than its config, which the callbacks read."""
     of_config = config.task.get("monitor", "val_loss")
@@ -98,6 +116,7 @@ def _unknown_modes(config: DictConfig, entries: Mapping[str, DictConfig]) -> lis
             f" {place}.{key}=max (or min).",
         )
         for place, monitor, key, _ in unknown
+        if monitor is not None
         if place == "task" or unknown[0][0] != "task"  # the callbacks follow the task
     ]
 

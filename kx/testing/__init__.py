@@ -15,6 +15,8 @@ from kx.testing.augmentations import check_augment
 from kx.testing.contract import ContractError
 from kx.testing.data import check_data
 from kx.testing.engines import check_engine
+from kx.testing.environments import check_environment
+from kx.testing.learners import check_learner
 from kx.testing.models import check_model
 from kx.testing.tasks import check_task
 from kx.testing.trackers import check_tracker
@@ -24,6 +26,8 @@ __all__ = [
     "check_augment",
     "check_data",
     "check_engine",
+    "check_environment",
+    "check_learner",
     "check_model",
     "check_task",
     "check_tracker",

@@ -33,8 +33,8 @@ def random_inputs(spec: Spec, count: int, seed: int = 0) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     shape = (count, *spec.shape)
-    if spec.vocabulary_size:
-        return generator.integers(0, spec.vocabulary_size, shape).astype(spec.dtype)
+    if spec.vocabulary_size or spec.sizes:
+        return generator.integers(0, spec.vocabulary_size or spec.sizes, shape).astype(spec.dtype)
     if np.dtype(spec.dtype).kind in "iu":
         return generator.integers(0, 256, shape).astype(spec.dtype)
     return generator.normal(size=shape).astype(spec.dtype)

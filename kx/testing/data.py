@@ -15,6 +15,7 @@ from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.testing.contract import require
+from kx.testing.environments import check_environment
 
 
 def check_data(
@@ -47,6 +48,9 @@ def check_data(
     )
     require(bool(data.fingerprint), "expected a fingerprint. Received: an empty one.")
     require(bool(data.name), "expected a name of the data. Received: an empty one.")
+    if data.environment is not None:
+        check_environment(data.environment)
+        return
     for name, dataset in data.splits.items():
         _check_split(data, name, dataset.take(num_examples), again.splits[name].take(num_examples))
 

@@ -136,6 +136,10 @@ class LateTracker(Tracker):
         """Logs a text as a file, once the run is open."""
         self._call("text", text, path)
 
+    def figure(self, figure: Any, path: str) -> None:
+        """Logs a figure as an image file, once the run is open."""
+        self._call("figure", figure, path)
+
     def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
         """Logs a Keras model."""
         self.opened().model(model, signature=signature, pip_requirements=pip_requirements)

@@ -2,10 +2,10 @@
 
 There is one file per epoch, `state/epoch-000012.npz` in the run's folder, written under
 another name and then renamed; the last two are kept. It contains every variable of the model
-(including the states of dropout's seed generators) and of the optimizer (moments,
-averages, accumulated gradients, learning rate, iterations), and the state of the callbacks:
-best values, patience, the history. The order of the examples and their augmentation need no
-state: they are functions of seed and epoch.
+(including the states of dropout's seed generators), or of the learner around it, and of each
+optimizer (moments, averages, accumulated gradients, learning rate, iterations), and the state of
+the callbacks: best values, patience, the history. The order of the examples and their augmentation
+need no state: they are functions of seed and epoch.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class State:
         phases: Number of finished epochs at the start of each phase so far. Defaults to `[0]`.
         stepped: Indices, among the model's variables, of those that the optimizer updates.
             Defaults to None: a state of an earlier version.
+        other_optimizers: `{"variables": …, "stepped": …}` of each further optimizer of a learner.
+            Defaults to none.
     """
 
     epoch: int
@@ -52,6 +54,7 @@ class State:
     data_fingerprint: str = ""
     phases: list[int] = field(default_factory=lambda: [0])
     stepped: list[int] | None = None
+    other_optimizers: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(folder: Path, state: State) -> Path:

@@ -45,6 +45,9 @@ class Tracker:
     def text(self, text: str, path: str) -> None:
         """Logs a text as a file."""
 
+    def figure(self, figure: Any, path: str) -> None:
+        """Logs a Matplotlib figure as an image file."""
+
     def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
         """Logs a Keras model with the signature of its inputs and outputs and its requirements."""
 

@@ -64,7 +64,7 @@ _OWN: dict[str, Any] = {
     "report.confidence_level": OpenFraction,
     "report.num_mistakes": NonNegativeInt,
     "tracking.run_name": Annotated[str, _RUN_NAME] | None,
-    "task.monitor": MetricName,
+    "task.monitor": MetricName | None,
     "task.monitor_mode": MetricMode,
     "tuner.objective_mode": Literal["min", "max"] | None,
     "tuner.max_hours": Positive | None,
@@ -83,7 +83,7 @@ _OPTIMIZER = {
     "gradient_accumulation_steps": Annotated[int, _AT_LEAST_2] | None,
 }
 _CALLBACK = {
-    "monitor": MetricName,
+    "monitor": MetricName | None,
     "mode": Annotated[str, _KERAS_MODE],
     "factor": Positive,
     "patience": NonNegativeInt,

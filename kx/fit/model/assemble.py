@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,38 +15,75 @@ from kx.contracts.fields import named_fields
 from kx.contracts.specs import Data, Spec, Specs
 from kx.contracts.task import Task
 from kx.errors import ConfigError
-from kx.fit.model.checks import check_scores, normalized_specs, refuse_own_steps
+from kx.fit.model.checks import (
+    STEPS,
+    check_scores,
+    normalized_specs,
+    own_methods,
+    refuse_own_steps,
+)
+from kx.fit.model.learner import Built, make_learner, refuse_other_backend
 from kx.transfer import Phase
 
 
 def assemble(
-    config: DictConfig, data: Data, task: Task, core: keras.Model | None = None
-) -> keras.Model:
-    """Builds the model that is trained and saved: normalization, then the config's model.
+    config: DictConfig,
+    data: Data,
+    task: Task,
+    core: keras.Model | None = None,
+    named: Mapping[str, Any] | None = None,
+) -> Built:
+    """Builds the model that is saved, normalization and then the config's model, and its learner.
 
     Args:
         config: Config of the run.
         data: Data, for the specs and the normalization.
         task: Task, for the outputs that the model must have.
-        core: Model in place of the config's. Defaults to None: the config's.
+        core: Model in place of the config's. One with a training step of its own is its own
+            learner. Defaults to None: the config's.
+        named: Finished runs by argument of the model's builder. Defaults to None: none.
 
     Raises:
         ConfigError: If the outputs of the model are not the scores that the task needs.
     """
     remat = config.rematerialize
     with keras.RematScope(mode=remat) if remat else contextlib.nullcontext():
+        own = core is not None and bool(own_methods(core, STEPS))
         if core is None:
-            core = build(config.model, normalized_specs(data), task.outputs, place="model")
+            specs = normalized_specs(data, task)
+            core = build(config.model, specs, task.outputs, place="model", **(named or {}))
             if not isinstance(core, keras.Model):
                 raise ConfigError(
                     f"model ({config.model['_target_']}): expected a keras.Model."
                     f" Received: {core!r}."
                 )
-        check_scores(core, task.outputs, data)
-        if data.normalize is None and _takes_as_it_is(core, data.inputs):
-            return core
-        refuse_own_steps(core)
-        return _normalizing(core, data)
+            refuse_own_steps(core)
+        check_scores(core, task, data)
+        model, feed = core, None
+        if task.inputs is None and not (
+            data.normalize is None and _takes_as_it_is(core, data.inputs)
+        ):
+            model = _normalizing(core, data)
+            feed = partial(_normalized, data) if own and data.normalize is not None else None
+        if not own:
+            return Built(model, make_learner(task, model))
+        if task.learner is not None:
+            raise ConfigError(
+                f"The model {core.name!r} ({type(core).__name__}) has a training step of its own,"
+                " and so has the task. Give a model without one, or task=classification …"
+            )
+        refuse_other_backend(core)
+        return Built(model, core, feed)
+
+
+def _normalized(data: Data, inputs: Any) -> Any:
+    """Returns a batch of prepared inputs after their normalization, in TensorFlow's graph."""
+    layers = named_fields(data.normalize, "")
+    found = {
+        name: value if layers.get(name) is None else layers[name](value)
+        for name, value in named_fields(inputs, "").items()
+    }
+    return found if isinstance(inputs, Mapping) else found[""]
 
 
 def _takes_as_it_is(core: keras.Model, inputs: Specs) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import tensorflow as tf
 from omegaconf import DictConfig
 
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
+from kx.data.store import NUM_PARALLEL_CALLS
 from kx.fit.batches import Batches
 from kx.fit.model.assemble import assemble, make_optimizer
+from kx.fit.model.learner import Built, refuse_own_step, refuse_partial_average
 from kx.strategy import Strategy
 from kx.transfer import Phase
 
@@ -40,6 +44,7 @@ class Builder:
         phases: Phases of the training, in order.
         strategy: Devices of the training.
         core: Model that gives scores, in place of the config's. Defaults to None.
+        named: Finished runs by argument of the model's builder. Defaults to none.
     """
 
     config: DictConfig
@@ -49,41 +54,44 @@ class Builder:
     phases: Sequence[Phase]
     strategy: Strategy
     core: keras.Model | None = None
+    named: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, strategy: Strategy | None = None) -> keras.Model:
-        """Builds the model.
+    def build(self, strategy: Strategy | None = None) -> Built:
+        """Builds the model, and its learner.
 
         Args:
             strategy: Devices. Defaults to None: those of the training.
 
         Returns:
-            The model, not compiled.
+            The model and its learner, not compiled.
 
         Raises:
             ConfigError: If the model does not fit the task, the devices or the phases.
         """
         chosen = strategy or self.strategy
         with chosen.scope():
-            model = assemble(self.config, self.data, self.task, self.core)
-            chosen.check(model)
+            built = assemble(self.config, self.data, self.task, self.core, self.named)
+            chosen.check(built.model)
+        if not built.is_plain:
+            refuse_own_step(built.learner, chosen.num_replicas_in_sync)
         for phase in reversed(self.phases):  # ends as the first phase needs it
             # So that mistakes raise now, and not in the middle of the run.
             make_optimizer(self.config, 1, learning_rate=phase.learning_rate)
             if phase.prepare is not None:
-                phase.prepare(model)
-        return model
+                phase.prepare(built.model)
+        return built
 
     def begin_phase(
         self,
-        model: keras.Model,
+        built: Built,
         phase: Phase,
         first_epoch: int,
         strategy: Strategy | None = None,
     ) -> None:
-        """Compiles a model for a phase, with a new optimizer.
+        """Compiles a learner for a phase, with a new optimizer.
 
         Args:
-            model: Built model.
+            built: Built model and its learner.
             phase: Phase that begins.
             first_epoch: Number of epochs that are done.
             strategy: Devices. Defaults to None: those of the training.
@@ -91,25 +99,58 @@ class Builder:
         chosen = strategy or self.strategy
         with chosen.scope():
             if phase.prepare is not None:
-                phase.prepare(model)
+                phase.prepare(built.model)
             last_epoch = min(phase.last_epoch, self.config.epochs)
             optimizer = make_optimizer(
                 self.config, self.batches.steps_per_epoch,
                 epochs=max(1, last_epoch - first_epoch), learning_rate=phase.learning_rate,
             )  # fmt: skip
-            self.task.compile(model, optimizer, **compile_options(self.config))
-        chosen.prepare(model, self.batches.train_from(first_epoch))
+            self.task.compile(built.learner, optimizer, **compile_options(self.config))
+            refuse_partial_average(built.learner)
+        chosen.prepare(built.learner, self.train_from(built, first_epoch))
 
-    def to_single_process(self, model: keras.Model) -> keras.Model:
-        """Returns the trained model for use in a single process, after the training.
+    def train_from(self, built: Built, first_epoch: int) -> tf.data.Dataset:
+        """Returns the training batches of the remaining epochs, as the learner takes them.
 
         Args:
-            model: Trained model.
+            built: Built model and its learner.
+            first_epoch: Number of epochs that are done.
+        """
+        return _fed(self.batches.train_from(first_epoch), built)
+
+    def validation(self, built: Built) -> tf.data.Dataset | None:
+        """Returns the validation batches as the learner takes them, or None if there are none.
+
+        Args:
+            built: Built model and its learner.
+        """
+        found = self.batches.validation
+        return None if found is None else _fed(found, built)
+
+    def to_single_process(self, built: Built) -> keras.Model:
+        """Returns the trained model for use in a single process, compiled for its evaluation.
+
+        Args:
+            built: Trained model and its learner.
         """
 
         def compiled(strategy: Strategy) -> keras.Model:
             rebuilt = self.build(strategy)
             self.begin_phase(rebuilt, self.phases[-1], 0, strategy)
-            return rebuilt
+            return rebuilt.model
 
-        return self.strategy.to_single_process(model, compiled)
+        model = self.strategy.to_single_process(built.model, compiled)
+        if not built.is_plain and self.task.loss is not None:
+            is_same = model is built.model
+            with self.strategy.scope() if is_same else contextlib.nullcontext():
+                optimizer = keras.optimizers.SGD()  # not used
+                self.task.compile(model, optimizer, **compile_options(self.config))
+        return model
+
+
+def _fed(batches: tf.data.Dataset, built: Built) -> tf.data.Dataset:
+    if built.feed is None:
+        return batches
+    return batches.map(
+        lambda inputs, *rest: (built.feed(inputs), *rest), num_parallel_calls=NUM_PARALLEL_CALLS
+    )

@@ -10,21 +10,25 @@ import keras
 
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data, Outputs, Spec, Specs
+from kx.contracts.task import Task
 from kx.errors import ConfigError
 
 # What a model may override to train in its own way. Inside another model they are not called.
-_STEPS = (
+STEPS = (
     "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics",
     "fit", "make_train_function", "make_test_function", "make_predict_function",
 )  # fmt: skip
 
 
-def normalized_specs(data: Data) -> Specs:
+def normalized_specs(data: Data, task: Task) -> Specs:
     """Returns the specs of what the model's builder receives: floats where they are normalized.
 
     Args:
         data: Data with the specs and the normalization.
+        task: Task, which may have inputs of its own. These are not normalized.
     """
+    if task.inputs is not None:
+        return task.inputs
     layers = named_fields(data.normalize, "")
     if not isinstance(data.inputs, Spec):
         return {
@@ -64,22 +68,21 @@ def own_methods(model: keras.Model, names: Sequence[str]) -> list[str]:
 
 
 def refuse_own_steps(core: keras.Model) -> None:
-    """Raises an error for a model with its own training step that would be nested in another.
+    """Raises an error for a builder's model with its own training step.
 
     Args:
-        core: Model.
+        core: Model that a builder returned.
 
     Raises:
         ConfigError: If the model overrides methods that would not be called. It names them.
     """
-    own = own_methods(core, _STEPS)
+    own = own_methods(core, STEPS)
     if own:
         raise ConfigError(
             f"The model {core.name!r} ({type(core).__name__}) has a {' and a '.join(own)} of its"
-            " own, which would be left out: kx puts a layer before it that brings the examples"
-            " into its form, and trains that model. Give a functional model of keras.Input(shape,"
-            " dtype) as the examples are (data.normalize=none, where the data has it), or one"
-            " without steps of its own, its loss as task.loss."
+            " own. A builder returns a model that gives scores; how it is trained belongs to the"
+            " task: kx.Task(…, learner=…), a function from that model to a keras.Model that holds"
+            " it and has the step (docs/architecture.md, Learners)."
         )
 
 
@@ -100,20 +103,21 @@ def output_shape(core: keras.Model, inputs: Specs) -> Any:
     return keras.tree.map_structure(lambda tensor: tensor.shape, scores)
 
 
-def check_scores(core: keras.Model, outputs: Outputs | Mapping[str, Outputs], data: Data) -> None:
+def check_scores(core: keras.Model, task: Task, data: Data) -> None:
     """Raises an error if the output of a model cannot be the task's scores.
 
     Args:
         core: Model.
-        outputs: Output that the task needs, or outputs by name.
+        task: Task, for the output that it needs, or outputs by name.
         data: Data, for the shape and dtype of an example.
 
     Raises:
         ConfigError: If the model takes other examples, has other inputs or outputs than the task,
             another number of scores, or probabilities instead of raw scores.
     """
-    _check_inputs(core, data.inputs)
-    shape = output_shape(core, normalized_specs(data))
+    outputs = task.outputs
+    _check_inputs(core, data.inputs if task.inputs is None else task.inputs)
+    shape = output_shape(core, normalized_specs(data, task))
     if isinstance(outputs, Mapping):
         if not isinstance(shape, Mapping) or set(shape) != set(outputs):
             has = ", ".join(shape) if isinstance(shape, Mapping) else f"shape {shape}"

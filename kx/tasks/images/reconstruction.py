@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec, Specs
-from kx.contracts.task import Task, check_loss
+from kx.contracts.task import Task
+from kx.contracts.task_checks import check_loss
 from kx.errors import ConfigError
 
 

@@ -11,13 +11,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import (
-    Task,
-    average_probabilities,
-    check_class_weights,
-    check_loss,
-    encode_targets,
-)
+from kx.contracts.task import Task, average_probabilities, encode_targets
+from kx.contracts.task_checks import check_class_weights, check_loss
 from kx.errors import ConfigError
 from kx.types import NonNegative
 

@@ -11,14 +11,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import (
-    Task,
-    average_sigmoid,
-    check_class_weights,
-    check_loss,
-    encode_targets,
-    one_class_each,
-)
+from kx.contracts.task import Task, average_sigmoid, encode_targets
+from kx.contracts.task_checks import check_class_weights, check_loss, one_class_each
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
 from kx.types import Fraction, OpenFraction

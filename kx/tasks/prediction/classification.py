@@ -10,14 +10,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import (
-    Task,
-    average_probabilities,
-    check_class_weights,
-    check_loss,
-    encode_targets,
-    one_class_each,
-)
+from kx.contracts.task import Task, average_probabilities, encode_targets
+from kx.contracts.task_checks import check_class_weights, check_loss, one_class_each
 from kx.types import Count, Fraction
 
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import Task, average_sigmoid, check_loss, encode_targets
+from kx.contracts.task import Task, average_sigmoid, encode_targets
+from kx.contracts.task_checks import check_loss
 from kx.errors import ConfigError
 from kx.tasks.metrics import AccuracyOnScores, F1OnScores
 from kx.types import Fraction, OpenFraction

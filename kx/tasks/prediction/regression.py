@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec
-from kx.contracts.task import Task, check_loss, encode_targets
+from kx.contracts.task import Task, encode_targets
+from kx.contracts.task_checks import check_loss
 from kx.errors import ConfigError
 
 

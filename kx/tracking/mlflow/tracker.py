@@ -96,6 +96,14 @@ class MlflowTracker(Tracker):
             where.write_text(text, encoding="utf-8")
             self.artifacts(Path(folder))
 
+    def figure(self, figure: Any, path: str) -> None:
+        """Logs a Matplotlib figure as an image file."""
+        with tempfile.TemporaryDirectory() as folder:
+            where = Path(folder, path)
+            where.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(where)
+            self.artifacts(Path(folder))
+
     def model(self, model: Any, *, signature: Any, pip_requirements: Sequence[str]) -> None:
         """Logs a Keras model, so that `mlflow.keras.load_model` reads it.
 

@@ -1,0 +1,1 @@
+"""Models of agents: values of actions, and policies."""

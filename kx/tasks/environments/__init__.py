@@ -1,0 +1,1 @@
+"""Tasks of agents: what is learned by acting in an environment."""

@@ -1,0 +1,368 @@
+"""What `fit` trains around the model that is kept: learners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import compiled
+from omegaconf import OmegaConf
+
+import kx
+from kx.config import build, compose
+from kx.contracts.specs import Outputs, Spec
+from kx.data.sources.environments.grid_world import grid_world
+from kx.data.sources.environments.gymnasium import gymnasium
+from kx.errors import ConfigError
+from kx.models.agents.networks import policy_network, q_network, q_table
+from kx.models.images.dcgan import dcgan
+from kx.run import main
+from kx.tasks.environments.dqn import dqn
+from kx.tasks.environments.q_learning import q_learning
+from kx.tasks.environments.reinforce import reinforce
+from kx.tasks.prediction.distillation import distillation
+from kx.testing import check_learner
+from kx.tracking.records import all_records
+
+IMAGE = Spec((8, 8, 1), "uint8", kind="image")
+CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
+SMALL = ["data=digits", "split.limit=200", "model=mlp", "model.hidden_units=[8]", "augment=none",
+         "report=none", "epochs=2"]  # fmt: skip
+
+
+def small_net(units: int = 4) -> keras.Model:
+    x = keras.Input((8, 8, 1), dtype="uint8")
+    h = keras.layers.Rescaling(1 / 255, name="scaled")(x)
+    h = keras.layers.Dropout(0.3)(keras.layers.Flatten()(h))
+    h = keras.layers.Dense(units, activation="relu", name="hidden")(h)
+    return keras.Model(x, keras.layers.Dense(3)(h))
+
+
+class Teacher:
+    """Stands for a finished run."""
+
+    name = "teacher"
+
+    def __init__(self, inputs: Spec = IMAGE, targets: Spec = CLASSES) -> None:
+        self.spec = {"inputs": inputs, "targets": targets}
+        self._model = small_net(6)
+
+    def bundle(self) -> Teacher:
+        return self
+
+    def __call__(self) -> Any:
+        return self
+
+    def model(self) -> keras.Model:
+        return self._model
+
+
+class Bundle:
+    def __init__(self, spec: Any) -> None:
+        self.spec = lambda: spec
+
+
+def teacher(inputs: Spec = IMAGE, targets: Spec = CLASSES) -> Any:
+    made = Teacher(inputs, targets)
+    made.bundle = lambda: Bundle({"inputs": inputs, "targets": targets})  # type: ignore[method-assign]
+    return made
+
+
+def image_batches(*, encoded: bool = True) -> tf.data.Dataset:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (64, 8, 8, 1)).astype("uint8")
+    targets = tf.one_hot(np.arange(64) % 3, 3) if encoded else np.arange(64) % 3
+    return tf.data.Dataset.from_tensor_slices((images, targets)).batch(8)
+
+
+@pytest.mark.parametrize("layers", [{}, {"student_layer": "hidden", "teacher_layer": "hidden"}])
+def test_a_distiller_keeps_the_contract(project: Path, layers: dict[str, str]) -> None:
+    given = teacher()  # one teacher for all: a new one would have other weights
+
+    def make() -> Any:
+        return distillation(CLASSES, IMAGE, teacher=given, **layers), small_net()
+
+    check_learner(make, image_batches())
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "wasserstein"])
+def test_an_adversary_keeps_the_contract(project: Path, loss: str) -> None:
+    words = ["task=adversarial", f"task.loss={loss}", "task.latent_size=4", "task.critic_steps=2",
+             "task.gradient_penalty=10.0", "task.critic.filters=[4]"]  # fmt: skip
+    node = compose(words).config.task
+
+    def make() -> Any:
+        task = build(node, CLASSES, inputs=IMAGE, place="task")
+        return task, dcgan(task.inputs, task.outputs, filters=[4, 4])
+
+    check_learner(make, image_batches(encoded=False))
+
+
+@pytest.mark.parametrize("name", ["q_learning", "dqn", "reinforce", "cart_pole"])
+def test_an_agent_keeps_the_contract(project: Path, name: str) -> None:
+    if name == "cart_pole":
+        pytest.importorskip("gymnasium")
+    data = gymnasium(name="CartPole-v1") if name == "cart_pole" else grid_world(max_steps=8)
+    steps = tf.data.Dataset.range(2).flat_map(
+        lambda epoch: tf.data.Dataset.range(40).map(lambda step: (epoch, step))
+    )
+
+    def make() -> Any:
+        given = ({}, data.inputs, data.facts, data.environment)
+        if name == "q_learning":
+            task, builder = q_learning(*given), q_table
+        elif name == "reinforce":
+            task, builder = reinforce(*given, episodes_per_update=2), policy_network
+        else:
+            options = {"learning_starts": 8, "replay_size": 16, "target_update_steps": 5}
+            task, builder = dqn(*given, **options), q_network
+        return task, builder(data.inputs, task.outputs)
+
+    check_learner(make, steps, num_steps=40)
+
+
+def test_the_state_has_every_optimizer_with_what_it_updates(project: Path) -> None:
+    from kx.fit.keep_state import capture, restore_variables
+
+    words = ["data=digits", "split.limit=100", "task=adversarial", "model.filters=[4,4]"]
+    learner, builder = compiled(*words, "augment=none", "task.critic.filters=[4]", "epochs=1")
+    learner.fit(builder.batches.train_from(0), steps_per_epoch=2, verbose=0)
+    state = capture(learner, [], 1, 1)
+    [critic] = state.other_optimizers
+    places = [[learner.variables[n].path for n in s] for s in (state.stepped, critic["stepped"])]
+    generators = {v.path for v in learner.generator.trainable_variables}
+    assert set(places[0]) == generators and not generators & set(places[1])
+    learner.critic_optimizer.learning_rate = 0.5
+    restore_variables(learner, state)
+    assert float(learner.critic_optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+class Forgetful(keras.Model):
+    """A learner that does not hold the model."""
+
+
+class Doubled(keras.Model):
+    """A learner with a step of its own, and twice the loss."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__()
+        self.model = model
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return self.model(inputs, training=training)
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        with tf.GradientTape() as tape:
+            scores = self(x, training=True)
+            loss = self.optimizer.scale_loss(2 * self.compute_loss(x, y, scores))
+        weights = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return self.compute_metrics(x, y, scores)
+
+
+def doubled(targets: Any, *, monitor: str = "val_accuracy", monitor_mode: str = "max") -> kx.Task:
+    from kx.tasks.prediction.classification import classification
+
+    task = classification(targets)
+    task.learner = Doubled
+    return task
+
+
+def forgetful(targets: Any, *, monitor: str = "val_accuracy", monitor_mode: str = "max") -> kx.Task:
+    task = doubled(targets)
+    task.learner = lambda model: Forgetful()
+    return task
+
+
+def net_with_a_step(inputs: Spec, outputs: Outputs) -> keras.Model:
+    class Own(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    x = keras.Input(inputs.shape, dtype=inputs.dtype)
+    return Own(x, keras.layers.Dense(outputs.units)(keras.layers.Flatten()(x)))
+
+
+@pytest.fixture
+def own_tasks(project: Path) -> Path:
+    """A project with tasks and a model of its own, which are those of this file."""
+    for group, name in (("task", "doubled"), ("task", "forgetful"), ("model", "net_with_a_step")):
+        folder = project / "conf" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        monitors = "monitor: val_accuracy\nmonitor_mode: max\n" if group == "task" else ""
+        text = f"# Of a test.\n_target_: test_learners.{name}\n{monitors}"
+        (folder / f"{name}.yaml").write_text(text)
+    return project
+
+
+def test_a_learner_of_a_project_trains_and_is_not_kept(own_tasks: Path) -> None:
+    run = kx.train(*SMALL, "task=doubled", quiet=True)
+    assert run.model().name == "mlp" and not isinstance(run.model(), Doubled)
+    plain = kx.train(*SMALL, quiet=True)
+    assert run.history["train/loss"] != plain.history["train/loss"]
+    assert len(run.model().weights) == len(plain.model().weights)
+    # The checkpoint holds the weights of the model, not those of the learner.
+    [record, *_] = [r for r in all_records() if r.run_id == run.id]
+    again = plain.model()
+    again.load_weights(record.folder / "checkpoints" / "best.weights.h5")
+    for one, other in zip(again.weights, run.model().weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["task=forgetful"], "Forgetful does not hold the model that it gets"),
+        (["model=net_with_a_step"], "has a train_step of its own.*kx.Task.*learner"),
+        (["task=dqn"], "expects an environment in which an agent acts"),
+        (["data=grid_world", "augment=flip"], "no examples to augment"),
+        (["data=grid_world", "overfit_batches=1"], "overfit_batches=null"),
+        (["data=wine", "task=adversarial"], "expects images of pixels"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused(own_tasks: Path, words: list[str], said: str) -> None:
+    of_model = [w for w in SMALL if w.startswith("model") and "model=net_with_a_step" not in words]
+    of_model = [] if "data=grid_world" in words or "task=adversarial" in words else of_model
+    others = [word for word in SMALL if not word.startswith("model")]
+    if "data=grid_world" in words:
+        others = ["epochs=1"]
+    with pytest.raises(ConfigError, match=said):
+        kx.train(*others, *of_model, *words, quiet=True)
+    assert not all_records()
+
+
+def test_a_step_of_its_own_is_refused_on_several_devices(project: Path) -> None:
+    from kx.fit.model.learner import refuse_own_step
+
+    learner = Doubled(small_net())
+    refuse_own_step(learner, 1)
+    with pytest.raises(ConfigError, match="train_step of Doubled would have to divide"):
+        refuse_own_step(learner, 2)
+
+
+def test_averages_of_a_part_of_the_variables_are_refused(project: Path) -> None:
+    words = ["data=digits", "split.limit=100", "task=adversarial", "augment=none"]
+    with pytest.raises(ConfigError, match="optimizer.use_ema"):
+        compiled(*words, "optimizer.use_ema=true")
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_an_own_model_with_a_step_is_its_own_learner(project: Path, normalized: bool) -> None:
+    seen: list[float] = []
+
+    class Own(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            largest = tf.reduce_max(tf.cast(data[0], tf.float32))
+            tf.py_function(lambda value: seen.append(float(value)), [largest], [])
+            return super().train_step(data)
+
+    x = keras.Input((8, 8, 1), dtype="float32" if normalized else "uint8")
+    h = keras.layers.Flatten()(x if normalized else keras.layers.Rescaling(1 / 255)(x))
+    model = Own(x, keras.layers.Dense(10)(h))
+    words = ["data=digits", "split.limit=200", "augment=none", "report=none", "epochs=1"]
+    words += [] if normalized else ["data.normalize=none"]
+    run = kx.train(*words, model=model, quiet=True)
+    assert max(seen) == (pytest.approx(1.0) if normalized else 255)
+    assert 0 <= run.metrics["test/accuracy"] <= 1
+    # What is kept takes the prepared images, and begins with the normalization.
+    assert run.model().inputs[0].dtype == "uint8"
+
+
+# --- runs that a config names
+
+
+def test_a_teacher_is_recorded_by_its_id(project: Path) -> None:
+    teacher = kx.train(*SMALL, "tracking.run_name=expert", quiet=True)
+    words = [*SMALL, "task=distillation", "task.teacher=latest"]
+    student = kx.train(*words, quiet=True)
+    assert student.config["task"]["teacher"] == teacher.id
+    recorded = OmegaConf.load(kx.load_run(student.id).artifact("config.yaml"))
+    assert recorded.task.teacher == teacher.id
+    assert kx.load_run(student.id).predict(np.zeros((8, 8, 1), "uint8"))[0]["label"]
+    # `latest` is the student now, and the same command continues with the teacher that it had.
+    [record, *_] = all_records()
+    assert f"task.teacher={teacher.id}" in record.overrides
+    longer = kx.train(f"resume={student.name}", "epochs=3", quiet=True)
+    assert longer.id == student.id and longer.config["task"]["teacher"] == teacher.id
+
+
+def test_a_run_to_begin_from_is_recorded_by_its_id(project: Path) -> None:
+    first = kx.train(*SMALL, quiet=True)
+    second = kx.train(*SMALL, "init_from=latest", quiet=True)
+    assert second.config["init_from"] == first.id
+
+
+@pytest.mark.parametrize("word", ["task.teacher=latest", "init_from=best"])
+def test_a_name_that_moves_is_refused_in_a_sweep(
+    project: Path, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ["task=distillation"] if "teacher" in word else []
+    assert main(["-m", *SMALL, *task, word, "seed=0,1"]) == 1
+    assert "is another run as soon as the first job begins" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"inputs": Spec((9, 8, 1), "uint8")}, "same prepared inputs"),
+        ({"targets": Spec((), "int32", class_names=("a", "c", "b"))}, "same classes"),
+    ],
+)
+def test_a_teacher_of_other_data_is_refused(
+    project: Path, given: dict[str, Spec], said: str
+) -> None:
+    task = distillation(CLASSES, IMAGE, teacher=teacher(**given))
+    with pytest.raises(ConfigError, match=said):
+        task.learner(small_net())  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ({"student_layer": "hidden"}, "names of both layers"),
+        ({"student_layer": "hiden", "teacher_layer": "hidden"}, "no layer 'hiden'.*hidden"),
+        ({"student_layer": "scaled", "teacher_layer": "hidden"}, "differ in their last axis"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(
+    project: Path, layers: dict[str, str], said: str
+) -> None:
+    keras.backend.clear_session()
+    with pytest.raises(ConfigError, match=said):
+        task = distillation(CLASSES, IMAGE, teacher=teacher(), **layers)
+        task.learner(small_net())  # type: ignore[misc]
+
+
+def test_the_loss_of_a_distiller_is_that_of_its_formula(project: Path) -> None:
+    given = teacher()
+    task = distillation(CLASSES, IMAGE, teacher=given, temperature=2.0, alpha=0.25)
+    student = small_net()
+    learner: Any = task.learner(student)  # type: ignore[misc]
+    task.compile(learner, keras.optimizers.SGD(0.0))
+    images, targets = next(iter(image_batches()))
+    scores, taught = student(images, training=False), given.model()(images, training=False)
+    found = float(learner.compute_loss(images, targets, scores, training=True))
+    soft, of_teacher = (np.asarray(tf.nn.softmax(one / 2)) for one in (scores, taught))
+    divergence = float((of_teacher * np.log(of_teacher / soft)).sum(axis=1).mean())
+    truth = float(tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, scores)))
+    assert found == pytest.approx(0.75 * truth + 0.25 * 4 * divergence, rel=1e-4)
+
+
+def test_the_penalty_of_a_critic_is_that_of_its_gradient(project: Path) -> None:
+    """Of a linear critic the gradient is its weights, wherever it is taken."""
+    from kx.tasks.images.adversary import Adversary, Game
+
+    x = keras.Input((8, 8, 1))
+    critic = keras.Model(x, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    task_inputs, outputs = Spec((4,), "float32"), Outputs(1, axes=(8, 8))
+    game = Game("wasserstein", 4, 1, None, 10.0)
+    learner = Adversary(dcgan(task_inputs, outputs, filters=[4, 4]), critic, game)
+    real, made = tf.zeros((3, 8, 8, 1)), tf.ones((3, 8, 8, 1))
+    norm = float(np.linalg.norm(critic.trainable_variables[0]))
+    assert float(learner._penalty(real, made)) == pytest.approx((norm - 1) ** 2, rel=1e-4)
