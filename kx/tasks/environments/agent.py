@@ -177,25 +177,29 @@ def play(
         seed: Seed of the episode.
 
     Returns:
-        The sum of rewards as `"return"`, the number of steps as `"length"`, and `"actions"`, one
-        for each possible step, -1 after the end.
+        The sum of rewards as `"return"`, the number of steps as `"length"`, and what was done and
+        seen at each: `"actions"` and `"observations"`.
     """
     state, observation = simulation.reset(seed)
-    actions = tf.fill([environment.max_steps], -1)
+    spec = environment.observation
+    done = tf.TensorArray(tf.int32, environment.max_steps, element_shape=())
+    seen = tf.TensorArray(spec.dtype, environment.max_steps, element_shape=spec.shape)
 
-    def follow(state: Any, observation: Any, total: Any, length: Any, _: Any, done: Any) -> Any:
+    def follow(
+        state: Any, observation: Any, total: Any, length: Any, _: Any, done: Any, seen: Any
+    ) -> Any:
         scores = values(model, observation[None])
         action = tf.argmax(scores[0], output_type=tf.int32)
-        done = tf.tensor_scatter_nd_update(done, [[length]], [action])
+        done, seen = done.write(length, action), seen.write(length, observation)
         state, observation, reward, terminated, truncated = simulation.step(state, action)
-        is_over = terminated | truncated
-        return state, observation, total + reward, length + 1, is_over, done
+        return state, observation, total + reward, length + 1, terminated | truncated, done, seen
 
-    start = (state, observation, 0.0, 0, False, actions)
-    *_, total, length, _, actions = tf.while_loop(
+    numbers = tf.constant(0.0), tf.constant(0), tf.constant(False)
+    *_, total, length, _, done, seen = tf.while_loop(
         lambda *found: ~found[4],
         follow,
-        tuple(map(tf.convert_to_tensor, start)),
+        (state, observation, *numbers, done, seen),
         maximum_iterations=environment.max_steps,
     )
-    return {"return": total, "length": length, "actions": actions}
+    found = {"actions": done.stack()[:length], "observations": seen.stack()[:length]}
+    return {"return": total, "length": length, **found}

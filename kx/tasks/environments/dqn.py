@@ -103,7 +103,7 @@ def dqn(
         from kx.tasks.environments.report import agent_findings
 
         world = require_environment(environment, "dqn")
-        return agent_findings(answers, given, world, values, _best_value)
+        return agent_findings(answers, given, world, values, best_value)
 
     return Task(
         outputs=Outputs(len(names), names),
@@ -129,8 +129,14 @@ def values(model: Any, observations: Any) -> Any:
     return model(observations, training=False)
 
 
-def _best_value(scores: Any) -> Any:
-    return tf.reduce_max(scores, axis=-1)
+def best_value(model: Any, observations: Any) -> Any:
+    """Returns the value of the best action.
+
+    Args:
+        model: Model of values.
+        observations: Batch of observations.
+    """
+    return tf.reduce_max(values(model, observations), axis=-1)
 
 
 class DeepQ(Agent):

@@ -13,7 +13,7 @@ from kx.contracts.environment import Environment
 from kx.contracts.specs import Outputs, Specs
 from kx.contracts.task import Task
 from kx.tasks.environments.agent import Agent
-from kx.tasks.environments.dqn import values
+from kx.tasks.environments.dqn import best_value, values
 from kx.tasks.environments.episodes import action_names_of, require_environment, values_decoded
 from kx.types import Probability
 
@@ -62,7 +62,7 @@ def q_learning(
         from kx.tasks.environments.report import agent_findings
 
         world = require_environment(environment, "q_learning")
-        return agent_findings(answers, given, world, values, partial(tf.reduce_max, axis=-1))
+        return agent_findings(answers, given, world, values, best_value)
 
     return Task(
         outputs=Outputs(len(names), names),

@@ -75,7 +75,7 @@ def reinforce(
         from kx.tasks.environments.report import agent_findings
 
         world = require_environment(environment, "reinforce")
-        return agent_findings(answers, given, world, scores_of, None)
+        return agent_findings(answers, given, world, scores_of, value_of)
 
     return Task(
         outputs={"action": Outputs(len(names), names), "value": Outputs(1)},
@@ -118,6 +118,16 @@ def scores_of(model: Any, observations: Any) -> Any:
         observations: Batch of observations.
     """
     return model(observations, training=False)["action"]
+
+
+def value_of(model: Any, observations: Any) -> Any:
+    """Returns the value of each observation.
+
+    Args:
+        model: Model of a policy and values.
+        observations: Batch of observations.
+    """
+    return model(observations, training=False)["value"][:, 0]
 
 
 class PolicyLearner(Agent):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ def agent_findings(
     options: ReportOptions,
     environment: Environment,
     values: Values,
-    best_value: Callable[[Any], Any] | None,
+    state_value: Values,
 ) -> Findings:
     """Returns the findings on episodes that a model plays with its best actions.
 
@@ -32,8 +31,7 @@ def agent_findings(
         options: Options of the report.
         environment: Environment of the data.
         values: Function `(model, observations)` to a score for each action.
-        best_value: Function from the scores to the value of a state. None: the model has an output
-            `"value"`.
+        state_value: Function `(model, observations)` to the value of each.
     """
     simulation, model = environment.make(), answers.model
 
@@ -63,12 +61,11 @@ def agent_findings(
         {"episode": number, "return": float(returns[number]), "length": int(lengths[number])}
         for number in range(min(_SHOWN, count))
     ]
-    actions = np.concatenate([one["actions"].numpy() for one in episodes])
     return Findings(
         {**statistics(np.arange(count)), **spread},
         intervals=bootstrap(statistics, count, options),
         tables={f"The first {len(rows)} of {count} episodes": rows},
-        figures=_figures(model, values, best_value, environment, returns, actions),
+        figures=_figures(model, values, state_value, environment, episodes),
         statistics=statistics,
         predictions={"returns": returns, "lengths": lengths},
         judged=f"{count:,} episodes with the best actions: {answers.judged}",  # type: ignore[attr-defined]
@@ -76,29 +73,45 @@ def agent_findings(
 
 
 def _figures(
-    model: Any, values: Values, best_value: Any, environment: Environment,
-    returns: np.ndarray, actions: np.ndarray,
-) -> dict[str, Figure]:  # fmt: skip
-    figure = Figure(figsize=(8, 3), layout="constrained", dpi=110)
-    left, right = figure.subplots(1, 2)
-    left.hist(returns, bins=20)
-    left.set_xlabel("return of an episode")
-    left.set_ylabel("episodes")
-    names = environment.action_names
-    counts = [int((actions == number).sum()) for number in range(len(names))]
-    right.bar(names, counts)
-    right.set_xlabel("action")
-    right.set_ylabel("times")
-    found = {"episodes": figure}
+    model: Any, values: Values, state_value: Values, environment: Environment, episodes: Any
+) -> dict[str, Figure]:
+    found = {
+        "episodes": _all_episodes(environment, episodes),
+        "first_episode": _first_episode(model, state_value, environment, episodes[0]),
+    }
     if environment.draw is not None and environment.every_state is not None:
         states = tf.constant(environment.every_state)
-        scores = values(model, states)
-        of_states = (
-            model(states, training=False)["value"][:, 0]
-            if best_value is None
-            else best_value(scores)
-        )
-        best = np.argmax(np.asarray(scores), axis=-1)
+        best = np.argmax(np.asarray(values(model, states)), axis=-1)
         title = "The best action in each state, and its value"
-        found["policy"] = environment.draw(np.asarray(of_states), best, title)
+        found["policy"] = environment.draw(np.asarray(state_value(model, states)), best, title)
     return found
+
+
+def _all_episodes(environment: Environment, episodes: Any) -> Figure:
+    """Draws how the returns and the actions of episodes are distributed."""
+    figure = Figure(figsize=(8, 3), layout="constrained", dpi=110)
+    left, right = figure.subplots(1, 2)
+    left.hist([float(one["return"]) for one in episodes], bins=20)
+    left.set_xlabel("return of an episode")
+    left.set_ylabel("episodes")
+    actions = np.concatenate([one["actions"].numpy() for one in episodes])
+    counts = np.bincount(actions, minlength=environment.num_actions)
+    right.bar(environment.action_names, counts)
+    right.set_xlabel("action")
+    right.set_ylabel("times")
+    return figure
+
+
+def _first_episode(
+    model: Any, state_value: Values, environment: Environment, episode: Any
+) -> Figure:
+    """Draws the value of each state of an episode, and the action in it."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained", dpi=110)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    above.plot(np.asarray(state_value(model, episode["observations"])))
+    above.set_ylabel("value")
+    below.plot(episode["actions"].numpy(), ".", markersize=3)
+    below.set_yticks(range(environment.num_actions), environment.action_names)
+    below.set_ylabel("action")
+    below.set_xlabel("step of the first episode")
+    return figure

@@ -16,6 +16,7 @@ from kx.types import Count, Fraction, Seed
 
 _ACTIONS = ("up", "right", "down", "left")
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
+_LIGHT = 0.6  # from this share of the colors on, black is read better than white
 _ROWS = ("S...", ".T.T", "...T", "T..G")  # the map of FrozenLake-v1
 
 
@@ -177,6 +178,8 @@ class _Drawing:
         figure = Figure(figsize=(1 + width, 1 + height), layout="constrained", dpi=110)
         axes = figure.subplots()
         image = axes.imshow(shown, cmap="viridis")
+        low, high = np.nanmin(shown), np.nanmax(shown)
+        light = low + _LIGHT * (high - low)
         for row in range(height):
             for column in range(width):
                 kind, text = self._cells[row, column], ""
@@ -185,8 +188,9 @@ class _Drawing:
                     text = f"{arrow}\n{shown[row, column]:.2f}" + (" S" if kind == "S" else "")
                 else:
                     text = {"T": "trap", "G": "goal", "#": "wall"}[kind]
-                axes.text(column, row, text, ha="center", va="center", size=9,
-                          color="white" if free[row, column] else "black")  # fmt: skip
+                dark = free[row, column] and shown[row, column] < light
+                color = "white" if dark else "black"
+                axes.text(column, row, text, ha="center", va="center", size=9, color=color)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(title, size=10)
