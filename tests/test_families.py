@@ -96,8 +96,9 @@ def test_a_run_is_reproduced_swept_and_searched(
     project: Path, trained: Callable[[str], Any], home: Path, texts: Path, family: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    words = [*words_of(family, trained, texts), f"tracking.uri=sqlite:///{home}/mlflow.db"]
-    assert main(["reproduce", trained(family).id]) == 0, capfd.readouterr()
+    store = f"sqlite:///{home}/mlflow.db"
+    words = [*words_of(family, trained, texts), f"tracking.uri={store}"]
+    assert main(["reproduce", trained(family).id, "--uri", store]) == 0, capfd.readouterr()
     assert run_main(["-m", *words, "seed=0,1"]) == 0
     searched = ["tuner=random", "tuner.oracle.max_trials=2", "optimizer.learning_rate=1e-3"]
     space = "+tuner.space.optimizer.learning_rate={type: float, min: 1e-4, max: 1e-2}"

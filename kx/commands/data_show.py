@@ -37,6 +37,9 @@ def show(job: Composed, out: str, num: int) -> None:
         num: Number of examples.
     """
     data = make_data(job.config)
+    if data.environment is not None:
+        _show_environment(data)
+        return
     print_issues(data)
     for name in ("train", "validation", "test"):
         size = int(data.splits[name].cardinality()) if name in data.splits else 0
@@ -64,6 +67,19 @@ def show(job: Composed, out: str, num: int) -> None:
     Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
     print(f"\nwritten: {Path(out).absolute()}")
+
+
+def _show_environment(data: Data) -> None:
+    """Prints what an environment has in place of examples."""
+    environment = data.environment
+    assert environment is not None
+    for split, noun in (("train", "steps an epoch"), ("validation", "episodes"),
+                        ("test", "episodes")):  # fmt: skip
+        size = int(data.splits[split].cardinality()) if split in data.splits else 0
+        print(f"{split:<12}{size:>9,} {noun}")
+    _print_specs("observation", data.inputs)
+    print(f"{'actions':<12}{environment.num_actions}: {', '.join(environment.action_names)}")
+    print(f"{'max_steps':<12}{environment.max_steps}")
 
 
 def _print_specs(what: str, specs: Specs) -> None:

@@ -72,6 +72,9 @@ def memory_bytes(built: Built, batch_size: int) -> dict[str, int]:
     }
 
 
+_NOUNS = {"train": "steps", "validation": "episodes", "test": "episodes"}
+
+
 def _leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
     leaves = []
     for layer in model.layers:
@@ -103,7 +106,10 @@ def show_summary(job: Composed) -> None:
     data = make_data(config)
     load = functools.partial(load_run, uri=config.tracking.uri)
     named = named_runs(config, "task", load)
-    task = make_task(config.task, data.inputs, data.targets, data.facts, named=named)
+    task = make_task(
+        config.task, data.inputs, data.targets, data.facts, named=named,
+        environment=data.environment,
+    )  # fmt: skip
     built = assemble(config, data, task, named=named_runs(config, "model", load))
     model = built.model
     phases = make_phases(config)
@@ -120,7 +126,8 @@ def show_summary(job: Composed) -> None:
     if len(phases) > 1:
         print("\n".join(reversed(lines)))
     for name, split in data.splits.items():
-        print(f"{name + ' examples':<24}{int(split.cardinality()):>14,}")
+        noun = "examples" if data.environment is None else _NOUNS[name]
+        print(f"{f'{name} {noun}':<24}{int(split.cardinality()):>14,}")
     for name, spec in named_fields(data.inputs, "prepared input").items():
         print(f"{name:<24}{spec.dtype + ' ' + str(spec.shape):>14}")
     for name, output in named_fields(task.outputs, "scores").items():

@@ -51,6 +51,7 @@ class Predictor:
         taken, kinds_of_raw = (self.spec["inputs"], self.spec["kind"])
         if own is not None:
             taken, kinds_of_raw = own, "array"
+        self._taken = taken
         columns = map_fields(lambda spec: spec.column_names or (), taken)
 
         def field(raw: tf.TensorSpec, kind: str, column_names: Sequence[str]) -> Field:
@@ -145,7 +146,10 @@ class Predictor:
             pairs = []
             for item in inputs[start : start + _BATCH_SIZE]:
                 try:
-                    pairs += self.reader.read(item)
+                    read = self.reader.read(item)
+                    for name, raw in read:
+                        self._refuse_numbers(name, raw)
+                    pairs += read
                 except DataError as error:
                     problems.append(error)
             try:
@@ -174,6 +178,21 @@ class Predictor:
         except tf.errors.InvalidArgumentError as error:
             return DataError(f"{str(name)[:200]}: {self._complaint(error)}")
         return None
+
+    def _refuse_numbers(self, name: Any, raw: Any) -> None:
+        """Raises `DataError` for the number of a category, or of a token, that there is not."""
+        specs = named_fields(self._taken, "")
+        for field, spec in specs.items():
+            size = spec.vocabulary_size or (spec.sizes[0] if spec.sizes else None)
+            kind = named_fields(self.fields, "").get(field)
+            if size is None or kind is None or kind.kind != "array" or "int" not in kind.dtype:
+                continue
+            numbers = np.asarray(raw[field] if field else raw)
+            if numbers.size and not 0 <= numbers.min() <= numbers.max() < size:
+                raise DataError(
+                    f"{str(name)[:200]}: expected numbers from 0 to {size - 1}. Received:"
+                    f" {numbers.min()} to {numbers.max()}."
+                )
 
     def _complaint(self, error: Exception) -> str:
         kinds = {field.kind for field in values_of(self.fields)}

@@ -127,9 +127,11 @@ class _Python:
         except package.error.DependencyNotInstalled as error:
             raise DataError(f"data.name={self._name}: {error}") from error
         except (package.error.Error, ModuleNotFoundError) as error:
+            if self._name in package.registry:
+                raise DataError(f"data.name={self._name}: {error}") from error
             hint = did_you_mean(self._name, sorted(package.registry), "Environments")
             raise ConfigError(
-                f"data.name={self._name}: gymnasium cannot make it: {error}. {hint[:600]}"
+                f"data.name={self._name}: gymnasium has no such environment. {hint[:600]}"
             ) from error
         except TypeError as error:
             raise ConfigError(f"data.options: {self._name} does not take them: {error}") from error
