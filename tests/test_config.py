@@ -391,3 +391,31 @@ def test_a_changed_experiment_of_a_conf_folder_is_read_again(project: Path) -> N
     for epochs in (7, 12345):
         mine.write_text(f"# @package _global_\nepochs: {epochs}\n")
         assert compose(["experiment=mine"]).config.epochs == epochs
+
+
+def test_another_target_does_not_keep_the_keys_of_the_option(project: Path) -> None:
+    (project / "mine.py").write_text(
+        "import keras\n\n\ndef optimizer(learning_rate=0.1, momentum=0.0):\n"
+        "    return keras.optimizers.SGD(learning_rate, momentum)\n"
+    )
+    node = compose(["optimizer._target_=mine.optimizer"]).config.optimizer
+    assert dict(node) == {"_target_": "mine.optimizer"}
+    words = ["optimizer._target_=mine.optimizer", "optimizer.learning_rate=0.2"]
+    assert dict(compose([*words, "+optimizer.momentum=0.9"]).config.optimizer) == {
+        "_target_": "mine.optimizer", "learning_rate": 0.2, "momentum": 0.9,
+    }  # fmt: skip
+    # An experiment may do so too, and keeps what it sets itself.
+    (project / "experiments").mkdir()
+    (project / "experiments" / "own.yaml").write_text(
+        "optimizer:\n  _target_: mine.optimizer\n  learning_rate: 0.3\n"
+        "callbacks:\n  early_stopping:\n    _target_: keras.callbacks.TerminateOnNaN\n"
+    )
+    config = compose(["experiment=own"]).config
+    assert dict(config.optimizer) == {"_target_": "mine.optimizer", "learning_rate": 0.3}
+    assert dict(config.callbacks.early_stopping) == {"_target_": "keras.callbacks.TerminateOnNaN"}
+    # A data option keeps what the pipeline reads, a task what kx reads and the function takes.
+    (project / "tasks.py").write_text(
+        "def task(targets, monitor='val_loss', monitor_mode='min'):\n    return None\n"
+    )
+    task = compose(["task._target_=tasks.task"]).config.task
+    assert set(task) == {"_target_", "monitor", "monitor_mode"}

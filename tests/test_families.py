@@ -100,8 +100,8 @@ def test_a_run_is_reproduced_swept_and_searched(
     words = [*words_of(family, trained, texts), f"tracking.uri={store}"]
     assert main(["reproduce", trained(family).id, "--uri", store]) == 0, capfd.readouterr()
     assert run_main(["-m", *words, "seed=0,1"]) == 0
-    searched = ["tuner=random", "tuner.oracle.max_trials=2", "optimizer.learning_rate=1e-3"]
-    space = "+tuner.space.optimizer.learning_rate={type: float, min: 1e-4, max: 1e-2}"
-    objective = ["tuner.objective=generator_loss"] if family == "adversarial" else []
+    searched = ["tuner=random", "tuner.max_trials=2"]
+    space = "tuner.space={optimizer.learning_rate: {type: float, min: 1e-4, max: 1e-2}}"
+    objective = ["tuner.objective=val_generator_loss"] if family == "adversarial" else []
     code = run_main([*words, *searched, space, *objective])
     assert code == 0, capfd.readouterr()

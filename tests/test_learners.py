@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +367,99 @@ def test_the_penalty_of_a_critic_is_that_of_its_gradient(project: Path) -> None:
     real, made = tf.zeros((3, 8, 8, 1)), tf.ones((3, 8, 8, 1))
     norm = float(np.linalg.norm(critic.trainable_variables[0]))
     assert float(learner._penalty(real, made)) == pytest.approx((norm - 1) ** 2, rel=1e-4)
+
+
+# --- metrics by config
+
+
+def test_metrics_of_a_config_are_measured_and_may_be_monitored(project: Path) -> None:
+    words = ["task.metrics.f1._target_=keras.metrics.F1Score", "task.metrics.f1.average=macro"]
+    run = kx.train(*SMALL, *words, "task.monitor=val_f1", "report=full", quiet=True)
+    assert len(run.history["val/f1"]) == 2 and "test/f1" in run.metrics
+    assert run.metrics["test/f1"] == pytest.approx(run.metrics["test/f1_macro"], abs=1e-5)
+    assert "best/val_f1" in run.metrics
+    assert kx.load_run(run.id).task().monitor == "val_f1"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["task.metrics.f1=3"], "task.metrics.f1: expected"),
+        (["task.metrics.f1._target_=keras.metrics.F2"], "task.metrics.f1"),
+        (["task.metrics.f1._target_=collections.Counter"], "expected a keras.metrics.Metric"),
+        (["data=grid_world", "task.metrics.f1._target_=keras.metrics.Mean"], "task.metrics"),
+        (["data=easy_vqa", "data.num_images=20", "model=fusion", "task.metrics.f1._target_=x.y"],
+         "task.metrics.f1"),
+    ],
+)  # fmt: skip
+def test_metrics_that_cannot_be_measured_are_refused(
+    project: Path, words: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        kx.train("epochs=1", "report=none", *words, quiet=True)
+
+
+def test_metrics_of_several_outputs_are_those_of_one(project: Path) -> None:
+    from kx.tasks.make import _add_metrics
+
+    def task() -> Any:
+        return kx.Task(
+            outputs={"a": Outputs(2), "b": Outputs(1)},
+            encode=lambda inputs, targets: (inputs, targets),
+            loss={name: keras.losses.MeanSquaredError() for name in "ab"},
+            metrics=lambda: {"a": [keras.metrics.MeanAbsoluteError(name="mae")]},
+            decode=dict, report=lambda answers, options: None, monitor="val_loss",
+            monitor_mode="min",
+        )  # fmt: skip
+
+    made = task()
+    _add_metrics(made, {"b": {"gap": {"_target_": "keras.metrics.MeanSquaredError"}}})
+    names = {output: [one.name for one in found] for output, found in made.metrics().items()}
+    assert names == {"a": ["mae"], "b": ["gap"]}
+    assert "val_b_gap" in made.monitors(with_validation=True)
+    with pytest.raises(ConfigError, match="metrics of an output.*Outputs: a, b"):
+        _add_metrics(task(), {"c": {}})
+
+
+# --- what callbacks are told
+
+
+class Noting(keras.callbacks.Callback):
+    """Notes what it is told of its run."""
+
+    noted: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        type(self).noted = self.kx  # type: ignore[attr-defined]
+
+
+def test_callbacks_have_their_run(project: Path) -> None:
+    kx.train(*SMALL, "epochs=1", callbacks=Noting(), quiet=True)
+    context = Noting.noted
+    assert context.data.name == "digits" and context.task.outputs.units == 10
+    assert context.model.name == "mlp" and (context.folder / "run.json").is_file()
+
+
+def test_a_generator_shows_what_it_makes_as_it_learns(
+    at_home: Path, trained: Callable[[str], Any]
+) -> None:
+    run = trained("adversarial")
+    assert run.artifact("samples/epoch-0001.png").stat().st_size > 1000
+    assert run.artifact("samples/epoch-0002.png").is_file()
+    [answer] = run.predict([np.zeros(4, "float32")])
+    assert np.shape(answer["image"]) == (8, 8, 1)
+    assert 0 <= np.min(answer["image"]) <= np.max(answer["image"]) <= 1
+
+
+@pytest.mark.parametrize(("given", "fits"), [("3", True), ("99", False), ("-1", False)])
+def test_an_agent_answers_for_a_state_that_there_is(
+    at_home: Path, trained: Callable[[str], Any], given: str, fits: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from kx.cli import main as kx_main
+
+    code = kx_main(["predict", trained("agent").id, given])
+    out = capsys.readouterr()
+    assert (code == 0) is fits
+    said = out.out if fits else out.out + out.err
+    assert any(word in said for word in (("up", "right", "down", "left") if fits else ("0 to 15",)))

@@ -18,6 +18,7 @@ from kx.secrets import redact, scrub
 Delta = tuple[str, dict[str, Any]]  # the place and the content of an experiment
 # Mappings that accept any key.
 FREE_MAPPINGS = (
+    "task.metrics",
     "tracking.tags",
     "tuner.space",
     "strategy.layout",

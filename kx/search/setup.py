@@ -169,8 +169,13 @@ def objective(base: Composed) -> tuple[str, str]:
     """
     task = base.config.task
     name = base.config.tuner.objective
+    if not name and task.get("monitor", "val_loss") is None:
+        raise ConfigError(
+            "tuner.objective: no metric of this task tells which trial is better (task.monitor is"
+            " null). Name one: tuner.objective=val_… tuner.objective_mode=max (or min)."
+        )
     if not name:
-        return str(task.monitor), str(task.monitor_mode)
+        return str(task.get("monitor", "val_loss")), str(task.get("monitor_mode", "min"))
     name = str(name).replace("val/", "val_")
     if base.config.tuner.objective_mode:
         return name, str(base.config.tuner.objective_mode)

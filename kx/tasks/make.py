@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from kx.config import build
+import keras
+from omegaconf import DictConfig
+
+from kx.config import build, plain
 from kx.contracts.specs import Specs
 from kx.contracts.task import Task
-from kx.errors import ConfigError
+from kx.errors import ConfigError, did_you_mean
 
 
 def make_task(
@@ -39,6 +42,8 @@ def make_task(
     Raises:
         ConfigError: If the function returns no task.
     """
+    node = plain(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
+    further = node.pop("metrics", None) or {}
     values: dict[str, Any] = {
         "inputs": inputs, "facts": dict(facts or {}), "environment": environment,
     }  # fmt: skip
@@ -48,4 +53,61 @@ def make_task(
     task = build(node, targets, place="task", **given)
     if not isinstance(task, Task):
         raise ConfigError(f"task ({node['_target_']}): expected a kx.Task. Received: {task!r}.")
+    if further:
+        _add_metrics(task, further)
     return task
+
+
+def _add_metrics(task: Task, nodes: Mapping[str, Any]) -> None:
+    """Adds the metrics of the config, `task.metrics.NAME`, to those of a task.
+
+    Raises:
+        ConfigError: If an entry is no Keras metric, or would not be measured.
+    """
+    if task.loss is None:
+        raise ConfigError(
+            "task.metrics: the learner of this task measures what it learns, and no metric of"
+            " targets and scores."
+        )
+    own = task.metrics
+    several = isinstance(task.outputs, Mapping)
+    if not isinstance(nodes, Mapping):
+        raise ConfigError(f"task.metrics: expected {{NAME: {{_target_: …}}}}. Received: {nodes!r}.")
+    for name in nodes:
+        if several and name not in task.outputs:  # type: ignore[operator]
+            raise ConfigError(
+                f"task.metrics.{name}: expected the metrics of an output."
+                f" {did_you_mean(name, list(task.outputs), 'Outputs')}"  # type: ignore[arg-type]
+            )
+
+    def metrics() -> Any:
+        found = own()
+        if several:
+            return {name: [*_listed(found.get(name)), *_built(nodes.get(name, {}), f"{name}.")]
+                    for name in {**found, **nodes}}  # fmt: skip
+        return [*found, *_built(nodes)]
+
+    metrics()  # so that a mistake raises now
+    task.metrics = metrics
+
+
+def _listed(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+
+
+def _built(nodes: Mapping[str, Any], prefix: str = "") -> list[keras.metrics.Metric]:
+    """Returns the metrics of the entries of a config, each under its own name."""
+    found = []
+    for name, node in nodes.items():
+        place = f"task.metrics.{prefix}{name}"
+        if not isinstance(node, Mapping):
+            raise ConfigError(
+                f"{place}: expected {{_target_: keras.metrics.…}}. Received: {node!r}."
+            )
+        metric = build({"name": name, **node}, place=place)
+        if not isinstance(metric, keras.metrics.Metric):
+            raise ConfigError(f"{place}: expected a keras.metrics.Metric. Received: {metric!r}.")
+        found.append(metric)
+    return found

@@ -28,7 +28,7 @@ from kx.config.checks.command_line import (
     split_jobs,
 )
 from kx.config.checks.options import Options, defaults_list
-from kx.config.checks.overrides import key_problem, takes_new_keys
+from kx.config.checks.overrides import drop_keys_of_others, key_problem, takes_new_keys
 from kx.config.checks.targets import ENTRIES, check_targets, takes_argument
 from kx.config.checks.values import NO_VALUE, check_values, is_choice, mismatch
 from kx.config.messages import (
@@ -135,7 +135,7 @@ class Checker:
             if not self._check_value_override(override, known):
                 good.append(override)
         found = len(self.mistakes)
-        composed = self._finish([item for item in overrides if item in good], deltas)
+        composed = self._finish([item for item in overrides if item in good], deltas, known)
         if composed is None and before < found:
             # The composition may have failed only because the wrong experiment was left out.
             del self.mistakes[found:]
@@ -164,7 +164,9 @@ class Checker:
                 self._add("config", composition_text(error))
             return None
 
-    def _finish(self, overrides: list[Override], deltas: list[Delta]) -> Composed | None:
+    def _finish(
+        self, overrides: list[Override], deltas: list[Delta], known: dict[str, Any]
+    ) -> Composed | None:
         """Composes the overrides without mistakes, and checks the values and targets."""
         words = [item.input_line or "" for item in overrides]
         try:
@@ -174,6 +176,7 @@ class Checker:
             choices = plain(config.hydra.runtime.choices)
             OmegaConf.set_struct(config, False)
             hydra_node = config.pop("hydra")
+            drop_keys_of_others(config, known, overrides, deltas)
             OmegaConf.set_struct(config, True)
             values = plain(config, resolve=True)
         except Exception as error:  # Hydra and OmegaConf raise many types
@@ -270,6 +273,8 @@ class Checker:
         for key, value in delta.items():
             here = f"{path}.{key}" if path else str(key)
             where = with_line(place, str(key))
+            if here in FREE_MAPPINGS:
+                continue
             if key not in known:
                 is_entry = isinstance(value, dict) and "_target_" in value
                 if path in ENTRIES and (is_entry or value is None):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 
 from kx.config.checks.targets import ENTRIES, needed_arguments
 from kx.config.checks.unsupported import setting_reason
-from kx.config.messages import FREE_MAPPINGS, shown
-from kx.config.schema import TYPES
+from kx.config.messages import FREE_MAPPINGS, Delta, shown
+from kx.config.schema import PIPELINE_KEYS, TYPES
+from kx.config.signatures import signature_of
 from kx.errors import did_you_mean
 
 # Keys of options that kx itself reads by name, besides the option's function.
@@ -114,3 +117,59 @@ def _deletion_problem(override: Override, known: dict[str, Any]) -> str | None:
 def _admits_null(key: str, known: dict[str, Any]) -> bool:
     there, value = _find(key, known)
     return there and value is None
+
+
+def drop_keys_of_others(
+    config: DictConfig,
+    known: Mapping[str, Any],
+    overrides: Sequence[Override],
+    deltas: Sequence[Delta],
+) -> None:
+    """Removes the keys of an option whose `_target_` is another one now, and does not take them.
+
+    With `optimizer._target_=mine` Adam's `beta_1` has no meaning. What was set besides is kept.
+
+    Args:
+        config: Composed config, which is changed.
+        known: Keys of the option files with their defaults.
+        overrides: Overrides of the command line.
+        deltas: Places and contents of the experiments.
+    """
+    given = {item.key_or_group for item in overrides}
+    for _, content in deltas:
+        given |= set(_paths(content))
+    nodes = {key: node for key, node in known.items() if isinstance(node, dict)}
+    for group in ENTRIES:
+        entries = nodes.pop(group, {})
+        nodes |= {f"{group}.{k}": v for k, v in entries.items() if isinstance(v, dict)}
+    for path, node in nodes.items():
+        now = OmegaConf.select(config, path)
+        before = node.get("_target_")
+        if before is None or not isinstance(now, DictConfig) or now.get("_target_") == before:
+            continue
+        kept = {"_target_", *(PIPELINE_KEYS if path == "data" else ())}
+        kept |= _read_by_kx(path, str(now.get("_target_")))
+        for key in set(node) - kept:
+            here = f"{path}.{key}"
+            if key in now and not any(f"{one}.".startswith(f"{here}.") for one in given):
+                del now[key]
+
+
+def _read_by_kx(path: str, target: str) -> set[str]:
+    """Returns the keys of an option that kx reads, too, and that a function takes."""
+    try:
+        signature = signature_of(target)
+    except LookupError:  # reported when the targets are checked
+        return set()
+    takes = set() if signature is None else set(signature.names)
+    return {key.partition(".")[2] for key in _READ if key.startswith(f"{path}.")} & takes
+
+
+def _paths(content: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yields the path of each value of nested mappings."""
+    for key, value in content.items():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping):
+            yield from _paths(value, here)
+        else:
+            yield here

@@ -16,7 +16,10 @@ from kx.errors import Mistake, did_you_mean
 
 ENTRIES = ("callbacks", "augment")  # entries of any name, each with a `_target_`
 # Arguments that kx passes to a model, a task, an augmentation or a schedule.
-_FROM_KX = {"examples", "inputs", "outputs", "targets", "seeds", "steps_per_epoch", "epochs"}
+_FROM_KX = {
+    "examples", "inputs", "outputs", "targets", "facts", "environment", "seeds", "steps_per_epoch",
+    "epochs",
+}  # fmt: skip
 
 
 def check_targets(config: dict[str, Any]) -> list[Mistake]:
@@ -51,8 +54,8 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
         if found is None or found.takes_others:
             continue
         for name in node:
-            if path == "data" and name in PIPELINE_KEYS:
-                continue
+            if (path == "data" and name in PIPELINE_KEYS) or f"{path}.{name}" == "task.metrics":
+                continue  # kx reads them itself
             if name not in found.names and not str(name).startswith("_"):
                 hint = did_you_mean(str(name), set(found.names) - _FROM_KX)
                 mistakes.append(

@@ -102,7 +102,7 @@ def adversarial(
         monitor_mode=monitor_mode,
         inputs=Spec((latent_size,), "float32"),
         learner=learner,
-        learner_metrics=("generator_loss", "critic_loss"),
+        learner_metrics=("generator_loss", "critic_loss", "val_generator_loss", "val_critic_loss"),
     )
 
 
