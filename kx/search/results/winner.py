@@ -201,8 +201,10 @@ def register(study: Study, group: Group, run_id: str) -> bool:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        # MLflow looks up `models:/ID` in the store of the environment, not in the client's.
+        source = client.get_logged_model(model_id).artifact_location
         version = client.create_model_version(
-            study.name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id
+            study.name, source=source, run_id=run_id, model_id=model_id
         )
         client.set_registered_model_alias(study.name, "best", version.version)
         print(f"registered in MLflow: models:/{study.name}@best (version {version.version})")

@@ -1,0 +1,81 @@
+"""Does a learner cost anything beside the same loop, written by hand?
+
+    python benchmarks/learners.py
+    python benchmarks/learners.py --parts agent --pairs 5
+
+adversary   DCGAN on scikit-learn's digits: `task=adversarial` against a tf.function with
+            two optimizers, as TensorFlow's tutorial has it. Bar: at least 0.95.
+agent       deep Q-learning on CartPole-v1, 1,000 steps an epoch: `task=dqn` with
+            steps_per_execution=100 against a loop with a tf.function to act and one to
+            learn, as CleanRL has it. Bar: at least 0.8.
+
+Prints the rate of kx over that of the other side: the median of the pairs, each of which is the
+median of the epochs after the first two.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import numpy as np
+from common import SIDES, alternate, arguments, heading, ratio, result_of, temporary_project
+
+_ADVERSARY = [
+    "data=digits", "task=adversarial", "augment=none", "report=none", "batch_size=32",
+    "optimizer.learning_rate=2e-4", "optimizer.beta_1=0.5", "callbacks=none",
+    "data.drop_remainder=true",
+]  # fmt: skip
+_AGENT = [
+    "data=gymnasium", "data.name=CartPole-v1", "task=dqn", "report=none", "batch_size=64",
+    "data.validation_episodes=1", "steps_per_execution=100", "callbacks=none",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = arguments(__doc__, pairs=3)
+    parser.add_argument("--parts", nargs="+", default=["adversary", "agent"])
+    args = parser.parse_args()
+    epochs = 3 if args.quick else 6
+    with temporary_project() as folder:
+        if "adversary" in args.parts:
+            heading("DCGAN on digits")
+            plain = ["--images", str(digits(folder)), "--epochs", str(epochs)]
+            compare(folder, _ADVERSARY, "plain_gan.py", plain, epochs, args.pairs, 0.95)
+        if "agent" in args.parts:
+            heading("deep Q-learning on CartPole-v1")
+            plain = ["--epochs", str(epochs)]
+            compare(folder, _AGENT, "plain_dqn.py", plain, epochs, args.pairs, 0.8)
+
+
+def digits(folder: Path) -> Path:
+    """Writes the training images that kx has by default, and returns their file."""
+    from kx.config import compose
+    from kx.fit.batches import make_data
+
+    data = make_data(compose(["data=digits"]).config)
+    path = folder / "images.npy"
+    np.save(path, np.stack([image for image, _ in data.train.as_numpy_iterator()]))
+    return path
+
+
+def compare(
+    folder: Path, words: list[str], side: str, plain: list[str], epochs: int, pairs: int,
+    bar: float,
+) -> None:  # fmt: skip
+    """Measures both sides in turn, and prints the ratio of their rates."""
+
+    def seconds_of(command: list[str]) -> float:
+        found = result_of(command, folder)["step_seconds"]
+        return statistics.median(found[2:] or found)  # type: ignore[index, call-overload]
+
+    sides = {
+        "kx": lambda: seconds_of([str(SIDES / "kx_run.py"), *words, f"epochs={epochs}"]),
+        "plain": lambda: seconds_of([str(SIDES / side), *plain]),
+    }
+    numbers = alternate(sides, pairs, "s an epoch")
+    ratio("kx / plain", numbers["plain"], numbers["kx"], at_least=bar)
+
+
+if __name__ == "__main__":
+    main()
