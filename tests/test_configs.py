@@ -25,7 +25,7 @@ OTHER_DEFAULTS = ("warmup_cosine", "efficientnet", "convnext", "resnet50", "dens
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",
-    "epochs", "name", "facts", "environment",
+    "epochs", "name", "facts", "environment", "split",
 }  # fmt: skip
 
 

@@ -463,3 +463,35 @@ def test_an_agent_answers_for_a_state_that_there_is(
     assert (code == 0) is fits
     said = out.out if fits else out.out + out.err
     assert any(word in said for word in (("up", "right", "down", "left") if fits else ("0 to 15",)))
+
+
+def test_q_learning_finds_the_shortest_way_from_each_cell(project: Path) -> None:
+    words = ["data=grid_world", "epochs=3", "steps_per_execution=100", "report=none"]
+    run = kx.train(*words, quiet=True)
+    world = grid_world()
+    free = [0, 1, 2, 3, 4, 6, 8, 9, 10, 13, 14]  # of S... .T.T ...T T..G
+    step = world.environment.make().step  # type: ignore[union-attr]
+    names = world.facts["action_names"]
+
+    def after(cell: int, action: int) -> tuple[int, bool]:
+        state, found, *_, ended, _ = step(
+            tf.constant([cell, 0], tf.float32), tf.constant(action, tf.int32)
+        )
+        return int(found), bool(ended)
+
+    # The number of steps to the goal, from the goal on: a search in breadth that knows no traps.
+    steps_to_goal = {15: 0}
+    while len(steps_to_goal) <= len(free):
+        for cell in free:
+            reached = [after(cell, action)[0] for action in range(4)]
+            known = [steps_to_goal[one] for one in reached if one in steps_to_goal]
+            if known:
+                steps_to_goal[cell] = min([*known, steps_to_goal.get(cell, 99) - 1]) + 1
+    answers = run.predict([np.int32(cell) for cell in free])
+    for cell, answer in zip(free, answers, strict=True):
+        way, ended = cell, False
+        for _ in range(steps_to_goal[cell]):
+            assert not ended
+            action = names.index(run.predict([np.int32(way)])[0]["action"])
+            way, ended = after(way, action)
+        assert way == 15 and answer["value"] > 0

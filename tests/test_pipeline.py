@@ -12,9 +12,8 @@ import tensorflow as tf
 from kx.data import Data, Spec
 from kx.data import augment as augmentations
 from kx.data.batches import eval_batches, train_batches
-from kx.data.memory import example_bytes, fits_in_memory
 from kx.data.random import example_seeds, fold_in, uniform
-from kx.data.store import store
+from kx.data.store import example_bytes, fits_in_memory, store
 from kx.errors import ConfigError, DataError
 
 SHAPE = (6, 5, 3)

@@ -69,8 +69,9 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--penalty", type=float, default=0.0)
     parser.add_argument("--critic-steps", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(args.seed)
     images = np.load(args.images)
     generator, judge = networks(
         images.shape[1:], args.latent_size, args.filters, args.critic_filters, args.kernel_size,

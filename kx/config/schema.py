@@ -54,6 +54,7 @@ class Config:
     model: dict[str, Any] = MISSING
     data: dict[str, Any] = field(default_factory=lambda: dict(PIPELINE_KEYS))
     split: dict[str, Any] = MISSING
+    sampler: dict[str, Any] = MISSING
     augment: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = MISSING
     schedule: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from kx.contracts.fields import map_fields
 from kx.data.augment import Chain
 from kx.data.random import example_seeds
+from kx.data.samplers import Sampled, Sampler, shuffle
 from kx.data.store import NUM_PARALLEL_CALLS, Stored, no_autotune
 from kx.errors import ConfigError
 
@@ -38,6 +39,7 @@ def train_batches(
     drop_remainder: bool = True,
     steps_per_epoch: int | None = None,
     first_epoch: int = 0,
+    sampler: Sampler | None = None,
 ) -> tf.data.Dataset:
     """Returns one stream of the training batches of all epochs.
 
@@ -56,6 +58,8 @@ def train_batches(
         drop_remainder: Whether the last, smaller batch of an epoch is dropped. Defaults to True.
         steps_per_epoch: Maximum number of batches of an epoch. Defaults to None: all.
         first_epoch: Epoch at which the stream begins. Defaults to 0.
+        sampler: Function from the seed and the epoch to the indices of an epoch, for a split in
+            memory. Defaults to None: each example once, shuffled.
 
     Returns:
         Batches `(inputs, targets)`, or `(inputs, targets, weights)` with `weigh`.
@@ -65,7 +69,9 @@ def train_batches(
     """
     if drop_remainder:
         refuse_large_batch(batch_size, stored)
-    epoch_of = _epoch_in_memory if stored.dataset is None else _epoch_from_file
+    epoch_of = _epoch_from_file
+    if stored.dataset is None:
+        epoch_of = partial(_epoch_in_memory, sampler or _shuffled(stored.num_examples))
 
     # Without Python's control flow on tensors: to look for it takes longer than to trace it.
     @tf.autograph.experimental.do_not_convert
@@ -139,15 +145,23 @@ def refuse_large_batch(batch_size: int, stored: Stored) -> None:
         )
 
 
+def _shuffled(num_examples: int) -> Sampler:
+    return shuffle(Sampled(num_examples, None, None, 0))
+
+
 def _epoch_in_memory(
-    stored: Stored, epoch: tf.Tensor, seed: int, batch_size: int, drop_remainder: bool
+    sampler: Sampler,
+    stored: Stored,
+    epoch: tf.Tensor,
+    seed: int,
+    batch_size: int,
+    drop_remainder: bool,
 ) -> tf.data.Dataset:
     """Yields `(epoch, indices)` of each batch of one epoch."""
-    order = tf.random.experimental.stateless_shuffle(
-        tf.range(stored.num_examples), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-    )
-    indices = tf.data.Dataset.from_tensor_slices(order)
-    batches = indices.batch(batch_size, drop_remainder=drop_remainder)
+    order = sampler(tf.stack([tf.cast(seed, tf.int64), epoch]))
+    batches = tf.data.Dataset.from_tensor_slices(order)
+    if order.shape.rank == 1:  # else the rows are batches
+        batches = batches.batch(batch_size, drop_remainder=drop_remainder)
     return batches.map(lambda index: (epoch, index))
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
-from kx.contracts.fields import count_of, map_fields
+from kx.contracts.fields import count_of, map_fields, values_of
 from kx.contracts.specs import Data, Spec, identity, keep_target
-from kx.data.memory import example_bytes, fits_in_memory
 from kx.data.prepared import check_shapes, count_classes, in_dtypes
 from kx.errors import DataError
 
@@ -25,6 +25,7 @@ NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
 _PREPARING = 2 * NUM_PARALLEL_CALLS  # in order: with fewer, one large image delays those after it
 _CHECKED = 256  # examples that are checked at a time
 _FULL_BYTES = 1 << 20  # a disk with less space left is full
+_MEMORY_SHARE = 0.4  # fraction of the available memory that a split may take
 _SHUFFLE_BUFFER = 16_384  # examples at most, for splits that do not fit into memory
 _SHUFFLE_BYTES = 2**30  # at most. Not a share of the free memory: the order must not depend on it
 
@@ -224,3 +225,42 @@ def no_autotune() -> tf.data.Options:
     # Several machines share each batch, not the files.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options
+
+
+def example_bytes(data: Data) -> int:
+    """Returns the size of one prepared example with its target, in bytes.
+
+    Args:
+        data: Data with the specs of inputs and targets.
+    """
+
+    def size(spec: Spec) -> int:
+        return math.prod(spec.shape) * tf.as_dtype(spec.dtype).size
+
+    return sum(size(spec) for spec in [*values_of(data.inputs), *values_of(data.targets)])
+
+
+def fits_in_memory(num_bytes: int) -> bool:
+    """Returns whether a split may be kept in the memory that is available now.
+
+    Args:
+        num_bytes: Size of the split in bytes.
+    """
+    return num_bytes <= _MEMORY_SHARE * available_bytes()
+
+
+def available_bytes() -> int:
+    """Returns the available memory in bytes, within the limit of a container (cgroup v2 or v1)."""
+    available = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):  # fmt: skip
+        try:
+            text = Path(limit).read_text().strip()
+            if text != "max":
+                available = min(available, int(text) - int(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, available)

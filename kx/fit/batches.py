@@ -21,6 +21,7 @@ from kx.contracts.specs import Data, Outputs
 from kx.contracts.task import Task, encode_examples
 from kx.data.augment import Chain, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
+from kx.data.samplers import make_sampler
 from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
@@ -46,6 +47,8 @@ class Batches:
         batch_size: Number of examples in a batch.
         steps_per_epoch: Number of training batches in an epoch.
         evaluation_steps: Number of batches of an evaluation, or None for all.
+        examples_per_epoch: Number of training examples, or steps of an agent, in an epoch of all
+            batches.
         first_epoch: Number of epochs that are done. Defaults to 0.
     """
 
@@ -56,6 +59,7 @@ class Batches:
     batch_size: int
     steps_per_epoch: int
     evaluation_steps: int | None
+    examples_per_epoch: int
     first_epoch: int = 0
 
 
@@ -155,8 +159,7 @@ def make_batches(
     data.class_counts = {s: part.class_counts for s, part in stored.items() if part.class_counts}
     if augment is not None:
         check_range(config.augment, _some_inputs(stored["train"]))
-    size = config.batch_size
-    drop_remainder = _drops_remainder(config)
+    size, drop_remainder = config.batch_size, _drops_remainder(config)
     if drop_remainder:
         refuse_large_batch(size, stored["train"])
     weigh = _weigher(task, stored["train"])
@@ -164,8 +167,8 @@ def make_batches(
         few = first_examples(stored["train"], config.overfit_batches * size)
         stored = {"train": few, "validation": few}
     data.issues += adapt(data, stored["train"])
-    num_batches = stored["train"].num_batches(size, drop_remainder=drop_remainder)
-    num_steps = steps_per_epoch(config, num_batches)
+    sampler, num_drawn = make_sampler(config, data, stored["train"])
+    num_steps = steps_per_epoch(config, (num_drawn + (not drop_remainder) * (size - 1)) // size)
 
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
@@ -186,6 +189,7 @@ def make_batches(
             weigh=weigh,
             drop_remainder=drop_remainder,
             steps_per_epoch=num_steps,
+            sampler=sampler,
             # Keras reads one batch even if no epoch is left to train.
             first_epoch=min(epoch, config.epochs - 1),
         ),
@@ -194,6 +198,7 @@ def make_batches(
         batch_size=size,
         steps_per_epoch=num_steps,
         evaluation_steps=config.evaluation_steps,
+        examples_per_epoch=num_drawn,
         first_epoch=first_epoch,
     )
 

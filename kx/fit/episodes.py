@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from kx.contracts.specs import Data
 from kx.data.augment import Chain
+from kx.data.samplers import is_shuffle
 from kx.data.store import Stored, no_autotune
 from kx.errors import ConfigError
 from kx.fit.batches import Batches, steps_per_epoch
@@ -59,6 +60,7 @@ def environment_batches(
         batch_size=config.batch_size,
         steps_per_epoch=steps,
         evaluation_steps=config.evaluation_steps,
+        examples_per_epoch=steps,
         first_epoch=first_epoch,
     )
 
@@ -71,6 +73,8 @@ def _refuse(config: DictConfig, augment: Chain | None) -> None:
     """Raises `ConfigError` for keys that have no effect on an environment."""
     if augment is not None:
         raise ConfigError("augment: an environment has no examples to augment. augment=none.")
+    if not is_shuffle(config):
+        raise ConfigError("sampler: an environment has no examples. sampler=shuffle.")
     if config.overfit_batches:
         raise ConfigError("overfit_batches: an environment has no batches. overfit_batches=null.")
     if config.strategy["_target_"] != "tensorflow.distribute.get_strategy" and not str(

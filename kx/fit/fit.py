@@ -124,7 +124,7 @@ class _Fit:
             for callback in callbacks:
                 keep_weights_of(built.model, callback)
         num_seen = batches.steps_per_epoch * batches.batch_size
-        self._record = own_callbacks.Record(min(num_seen, batches.stored["train"].num_examples))
+        self._record = own_callbacks.Record(min(num_seen, batches.examples_per_epoch))
         self._logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
         counting = [self._record, *(item for item in callbacks if item not in self._logs)]
         self._keep = KeepState(

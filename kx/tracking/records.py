@@ -30,6 +30,7 @@ _LOCK = "lock"
 _POINTER = ".folder"
 _PLACES = ("runs/*", "studies/*/trials/*", "studies/*/winner-*")  # in the project folder
 _STATE = re.compile(r"epoch-(\d{6})\.npz")
+_SHUFFLE = {"_target_": "kx.data.samplers.shuffle"}
 # These keys change neither the weights nor the order of their updates.
 _OUTSIDE_IDENTITY = ("resume", "run_dir", "tracking", "report", "launcher")
 
@@ -172,6 +173,8 @@ def identity(job: Composed) -> str:
         job: Composed config.
     """
     config = {k: v for k, v in resolved(job.config).items() if k not in _OUTSIDE_IDENTITY}
+    if config.get("sampler") == _SHUFFLE:  # so that runs of before there were samplers are found
+        del config["sampler"]
     chosen = {k: job.choices.get(k) for k in ("model", "data")}  # a user's own objects, too
     text = json.dumps([config, chosen], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -126,7 +126,7 @@ def _install(package: str) -> str:
 
 
 def _machine(config: DictConfig) -> Iterator[Check]:
-    from kx.data.memory import available_bytes
+    from kx.data.store import available_bytes
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory, disk = available_bytes() / 2**30, shutil.disk_usage(project_dir()).free / 2**30

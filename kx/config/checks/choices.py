@@ -16,13 +16,14 @@ from kx.errors import ConfigError, Mistake, did_you_mean
 
 # Groups with one option each. Of the others, several may be given as a list.
 _SINGLE = (
-    "task", "model", "data", "split", "optimizer", "schedule", "transfer", "strategy", "report",
-    "tracking", "launcher", "tuner",
+    "task", "model", "data", "split", "sampler", "optimizer", "schedule", "transfer", "strategy",
+    "report", "tracking", "launcher", "tuner",
 )  # fmt: skip
 _PLACED = ("experiment", *(item.name for item in fields(Config)))  # all are in conf/run.yaml
 # Groups whose option cannot be deleted: nothing could be trained or logged without it.
 NEEDED = (
-    "task", "model", "data", "split", "optimizer", "strategy", "report", "tracking", "launcher",
+    "task", "model", "data", "split", "sampler", "optimizer", "strategy", "report", "tracking",
+    "launcher",
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
             "expected `_target_: module.function`, and the function's arguments. Received:"
             f" {shown(config[key])}.",
         )
-        for key in ("model", "data", "split", "task", "optimizer", "strategy")
+        for key in ("model", "data", "split", "sampler", "task", "optimizer", "strategy")
         if config.get(key) != "???" and "_target_" not in (config.get(key) or {})
     ]
     mistakes += _entry_mistakes(config)
