@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kx.errors import ConfigError
 from kx.metric_modes import public_name
 
 
@@ -215,6 +216,20 @@ class Checkpoint(_LowerLossWhereEqual, keras.callbacks.ModelCheckpoint):
             self.filepath = place
 
 
+class TerminateOnNaN(keras.callbacks.TerminateOnNaN):
+    """Stops as Keras's TerminateOnNaN does, but at any loss that a learner logs, `critic_loss` too.
+
+    Example:
+    >>> stopping = TerminateOnNaN()
+    """
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stops the training if a loss is NaN or infinite."""
+        for name, value in (logs or {}).items():
+            if name.endswith("loss"):
+                super().on_batch_end(batch, {"loss": value})
+
+
 class StopWhenLearnt(keras.callbacks.Callback):
     """Stops when the validation loss is small: with `debug=overfit`, one batch is memorized.
 
@@ -232,6 +247,8 @@ class StopWhenLearnt(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stops the training if the loss is small enough."""
+        if "val_loss" not in (logs or {}):
+            raise ConfigError("debug=overfit: the task has no validation loss to become small.")
         self._last, self._epochs = float((logs or {})["val_loss"]), epoch + 1
         if self._last < self.loss_below:
             self.model.stop_training = True

@@ -96,17 +96,18 @@ def name_by_id(job: Composed, record: Record, load: Callable[[str], Any], *, res
     Raises:
         RunNotFoundError: If there is no such run.
     """
+    before = type(record).read(record.folder) if resumed else None
     for key, name in run_keys(job.config).items():
-        recorded = OmegaConf.select(OmegaConf.create(record.config), key) if resumed else None
+        recorded = None if before is None else OmegaConf.select(
+            OmegaConf.create(before.config), key
+        )  # fmt: skip
         run_id = str(recorded or load(name).id)
         OmegaConf.update(job.config, key, run_id)
         group, _, argument = key.partition(".")
         (record.config[group] if argument else record.config)[argument or group] = run_id
         for of in (job, record):
-            of.overrides = [
-                f"{key}={run_id}" if word.lstrip("+").partition("=")[0] == key else word
-                for word in of.overrides
-            ]
+            others = [word for word in of.overrides if word.lstrip("+").partition("=")[0] != key]
+            of.overrides = [*others, f"{key}={run_id}"]  # an experiment may have named the run
 
 
 def refuse_moving_names(configs: Iterable[DictConfig]) -> None:

@@ -396,7 +396,9 @@ def test_a_changed_experiment_of_a_conf_folder_is_read_again(project: Path) -> N
 def test_another_target_does_not_keep_the_keys_of_the_option(project: Path) -> None:
     (project / "mine.py").write_text(
         "import keras\n\n\ndef optimizer(learning_rate=0.1, momentum=0.0):\n"
-        "    return keras.optimizers.SGD(learning_rate, momentum)\n"
+        "    return keras.optimizers.SGD(learning_rate, momentum)\n\n\n"
+        "class Stop(keras.callbacks.Callback):\n    def __init__(self, patience=1):\n"
+        "        super().__init__()\n"
     )
     node = compose(["optimizer._target_=mine.optimizer"]).config.optimizer
     assert dict(node) == {"_target_": "mine.optimizer"}
@@ -408,11 +410,14 @@ def test_another_target_does_not_keep_the_keys_of_the_option(project: Path) -> N
     (project / "experiments").mkdir()
     (project / "experiments" / "own.yaml").write_text(
         "optimizer:\n  _target_: mine.optimizer\n  learning_rate: 0.3\n"
-        "callbacks:\n  early_stopping:\n    _target_: keras.callbacks.TerminateOnNaN\n"
+        "callbacks:\n  early_stopping:\n    _target_: mine.Stop\n"
     )
     config = compose(["experiment=own"]).config
     assert dict(config.optimizer) == {"_target_": "mine.optimizer", "learning_rate": 0.3}
-    assert dict(config.callbacks.early_stopping) == {"_target_": "keras.callbacks.TerminateOnNaN"}
+    assert set(config.callbacks.early_stopping) == {"_target_", "patience"}  # which it takes, too
+    # What a class takes whose source does not tell is not known: Keras's own keep the keys.
+    word = "callbacks.early_stopping._target_=keras.callbacks.EarlyStopping"
+    assert compose([word]).config.callbacks.early_stopping.patience == 10
     # A data option keeps what the pipeline reads, a task what kx reads and the function takes.
     (project / "tasks.py").write_text(
         "def task(targets, monitor='val_loss', monitor_mode='min'):\n    return None\n"

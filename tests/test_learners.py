@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -28,6 +29,7 @@ from kx.tasks.environments.reinforce import reinforce
 from kx.tasks.prediction.distillation import distillation
 from kx.testing import check_learner
 from kx.tracking.records import all_records
+from kx.training import train
 
 IMAGE = Spec((8, 8, 1), "uint8", kind="image")
 CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
@@ -51,6 +53,7 @@ class Teacher:
     def __init__(self, inputs: Spec = IMAGE, targets: Spec = CLASSES) -> None:
         self.spec = {"inputs": inputs, "targets": targets}
         self._model = small_net(6)
+        self.outputs: Any = Outputs(3, ("a", "b", "c"))
 
     def bundle(self) -> Teacher:
         return self
@@ -60,6 +63,9 @@ class Teacher:
 
     def model(self) -> keras.Model:
         return self._model
+
+    def task(self) -> Any:
+        return SimpleNamespace(outputs=self.outputs)
 
 
 class Bundle:
@@ -293,6 +299,78 @@ def test_a_teacher_is_recorded_by_its_id(project: Path) -> None:
     assert longer.id == student.id and longer.config["task"]["teacher"] == teacher.id
 
 
+def test_a_killed_run_continues_with_the_teacher_that_it_had(project: Path) -> None:
+    teacher = kx.train(*SMALL, "tracking.run_name=expert", quiet=True)
+    words = [*SMALL, "task=distillation", "task.teacher=latest"]
+    train(compose(words), stop_after=1, evaluate=False, quiet=True)  # `latest` is this run now
+    again = kx.train(*words, "resume=auto", quiet=True)
+    assert again.config["task"]["teacher"] == teacher.id
+    (project / "experiments").mkdir()
+    (project / "experiments" / "taught.yaml").write_text(
+        "defaults:\n  - override /task: distillation\n  - _self_\ntask:\n  teacher: expert\n"
+    )
+    words = [*SMALL, "experiment=taught"]
+    student = kx.train(*words, quiet=True)
+    longer = kx.train(f"resume={student.name}", "epochs=3", quiet=True)
+    assert longer.id == student.id and longer.config["task"]["teacher"] == teacher.id
+
+
+def test_a_teacher_of_another_task_is_refused(project: Path) -> None:
+    given = teacher()
+    given.outputs = Outputs(1)
+    with pytest.raises(ConfigError, match="a score for each class"):
+        distillation(CLASSES, IMAGE, teacher=given).learner(small_net())  # type: ignore[misc]
+
+
+def test_penalties_of_weights_count_in_full(project: Path) -> None:
+    losses = []
+    for strength in (0.0, 0.5):
+        keras.utils.set_random_seed(0)
+        x = keras.Input((8, 8, 1), dtype="uint8")
+        penalty = keras.regularizers.L2(strength)
+        y = keras.layers.Dense(3, kernel_regularizer=penalty)(keras.layers.Flatten()(x / 255.0))
+        student = keras.Model(x, y)
+        learner: Any = distillation(CLASSES, IMAGE, teacher=teacher(), alpha=0.7).learner(student)  # type: ignore[misc]
+        keras.utils.set_random_seed(1)
+        learner.compile("sgd", loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+        images, targets = next(iter(image_batches()))
+        scores = student(images, training=True)
+        losses.append((float(learner.compute_loss(images, targets, scores)), sum(student.losses)))
+    assert losses[1][0] - losses[0][0] == pytest.approx(float(losses[1][1]), rel=1e-3)
+
+
+def test_episodes_of_a_report_are_others_than_those_that_chose_the_epoch() -> None:
+    pytest.importorskip("gymnasium")
+    from kx.contracts.environment import first_episode_seed
+
+    reset = gymnasium(name="CartPole-v1").environment.make().reset  # type: ignore[union-attr]
+    first = {
+        split: [
+            tuple(reset(tf.constant(first_episode_seed(split, 0) + n, tf.int64))[1].numpy())
+            for n in range(20)
+        ]
+        for split in ("validation", "test")
+    }
+    assert not set(first["validation"]) & set(first["test"])
+    assert len(set(first["test"])) == 20
+
+
+def test_slips_are_others_with_another_seed() -> None:
+    world = grid_world(slip=0.5, max_steps=30, rows=["S.......", "........", ".......G"])
+    simulation = world.environment.make()  # type: ignore[union-attr]
+
+    def way(seed: int) -> list[int]:
+        state, cell = simulation.reset(tf.constant(seed, tf.int64))
+        cells = [int(cell)]
+        for _ in range(12):
+            state, cell, *_ = simulation.step(state, tf.constant(1, tf.int32))
+            cells.append(int(cell))
+        return cells
+
+    ways = {tuple(way(23 * number)) for number in range(20)}  # all begin in one cell
+    assert len({one[0] for one in ways}) == 1 and len(ways) > 10 and way(0) == way(0)
+
+
 def test_a_run_to_begin_from_is_recorded_by_its_id(project: Path) -> None:
     first = kx.train(*SMALL, quiet=True)
     second = kx.train(*SMALL, "init_from=latest", quiet=True)
@@ -387,6 +465,10 @@ def test_metrics_of_a_config_are_measured_and_may_be_monitored(project: Path) ->
         (["task.metrics.f1=3"], "task.metrics.f1: expected"),
         (["task.metrics.f1._target_=keras.metrics.F2"], "task.metrics.f1"),
         (["task.metrics.f1._target_=collections.Counter"], "expected a keras.metrics.Metric"),
+        (["task.metrics.p._target_=keras.metrics.Precision"], "raw scores"),
+        (["task.metrics.c._target_=keras.metrics.CategoricalCrossentropy"], "raw scores"),
+        (["task.metrics.b._target_=keras.metrics.BinaryAccuracy"], "raw scores"),
+        (["data=grid_world", "task=classification", "model=mlp"], "the data is an environment"),
         (["data=grid_world", "task.metrics.f1._target_=keras.metrics.Mean"], "task.metrics"),
         (["data=easy_vqa", "data.num_images=20", "model=fusion", "task.metrics.f1._target_=x.y"],
          "task.metrics.f1"),

@@ -205,7 +205,7 @@ def test_a_project_learns_from_episodes(project: Path) -> None:
         "data=digits", "split.limit=600", "model=mlp", "model.hidden_units=[32]", "report=none",
         "task=prototypical", "sampler=episodes", f"sampler.num_classes={NUM_CLASSES}",
         f"sampler.num_shots={NUM_SHOTS}", f"sampler.num_queries={NUM_QUERIES}", "batch_size=20",
-        "sampler.num_episodes=40", "epochs=4", quiet=True,
+        "sampler.num_episodes=60", "epochs=6", "optimizer.learning_rate=1e-2", quiet=True,
     )  # fmt: skip
     hits = run.history["train/hits"]
     assert hits[-1] > max(0.6, hits[0])  # by chance it would be a quarter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,23 @@ class Simulation:
 
     reset: Callable[[Any], tuple[Any, Any]]
     step: Callable[[Any, Any], tuple[Any, Any, Any, Any, Any]]
+
+
+def first_episode_seed(split: str, seed: int) -> int:
+    """Returns the seed of the first episode of an evaluation; the others follow it.
+
+    Those of validation and test are far apart, so that no episode that chose an epoch is reported.
+
+    Args:
+        split: `"train"`, `"validation"` or `"test"`.
+        seed: Seed of the environment.
+
+    Example:
+    >>> first_episode_seed("validation", 0) != first_episode_seed("test", 0)
+    True
+    """
+    digest = hashlib.sha256(f"{split} {seed}".encode()).digest()
+    return int.from_bytes(digest[:4]) % 2**30  # below what a seed of NumPy and gymnasium may be
 
 
 @dataclass(frozen=True)

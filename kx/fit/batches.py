@@ -150,9 +150,8 @@ def make_batches(
         ConfigError: If batch_size is larger than a training split whose last, smaller batch
             is dropped.
     """
-    encode = encode_examples(task)
     if augment is not None:
-        check_fits(augment, data.inputs, data.targets, encode)
+        check_fits(augment, data.inputs, data.targets, encode_examples(task))
         augment = augment.of(data.inputs, data.targets)
     with quiet_first_steps():
         stored = store(data, data.splits, cache_dir, config.data.cache)
@@ -165,7 +164,7 @@ def make_batches(
     weigh = _weigher(task, stored["train"])
     if config.overfit_batches:
         few = first_examples(stored["train"], config.overfit_batches * size)
-        stored = {"train": few, "validation": few}
+        stored = dict.fromkeys(("train", "validation"), few)
     data.issues += adapt(data, stored["train"])
     sampler, num_drawn = make_sampler(config, data, stored["train"])
     num_steps = steps_per_epoch(config, (num_drawn + (not drop_remainder) * (size - 1)) // size)
@@ -173,7 +172,7 @@ def make_batches(
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
             return None
-        batches = eval_batches(stored[split], batch_size=size, encode=encode)
+        batches = eval_batches(stored[split], batch_size=size, encode=encode_examples(task))
         limit = config.evaluation_steps
         return batches.take(limit) if limit else batches
 
@@ -184,7 +183,7 @@ def make_batches(
             batch_size=size,
             epochs=config.epochs,
             seed=config.seed,
-            encode=encode,
+            encode=encode_examples(task),
             augment=augment,
             weigh=weigh,
             drop_remainder=drop_remainder,

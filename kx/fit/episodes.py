@@ -7,15 +7,13 @@ from functools import partial
 import tensorflow as tf
 from omegaconf import DictConfig
 
+from kx.contracts.environment import first_episode_seed
 from kx.contracts.specs import Data
 from kx.data.augment import Chain
 from kx.data.samplers import is_shuffle
 from kx.data.store import Stored, no_autotune
 from kx.errors import ConfigError
 from kx.fit.batches import Batches, steps_per_epoch
-
-# Seeds of episodes: those of the training are (seed, epoch, step), below this number.
-_FIRST_EVALUATION_SEED = {"validation": 2**40, "test": 2**41}
 
 
 def environment_batches(
@@ -38,6 +36,11 @@ def environment_batches(
     assert environment is not None
     stored = {split: Stored(int(found.cardinality())) for split, found in data.splits.items()}
     steps = steps_per_epoch(config, stored["train"].num_examples)
+    if steps <= environment.max_steps:
+        print(
+            f"note: an epoch of {steps} steps may end before an episode, which may have"
+            f" {environment.max_steps}: data.epoch_steps={5 * environment.max_steps}"
+        )
 
     def train_from(epoch: int) -> tf.data.Dataset:
         epochs = tf.data.Dataset.range(min(epoch, config.epochs - 1), config.epochs)
@@ -47,7 +50,7 @@ def environment_batches(
     def episodes(split: str) -> tf.data.Dataset | None:
         if split not in data.splits:
             return None
-        first = _FIRST_EVALUATION_SEED[split] + environment.seed * 2**20
+        first = first_episode_seed(split, environment.seed)
         numbers = data.splits[split].map(lambda number: tf.cast(number, tf.int64) + first)
         limit = config.evaluation_steps
         return (numbers.take(limit) if limit else numbers).with_options(no_autotune())

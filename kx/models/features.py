@@ -44,7 +44,8 @@ def with_layer(model: keras.Model, name: str, place: str) -> keras.Model:
     Raises:
         ConfigError: If the model is not functional, or has no such layer.
     """
-    names = [layer.name for layer in model._flatten_layers(include_self=False)]
+    layers = model._flatten_layers(include_self=False)
+    names = [layer.name for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
     if name not in names:
         raise ConfigError(
             f"{place}: the model {model.name!r} has no layer {name!r}."

@@ -43,12 +43,18 @@ def make_task(
         ConfigError: If the function returns no task.
     """
     node = plain(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
-    further = node.pop("metrics", None) or {}
     values: dict[str, Any] = {
         "inputs": inputs, "facts": dict(facts or {}), "environment": environment,
     }  # fmt: skip
-    function = build(node, targets, place="task", partial=True)
+    function = build({k: v for k, v in node.items() if k != "metrics"}, targets, place="task",
+                     partial=True)  # fmt: skip
     takes = inspect.signature(function.func).parameters
+    further = {} if "metrics" in takes else node.pop("metrics", None) or {}
+    if environment is not None and "environment" not in takes:
+        raise ConfigError(
+            f"task ({node['_target_']}) learns from examples, and the data is an environment:"
+            " task=q_learning, task=dqn or task=reinforce."
+        )
     given = {name: value for name, value in values.items() if name in takes} | dict(named or {})
     task = build(node, targets, place="task", **given)
     if not isinstance(task, Task):
@@ -109,5 +115,21 @@ def _built(nodes: Mapping[str, Any], prefix: str = "") -> list[keras.metrics.Met
         metric = build({"name": name, **node}, place=place)
         if not isinstance(metric, keras.metrics.Metric):
             raise ConfigError(f"{place}: expected a keras.metrics.Metric. Received: {metric!r}.")
+        if _takes_probabilities(metric):
+            raise ConfigError(
+                f"{place}: models give raw scores (logits), and {type(metric).__name__} compares"
+                " probabilities with thresholds, or takes their logarithm. from_logits: true where"
+                " it has that; else a metric of yours that applies the softmax or sigmoid first."
+            )
         found.append(metric)
     return found
+
+
+def _takes_probabilities(metric: keras.metrics.Metric) -> bool:
+    """Returns whether a metric of Keras would be wrong of raw scores, without an error."""
+    options = {**getattr(metric, "_fn_kwargs", {}), **vars(metric)}
+    return (
+        options.get("from_logits") is False
+        or options.get("thresholds") is not None
+        or options.get("threshold") is not None
+    )

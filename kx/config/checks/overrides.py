@@ -127,7 +127,9 @@ def drop_keys_of_others(
 ) -> None:
     """Removes the keys of an option whose `_target_` is another one now, and does not take them.
 
-    With `optimizer._target_=mine` Adam's `beta_1` has no meaning. What was set besides is kept.
+    With `optimizer._target_=mine` Adam's `beta_1` has no meaning, and its learning rate another
+    one. What was set besides is kept, and so are the keys of a class whose source does not tell
+    what it takes.
 
     Args:
         config: Composed config, which is changed.
@@ -138,7 +140,11 @@ def drop_keys_of_others(
     given = {item.key_or_group for item in overrides}
     for _, content in deltas:
         given |= set(_paths(content))
-    nodes = {key: node for key, node in known.items() if isinstance(node, dict)}
+    nodes = {
+        key: node
+        for key, node in known.items()
+        if isinstance(node, dict) and key not in _READ_WHOLE  # kx reads these itself
+    }
     for group in ENTRIES:
         entries = nodes.pop(group, {})
         nodes |= {f"{group}.{k}": v for k, v in entries.items() if isinstance(v, dict)}
@@ -148,21 +154,22 @@ def drop_keys_of_others(
         if before is None or not isinstance(now, DictConfig) or now.get("_target_") == before:
             continue
         kept = {"_target_", *(PIPELINE_KEYS if path == "data" else ())}
-        kept |= _read_by_kx(path, str(now.get("_target_")))
+        kept |= _taken(path, str(now.get("_target_")), node)
         for key in set(node) - kept:
             here = f"{path}.{key}"
             if key in now and not any(f"{one}.".startswith(f"{here}.") for one in given):
                 del now[key]
 
 
-def _read_by_kx(path: str, target: str) -> set[str]:
-    """Returns the keys of an option that kx reads, too, and that a function takes."""
+def _taken(path: str, target: str, node: Mapping[str, Any]) -> set[str]:
+    """Returns the keys of an option that another target takes, too."""
+    if path == "optimizer":
+        return set()
     try:
         signature = signature_of(target)
     except LookupError:  # reported when the targets are checked
         return set()
-    takes = set() if signature is None else set(signature.names)
-    return {key.partition(".")[2] for key in _READ if key.startswith(f"{path}.")} & takes
+    return set(node) if signature is None or signature.takes_others else set(signature.names)
 
 
 def _paths(content: Mapping[str, Any], path: str = "") -> Iterator[str]:

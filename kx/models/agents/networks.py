@@ -8,6 +8,7 @@ import keras
 
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
+from kx.models.layers import score_dtype
 from kx.types import Count
 
 
@@ -38,7 +39,9 @@ def q_table(inputs: Spec, outputs: Outputs, *, initial_value: float = 0.0) -> ke
         )
     x = keras.Input((), dtype=inputs.dtype, name="inputs")
     start = keras.initializers.Constant(initial_value)
-    y = keras.layers.Embedding(inputs.sizes[0], outputs.units, start, name="values")(x)
+    y = keras.layers.Embedding(
+        inputs.sizes[0], outputs.units, start, dtype=score_dtype(), name="values"
+    )(x)
     return keras.Model(x, y, name="q_table")
 
 
@@ -68,7 +71,11 @@ def q_network(
     """
     x = keras.Input(inputs.shape, dtype=inputs.dtype, name="inputs")
     h = _hidden(x, inputs, hidden_units, activation)
-    return keras.Model(x, keras.layers.Dense(outputs.units, name="values")(h), name="q_network")
+    return keras.Model(
+        x,
+        keras.layers.Dense(outputs.units, dtype=score_dtype(), name="values")(h),
+        name="q_network",
+    )
 
 
 def policy_network(
@@ -99,7 +106,7 @@ def policy_network(
     """
     x = keras.Input(inputs.shape, dtype=inputs.dtype, name="inputs")
     scores = {
-        name: keras.layers.Dense(output.units, name=name)(
+        name: keras.layers.Dense(output.units, dtype=score_dtype(), name=name)(
             _hidden(x, inputs, hidden_units, activation)
         )
         for name, output in outputs.items()

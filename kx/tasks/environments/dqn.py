@@ -164,7 +164,7 @@ class DeepQ(Agent):
 
     def explore(self, observation: Any) -> Any:
         """Returns a random action, less and less often, else the best one."""
-        uniform = keras.random.uniform((2,), seed=self.random)
+        uniform = keras.random.uniform((2,), dtype="float32", seed=self.random)
         number = self.environment.num_actions
         drawn = tf.cast(uniform[1] * number, tf.int32)
         return tf.cond(
@@ -187,6 +187,7 @@ class DeepQ(Agent):
         ):
             memory.value.scatter_nd_update([[place]], [value])
         age += 1
+        when(age == 1, self._copy)  # the weights may have been loaded since: init_from
         due = (age > options.learning_starts) & (age % options.train_every == 0)
         when(due, lambda: self._update(tf.minimum(age, options.replay_size)))
         when(age % options.target_update_steps == 0, self._copy)
@@ -212,7 +213,9 @@ class DeepQ(Agent):
         """Learns from `gradient_steps` batches of the first `number` places of the memory."""
 
         def update(count: Any) -> Any:
-            drawn = keras.random.uniform((self.options.batch_size,), seed=self.random)
+            drawn = keras.random.uniform(
+                (self.options.batch_size,), dtype="float32", seed=self.random
+            )
             places = tf.cast(drawn * tf.cast(number, tf.float32), tf.int64)
             self._learn_from(tf.minimum(places, number - 1))
             return count + 1

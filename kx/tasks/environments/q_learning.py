@@ -101,7 +101,7 @@ class QLearner(Agent):
         Among equal values the choice is random: at first all are.
         """
         number = self.environment.num_actions
-        uniform = keras.random.uniform((number + 1,), seed=self.random)
+        uniform = keras.random.uniform((number + 1,), dtype="float32", seed=self.random)
         scores = values(self.model, observation[None])[0]
         is_best = tf.cast(scores >= tf.reduce_max(scores), tf.float32)
         weights = tf.where(uniform[0] < self.exploration, tf.ones(number), is_best)

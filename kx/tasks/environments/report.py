@@ -9,11 +9,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from kx.contracts.answers import Answers
-from kx.contracts.environment import Environment
+from kx.contracts.environment import Environment, first_episode_seed
 from kx.contracts.findings import Findings, ReportOptions, bootstrap
 from kx.tasks.environments.agent import Values, play
 
-FIRST_TEST_SEED = 2**40
 _SHOWN = 20  # episodes in the table
 
 
@@ -40,7 +39,7 @@ def agent_findings(
     def played(seed: Any) -> dict[str, Any]:
         return play(model, values, environment, simulation, seed)
 
-    first = FIRST_TEST_SEED + environment.seed * 2**20
+    first = first_episode_seed(answers.split, environment.seed)  # type: ignore[attr-defined]
     count: int = answers.num_examples  # type: ignore[attr-defined]
     episodes = [played(tf.constant(first + number, tf.int64)) for number in range(count)]
     returns = np.array([float(one["return"]) for one in episodes])

@@ -72,6 +72,10 @@ def adversarial(
     game = Game(loss, latent_size, critic_steps, critic_learning_rate, gradient_penalty)
 
     def learner(generator: keras.Model) -> keras.Model:
+        if classifier is not None:  # so that a mistake raises before the training
+            from kx.tasks.images.samples import judge_of
+
+            judge_of(classifier, image)
         judge = critic(Spec(image.shape, "float32", kind="image"))
         if not isinstance(judge, keras.Model) or judge.output_shape != (None, 1):
             raise ConfigError(

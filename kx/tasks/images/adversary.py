@@ -96,7 +96,9 @@ class Adversary(keras.Model):
 
     def _made(self, count: Any, *, training: bool) -> Any:
         """Returns new images in [-1, 1]."""
-        noise = keras.random.normal((count, self.game.latent_size), seed=self.random)
+        noise = keras.random.normal(
+            (count, self.game.latent_size), dtype="float32", seed=self.random
+        )
         return 2 * tf.sigmoid(tf.cast(self.generator(noise, training=training), tf.float32)) - 1
 
     def _scores(self, images: Any, *, training: bool) -> Any:
@@ -126,7 +128,9 @@ class Adversary(keras.Model):
 
     def _penalty(self, real: Any, made: Any) -> Any:
         """Returns how far the norm of the critic's gradient is from 1, between both images."""
-        share = keras.random.uniform((tf.shape(real)[0], 1, 1, 1), seed=self.random)
+        share = keras.random.uniform(
+            (tf.shape(real)[0], 1, 1, 1), dtype="float32", seed=self.random
+        )
         between = real + share * (made - real)
         with tf.GradientTape() as tape:
             tape.watch(between)

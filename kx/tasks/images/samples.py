@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kx.contracts.specs import Spec
+from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.features import last_features
 from kx.report.generated import Judge, image_sheet
@@ -54,7 +54,9 @@ def judge_of(classifier: Any, image: Spec) -> Judge:
     spec = classifier.bundle().spec()
     takes, names = spec["inputs"], getattr(spec["targets"], "class_names", None)
     form = (takes.shape, takes.dtype) if isinstance(takes, Spec) else list(takes)
-    if form != (image.shape, image.dtype) or not names:
+    outputs = classifier.task().outputs
+    fits = isinstance(outputs, Outputs) and not outputs.axes and outputs.units == len(names or ())
+    if form != (image.shape, image.dtype) or not names or not fits:
         raise ConfigError(
             f"task.classifier={classifier.name}: expected a classification of {image.dtype} images"
             f" {image.shape}. Received: inputs {form}, classes {names}."
@@ -87,6 +89,15 @@ class Samples(keras.callbacks.Callback):
     def __init__(self, every_epochs: Count = 1, num_images: Count = 64, seed: int = 0) -> None:
         super().__init__()
         self.every_epochs, self.num_images, self.seed = every_epochs, num_images, seed
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Raises an error for a model that makes no images of noise."""
+        inputs = self.kx.task.inputs
+        if not isinstance(inputs, Spec) or len(inputs.shape) != 1:
+            raise ConfigError(
+                "callbacks=samples shows what a generator makes of noise: task=adversarial. This"
+                " task has no such inputs. callbacks=default."
+            )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Logs a picture, if it is time."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kx.contracts.specs import Spec, Specs
+from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.errors import ConfigError
 from kx.tasks.prediction.classification import classification
@@ -102,6 +102,12 @@ def _check_teacher(teacher: Any, inputs: Specs, class_names: Any) -> None:
         raise ConfigError(
             f"task.teacher={teacher.name}: it must classify the same classes, in the same order."
             f" Received: {_listed(there)}. Here: {_listed(class_names)}."
+        )
+    outputs = teacher.task().outputs
+    if not isinstance(outputs, Outputs) or outputs.axes or outputs.units != len(class_names):
+        raise ConfigError(
+            f"task.teacher={teacher.name}: it must give a score for each class, as"
+            f" task=classification does. Received: {outputs}."
         )
     if _forms(spec["inputs"]) != _forms(inputs):
         raise ConfigError(

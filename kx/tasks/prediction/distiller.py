@@ -103,19 +103,26 @@ class Distiller(keras.Model):
             training: Whether the model is trained, and not validated.
         """
         scores = y_pred if self.hint is None else y_pred[0]
-        truth = super().compute_loss(x, y, scores, sample_weight, training)
+        if sample_weight is not None:
+            raise ConfigError(
+                "task=distillation: weights of examples would count for the true classes alone, and"
+                " not for what the teacher says. Leave them out of the data."
+            )
+        whole = super().compute_loss(x, y, scores, None, training)
+        penalties = sum(map(self._aggregate_additional_loss, self.losses))
+        truth = whole - penalties  # of weights: they count in full, whatever alpha is
         taught = self.taught(x)
         soft = self.soft_loss.compute_loss(taught[0], keras.ops.cast(scores, "float32"))
         # Keras's losses are divided by the number of devices that share the batch.
         self.student_loss_mean.update_state(unscale_loss_for_distribution(truth))
         self.distillation_loss_mean.update_state(unscale_loss_for_distribution(soft))
-        loss = (1 - self.alpha) * truth + self.alpha * soft
+        loss = (1 - self.alpha) * truth + self.alpha * soft + penalties
         if self.hint is not None:
             features = y_pred[1] if self.projection is None else self.projection(y_pred[1])
             distance = self.feature_loss(taught[1], keras.ops.cast(features, "float32"))
             self.feature_loss_mean.update_state(unscale_loss_for_distribution(distance))
             loss += self.hint.weight * distance
-        return loss if training else truth
+        return loss if training else whole
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -75,7 +75,7 @@ def grid_world(
     cells = _cells(rows)
     environment = Environment(
         observation=Spec((), "int32", sizes=(cells.size,), kind="category"),
-        state_shape=(2,),
+        state_shape=(3,),
         action_names=_ACTIONS,
         make=_World(cells, (step_reward, trap_reward, goal_reward), slip, exploring_starts).made,
         max_steps=max_steps,
@@ -113,7 +113,7 @@ def _cells(rows: Sequence[str]) -> np.ndarray:
 
 
 class _World:
-    """The moves of a grid world. A state is the cell, and a seed for the slips."""
+    """The moves of a grid world. A state is the cell, a seed for the slips, and the step."""
 
     def __init__(
         self, cells: np.ndarray, rewards: tuple[float, float, float], slip: float, anywhere: bool
@@ -135,18 +135,18 @@ class _World:
     def reset(self, seed: Any) -> tuple[Any, Any]:
         """Returns the first state and observation."""
         cell = self._starts[seed % tf.size(self._starts, tf.int64)]
-        state = tf.stack([tf.cast(cell, tf.float32), tf.cast(seed % 2**20, tf.float32)])
+        slips = tf.cast(seed % 2**20, tf.float32)  # float32 has whole numbers up to 2**24
+        state = tf.stack([tf.cast(cell, tf.float32), slips, 0.0])
         return state, tf.cast(cell, tf.int32)
 
     def step(self, state: Any, action: Any) -> tuple[Any, Any, Any, Any, Any]:
         """Returns the next state, the observation, the reward, and whether the episode ends."""
-        draw = tf.cast(state[1], tf.int32)
         if self._slip:
-            chance = tf.random.stateless_uniform([], tf.stack([draw, 0]))
+            chance = tf.random.stateless_uniform([], tf.cast(state[1:], tf.int32))
             side = tf.where(chance < self._slip / 2, 1, tf.where(chance < self._slip, 3, 0))
             action = (action + side) % len(_MOVES)
         cell = self._next[tf.cast(state[0], tf.int32), action]
-        state = tf.stack([tf.cast(cell, tf.float32), (state[1] * 31 + 7) % 2**20])
+        state = tf.stack([tf.cast(cell, tf.float32), state[1], state[2] + 1])
         return state, cell, self._rewards[cell], self._ends[cell], tf.constant(False)
 
 
