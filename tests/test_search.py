@@ -274,6 +274,12 @@ def test_a_wrong_key_of_a_search_is_told(
 @pytest.mark.parametrize("path", sorted((CONF_DIR / "tuner" / "space").glob("*.yaml")), ids=str)
 def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Path) -> None:
     data = {"lstm": ["data=text_csv", f"data.path={texts}"], "mlp": ["data=wine"]}
+    data |= {
+        "dcgan": ["data=digits", "task=adversarial"],
+        "q_table": ["data=grid_world", "task=q_learning"],
+        "q_network": ["data=grid_world", "task=dqn"],
+        "policy_network": ["data=grid_world", "task=reinforce"],
+    }
     words = data.get(path.stem, ["data=digits"])
     if path.stem == "lstm":
         words += ["data.text=review", "data.label=mood"]
