@@ -13,8 +13,10 @@ from kx.config import Composed
 from kx.contracts.context import RunContext, give_context
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Data
+from kx.contracts.task import scores_examples
 from kx.data.augment import chain
 from kx.data.issues import issues_csv
+from kx.errors import ConfigError
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
 from kx.fit.batches import make_batches, make_data
@@ -147,6 +149,10 @@ def _builder(
         config.task, data.inputs, data.targets, data.facts, environment=data.environment,
         named=named_runs(config, "task", load),
     )  # fmt: skip
+    if config.split.get("fold") and not scores_examples(task, data):
+        raise ConfigError(
+            "split.fold: a fold is judged by the scores of its examples, and this task gives none."
+        )
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
     if data.environment is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -557,7 +558,7 @@ def test_q_learning_finds_the_shortest_way_from_each_cell(project: Path) -> None
 
     def after(cell: int, action: int) -> tuple[int, bool]:
         state, found, *_, ended, _ = step(
-            tf.constant([cell, 0], tf.float32), tf.constant(action, tf.int32)
+            tf.constant([cell, 0, 0], tf.float32), tf.constant(action, tf.int32)
         )
         return int(found), bool(ended)
 
@@ -577,3 +578,91 @@ def test_q_learning_finds_the_shortest_way_from_each_cell(project: Path) -> None
             action = names.index(run.predict([np.int32(way)])[0]["action"])
             way, ended = after(way, action)
         assert way == 15 and answer["value"] > 0
+
+
+# --- what would be wrong in silence
+
+
+class NeverANumber(Doubled):
+    """A learner whose own loss is NaN from the third step on."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(model)
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def train_step(self, data: Any) -> Any:
+        found = super().train_step(data)
+        self.steps.assign_add(1.0)
+        return {**found, "own_loss": tf.where(self.steps > 2, float("nan"), 1.0)}
+
+
+def test_a_loss_of_a_learner_that_is_no_number_ends_the_training(project: Path) -> None:
+    from kx.callbacks import TerminateOnNaN
+
+    learner = NeverANumber(small_net())
+    learner.compile("sgd", loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    learner.fit(image_batches(), epochs=3, callbacks=[TerminateOnNaN()], verbose=0)
+    assert float(learner.steps) == 3  # of 24; the loss itself is finite
+
+
+def test_a_critic_of_several_steps_keeps_the_pace_of_the_schedule(project: Path) -> None:
+    words = ["data=digits", "split.limit=200", "task=adversarial", "task.critic_steps=3",
+             "task.critic.filters=[4]", "model.filters=[4,4]", "epochs=2", "schedule=cosine",
+             "augment=none"]  # fmt: skip
+    learner, builder = compiled(*words)
+    learner.fit(builder.batches.train_from(0), steps_per_epoch=4, verbose=0)
+    rates = [float(one.learning_rate) for one in learner.optimizers]
+    assert rates[0] < 1e-3 and rates[1] == pytest.approx(rates[0], rel=1e-6)
+    with pytest.raises(ConfigError, match="task.critic_learning_rate=null"):
+        compiled(*words, "task.critic_learning_rate=1e-4")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=grid_world", "task=dqn", "schedule=cosine"], "after some of them only"),
+        (["data=digits", "task=adversarial", "optimizer.use_ema=true"], "optimizer.use_ema"),
+        (["data=digits", "task=adversarial", "split.fold={number: 1, of: 3}"], "split.fold"),
+    ],
+)
+def test_what_a_learner_cannot_do_is_refused_before_the_run_is_opened(
+    project: Path, words: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        kx.train("epochs=1", "report=none", *words, quiet=True)
+    assert not all_records()
+
+
+@pytest.mark.parametrize(
+    ("family", "words", "said"),
+    [
+        ("agent", ["data=digits"], "trained on an environment. Received: examples"),
+        ("image", ["data=grid_world"], "trained on examples. Received: an environment"),
+        ("agent", ["data.rows=[S..,..G]"], "The agent knows the observations"),
+    ],
+)
+def test_a_world_that_the_model_does_not_know_is_refused(
+    at_home: Path, trained: Callable[[str], Any], family: str, words: list[str], said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from kx.cli import main as kx_main
+
+    assert kx_main(["evaluate", trained(family).id, *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_an_agent_is_evaluated_in_a_changed_world(
+    at_home: Path, trained: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kx.cli import main as kx_main
+
+    assert kx_main(["evaluate", trained("agent").id, "data.slip=0.3"]) == 0
+    assert "12 episodes with the best actions" in capsys.readouterr().out
+
+
+def test_a_short_evaluation_of_an_agent_says_so(project: Path) -> None:
+    words = ["data=grid_world", "epochs=1", "data.epoch_steps=60", "evaluation_steps=3"]
+    run = kx.train(*words, quiet=True)
+    report = json.loads(run.artifact("report/test/report.json").read_text())
+    assert "the first of 100 of the test split" in report["judged"]
+    assert report["judged"].startswith("3 episodes")

@@ -568,3 +568,10 @@ def test_a_step_is_counted_and_found_again() -> None:
         assert read_space({"x": {"type": yaml.safe_load(word), "min": 0, "max": 1}})[1]
     _, [mistake] = read_space({"x": {"type": "int", "min": 0, "max": 10**400}})
     assert "expected max: a whole number" in mistake.message
+
+
+def test_a_free_mapping_of_an_experiment_has_its_type(project: Path) -> None:
+    (project / "experiments").mkdir(exist_ok=True)
+    (project / "experiments" / "tags.yaml").write_text("tracking:\n  tags: 3\n")
+    with pytest.raises(ConfigError, match="keys and values"):
+        compose(["experiment=tags"])

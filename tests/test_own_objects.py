@@ -124,12 +124,19 @@ class Subclassed(keras.Model):
 
 class OwnStep(Subclassed):
     def train_step(self, data):  # type: ignore[no-untyped-def]
-        return super().train_step(data)
+        found = super().train_step(data)
+        return {**found, "twice": 2 * found["loss"]}
 
 
 class OwnFunction(Subclassed):
     def make_train_function(self, force=False):  # type: ignore[no-untyped-def]
-        return super().make_train_function(force)
+        super().make_train_function(force)
+        step = self.train_function
+
+        def twice(iterator):  # type: ignore[no-untyped-def]
+            return {**(found := step(iterator)), "twice": 2 * found["loss"]}
+
+        self.train_function = twice
 
 
 class OwnLoss(keras.Model):
@@ -149,7 +156,7 @@ def test_a_subclassed_model_that_was_called_is_trained(project: Path) -> None:
     assert run.predict([ROWS[0]])[0]["label"] == str(expected)
 
 
-def test_a_step_of_a_models_own_is_trained_or_refused_never_dropped(project: Path) -> None:
+def test_a_step_of_a_models_own_trains_it(project: Path) -> None:
     x = keras.Input((6,))
     own = OwnLoss(x, keras.layers.Dense(4)(x))
     plain = keras.models.clone_model(functional())
@@ -157,13 +164,24 @@ def test_a_step_of_a_models_own_is_trained_or_refused_never_dropped(project: Pat
     runs = [kx.train(model=m, data=(ROWS, CLASSES), **QUICK) for m in (own, plain)]
     losses = [run.history["train/loss"][0] for run in runs]
     assert losses[0] > 1.5 * losses[1]  # it was asked
-    with pytest.raises(ConfigError, match=r"\(OwnStep\) has a train_step of its own"):
-        kx.train(model=called(OwnStep()), data=(ROWS, CLASSES), **QUICK)
-    with pytest.raises(ConfigError, match=r"\(OwnFunction\) has a make_train_function of its own"):
-        kx.train(model=called(OwnFunction()), data=(ROWS, CLASSES), **QUICK)
-    images = ROWS.astype("uint8")  # before which a cast would be put
-    with pytest.raises(ConfigError, match=r"\(OwnLoss\) has a compute_loss of its own"):
-        kx.train(model=OwnLoss(x, keras.layers.Dense(4)(x)), data=(images, CLASSES), **QUICK)
+    for kind in (OwnStep, OwnFunction):
+        history = kx.train(model=called(kind()), data=(ROWS, CLASSES), **QUICK).history
+        assert history["train/twice"] == pytest.approx([2 * history["train/loss"][0]])
+
+
+def test_a_model_with_a_step_of_its_own_gets_whole_numbers_cast(project: Path) -> None:
+    images = np.arange(1200).reshape(200, 6).astype("uint8")
+    x = keras.Input((6,))
+    scores = keras.layers.Dense(4)(x)
+    plain = keras.Model(x, scores)
+    own = OwnLoss(x, scores)
+    before = plain.get_weights()
+    losses = []
+    for model in (own, plain):
+        model.set_weights(before)
+        run = kx.train(model=model, data=(images, CLASSES), **QUICK)
+        losses.append(run.history["train/loss"][0])
+    assert np.isfinite(losses).all() and losses[0] > 1.5 * losses[1]
 
 
 @pytest.mark.parametrize(

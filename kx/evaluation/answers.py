@@ -133,6 +133,10 @@ def answers_of(
     """
     judged = judged or f"the {split} split of {data.name}"
     if not scores_examples(task, data):
+        if data.environment is not None and max_batches is not None:
+            judged = f"the first of {stored.num_examples:,} of {judged}"
+            judged += f" (evaluation_steps={max_batches})"
+            stored = Stored(min(stored.num_examples, max_batches))
         return SplitAnswers(None, None, task, data, stored, split, judged, model, training)
 
     def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:

@@ -46,6 +46,35 @@ def as_trained(data: Data, run: Run) -> Data:
     return data
 
 
+def require_same_world(data: Data, run: Run) -> None:
+    """Raises an error if an agent would act in a world that it does not know, or on examples.
+
+    Args:
+        data: Data, with an environment or with examples.
+        run: Finished run.
+
+    Raises:
+        DataError: If only one of both has an environment, or if observations or actions differ.
+    """
+    spec = run.bundle().spec()
+    actions: Any = (spec.get("facts") or {}).get("action_names")
+    environment = data.environment
+    if (environment is None) is not (actions is None):
+        has, wants = ("examples", "an environment") if environment is None else (
+            "an environment", "examples"
+        )  # fmt: skip
+        raise DataError(f"The model was trained on {wants}. Received: {has} ({data.name}).")
+    if environment is None:
+        return
+    if (environment.observation, list(environment.action_names)) != (spec["inputs"], actions):
+        raise DataError(
+            f"The agent knows the observations {spec['inputs'].dtype} {spec['inputs'].shape}"
+            f" {spec['inputs'].sizes or ''} and the actions {', '.join(actions)}. Received:"
+            f" {environment.observation.dtype} {environment.observation.shape}"
+            f" {environment.observation.sizes or ''}, {', '.join(environment.action_names)}."
+        )
+
+
 def require_same_form(data: Data, run: Run) -> None:
     """Raises an error if data has examples of another form than those of a run.
 

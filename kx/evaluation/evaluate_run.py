@@ -24,7 +24,7 @@ from kx.data.issues import print_issues
 from kx.data.store import Stored, store
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.evaluation.answers import SplitAnswers, answers_of, report_on
-from kx.evaluation.as_trained import as_trained, require_same_form
+from kx.evaluation.as_trained import as_trained, require_same_form, require_same_world
 from kx.evaluation.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
 from kx.export.views import with_views
@@ -51,6 +51,7 @@ def ask(
     """
     config = _with_data(run, overrides)
     data, split, of = judged_data(run, config, overrides, split)
+    require_same_world(data, run)
     task, model = run.task(data.environment), run.model()
     if tta and not scores_examples(task, data):
         raise ConfigError(

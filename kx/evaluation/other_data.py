@@ -134,6 +134,8 @@ def _source(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
     """Prints a note if a model may be judged by examples that it was trained on."""
+    if data.environment is not None:
+        return
     if own:
         print(
             "note: this is the data of the training, changed or divided otherwise: examples that"

@@ -273,7 +273,7 @@ class Checker:
         for key, value in delta.items():
             here = f"{path}.{key}" if path else str(key)
             where = with_line(place, str(key))
-            if here in FREE_MAPPINGS:
+            if key not in known and here in FREE_MAPPINGS:
                 continue
             if key not in known:
                 is_entry = isinstance(value, dict) and "_target_" in value

@@ -76,7 +76,11 @@ class Builder:
             refuse_own_step(built.learner, chosen.num_replicas_in_sync)
         for phase in reversed(self.phases):  # ends as the first phase needs it
             # So that mistakes raise now, and not in the middle of the run.
-            make_optimizer(self.config, 1, learning_rate=phase.learning_rate)
+            optimizer = make_optimizer(self.config, 1, learning_rate=phase.learning_rate)
+            if not built.is_plain:
+                with chosen.scope():
+                    self.task.compile(built.learner, optimizer, **compile_options(self.config))
+                    refuse_partial_average(built.learner)
             if phase.prepare is not None:
                 phase.prepare(built.model)
         return built

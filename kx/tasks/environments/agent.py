@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from kx.contracts.environment import Environment, Simulation
+from kx.errors import ConfigError
 
 Values = Callable[[Any, Any], Any]  # (model, observations) -> a score for each action
 _LAST_SEED = 2**31 - 1
@@ -28,6 +29,7 @@ class Agent(keras.Model):
             is that of the best one.
     """
 
+    updates_each_step = False
     metric_names = ("return", "episodes", "val_return", "val_length")
 
     def __init__(self, model: keras.Model, environment: Environment, values: Values) -> None:
@@ -64,6 +66,15 @@ class Agent(keras.Model):
             optimizer: Keras optimizer.
             **options: Further arguments of `keras.Model.compile`.
         """
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        scheduled = isinstance(
+            inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+        )
+        if scheduled and not self.updates_each_step:
+            raise ConfigError(
+                "schedule: it is planned in steps of the training, and this agent updates its model"
+                " after some of them only. schedule=none."
+            )
         super().compile(optimizer=optimizer, **options)
         self.optimizer.build(self.model.trainable_variables)
 
@@ -94,8 +105,8 @@ class Agent(keras.Model):
             data: Number of the epoch and number of the step in it.
         """
         epoch, step = data
-        tf.cond(step == 0, self._done(self.begin_epoch), _nothing)
-        tf.cond((step == 0) | (self.is_over > 0), lambda: self._begin(epoch, step), _nothing)
+        when(step == 0, self.begin_epoch)
+        when((step == 0) | (self.is_over > 0), lambda: self._begin(epoch, step))
         dtype = self.environment.observation.dtype
         observation = tf.cast(self.observation, dtype)
         action = tf.cast(self.explore(observation), tf.int32)
@@ -130,7 +141,7 @@ class Agent(keras.Model):
         self.mean_length.update_state(played["length"])
         return {"return": self.mean_return.result(), "length": self.mean_length.result()}
 
-    def _begin(self, epoch: Any, step: Any) -> int:
+    def _begin(self, epoch: Any, step: Any) -> None:
         """Begins an episode, whose seed is a function of the run's, the epoch and the step."""
         seeds = tf.stack([tf.cast(self.environment.seed, tf.int64) + epoch * 1_000_003, step])
         seed = tf.random.stateless_uniform([], seeds, 0, _LAST_SEED, tf.int64)
@@ -139,19 +150,6 @@ class Agent(keras.Model):
         self.observation.assign(tf.cast(observation, tf.float32))
         self.sum_rewards.assign(0.0)
         self.length.assign(0.0)
-        return 0
-
-    @staticmethod
-    def _done(function: Callable[[], None]) -> Callable[[], int]:
-        def done() -> int:
-            function()
-            return 0
-
-        return done
-
-
-def _nothing() -> int:
-    return 0
 
 
 def when(condition: Any, function: Callable[[], None]) -> None:
@@ -161,7 +159,12 @@ def when(condition: Any, function: Callable[[], None]) -> None:
         condition: Scalar of bool.
         function: Function that changes variables.
     """
-    tf.cond(condition, Agent._done(function), _nothing)
+
+    def done() -> int:  # both branches of a condition must return alike
+        function()
+        return 0
+
+    tf.cond(condition, done, lambda: 0)
 
 
 def play(

@@ -15,7 +15,13 @@ from kx.contracts.specs import Outputs, Specs
 from kx.contracts.task import Task
 from kx.errors import ConfigError
 from kx.tasks.environments.agent import Agent, when
-from kx.tasks.environments.episodes import action_names_of, require_environment, values_decoded
+from kx.tasks.environments.episodes import (
+    OF_VALUES,
+    action_names_of,
+    agent_task,
+    values,
+    values_decoded,
+)
 from kx.types import Count, NonNegativeInt, Probability
 
 _MOST_BYTES = 2**30  # of the replay buffer: it is written with the state of each epoch
@@ -96,47 +102,17 @@ def dqn(
         target_update_steps, exploration_steps, final_exploration, double,
     )  # fmt: skip
 
-    def learner(model: keras.Model) -> keras.Model:
-        return DeepQ(model, require_environment(environment, "dqn"), options)
-
-    def report(answers: Any, given: Any) -> Any:
-        from kx.tasks.environments.report import agent_findings
-
-        world = require_environment(environment, "dqn")
-        return agent_findings(answers, given, world, values, best_value)
-
-    return Task(
+    return agent_task(
+        "dqn",
+        environment,
+        lambda model, world: DeepQ(model, world, options),
+        OF_VALUES,
+        metric_names=("td_loss", "exploration"),
         outputs=Outputs(len(names), names),
-        encode=None,
-        loss=None,
-        metrics=list,
         decode=partial(values_decoded, names),
-        report=report,
         monitor=monitor,
         monitor_mode=monitor_mode,
-        learner=learner,
-        learner_metrics=(*Agent.metric_names, "td_loss", "exploration"),
     )
-
-
-def values(model: Any, observations: Any) -> Any:
-    """Returns the value of each action.
-
-    Args:
-        model: Model of values.
-        observations: Batch of observations.
-    """
-    return model(observations, training=False)
-
-
-def best_value(model: Any, observations: Any) -> Any:
-    """Returns the value of the best action.
-
-    Args:
-        model: Model of values.
-        observations: Batch of observations.
-    """
-    return tf.reduce_max(values(model, observations), axis=-1)
 
 
 class DeepQ(Agent):

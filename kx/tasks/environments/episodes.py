@@ -2,13 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from kx.contracts.environment import Environment
+from kx.contracts.task import Task
 from kx.errors import ConfigError
+from kx.tasks.environments.agent import Agent, Values
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Says how a model of an agent is read.
+
+    Args:
+        values: Function `(model, observations)` to a score for each action, of which the highest
+            is that of the best one.
+        state_value: Function `(model, observations)` to the value of each.
+    """
+
+    values: Values
+    state_value: Values
+
+
+def agent_task(
+    name: str,
+    environment: Environment | None,
+    make: Callable[[keras.Model, Environment], Agent],
+    judged: Judged,
+    *,
+    metric_names: Sequence[str] = (),
+    **fields: Any,
+) -> Task:
+    """Returns the task of an agent.
+
+    Args:
+        name: Name of the task, for messages.
+        environment: Environment of the data. None: the task is made to predict alone.
+        make: Function from the model that is kept, and the environment, to the agent.
+        judged: How the model is read, for the report.
+        metric_names: Names of the metrics that the agent logs beside those of all agents.
+        **fields: Other fields of the task: `outputs`, `decode`, `monitor` and `monitor_mode`.
+    """
+
+    def world() -> Environment:
+        if environment is None:
+            raise ConfigError(
+                f"task={name}: the data has no environment: kx.Data(…, environment=…)."
+            )
+        return environment
+
+    def report(answers: Any, options: Any) -> Any:
+        from kx.tasks.environments.report import agent_findings
+
+        return agent_findings(answers, options, world(), judged.values, judged.state_value)
+
+    return Task(
+        encode=None,
+        loss=None,
+        metrics=list,
+        report=report,
+        learner=lambda model: make(model, world()),
+        learner_metrics=(*Agent.metric_names, *metric_names),
+        **fields,
+    )
 
 
 def action_names_of(facts: Mapping[str, Any], task: str) -> tuple[str, ...]:
@@ -29,19 +90,27 @@ def action_names_of(facts: Mapping[str, Any], task: str) -> tuple[str, ...]:
     return tuple(facts["action_names"])
 
 
-def require_environment(environment: Environment | None, task: str) -> Environment:
-    """Returns an environment, or raises an error if there is none.
+def values(model: Any, observations: Any) -> Any:
+    """Returns the value of each action, of a model whose scores are these values.
 
     Args:
-        environment: Environment of the data, or None.
-        task: Name of the task, for the message.
-
-    Raises:
-        ConfigError: If there is no environment.
+        model: Model of values.
+        observations: Batch of observations.
     """
-    if environment is None:
-        raise ConfigError(f"task={task}: the data has no environment: kx.Data(…, environment=…).")
-    return environment
+    return model(observations, training=False)
+
+
+def best_value(model: Any, observations: Any) -> Any:
+    """Returns the value of the best action.
+
+    Args:
+        model: Model of values.
+        observations: Batch of observations.
+    """
+    return tf.reduce_max(values(model, observations), axis=-1)
+
+
+OF_VALUES = Judged(values, best_value)
 
 
 def values_decoded(action_names: tuple[str, ...], scores: Any) -> dict[str, Any]:

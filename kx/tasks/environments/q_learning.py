@@ -13,8 +13,13 @@ from kx.contracts.environment import Environment
 from kx.contracts.specs import Outputs, Specs
 from kx.contracts.task import Task
 from kx.tasks.environments.agent import Agent
-from kx.tasks.environments.dqn import best_value, values
-from kx.tasks.environments.episodes import action_names_of, require_environment, values_decoded
+from kx.tasks.environments.episodes import (
+    OF_VALUES,
+    action_names_of,
+    agent_task,
+    values,
+    values_decoded,
+)
 from kx.types import Probability
 
 
@@ -54,27 +59,16 @@ def q_learning(
     """
     names = action_names_of(facts, "q_learning")
 
-    def learner(model: keras.Model) -> keras.Model:
-        world = require_environment(environment, "q_learning")
-        return QLearner(model, world, discount, exploration)
-
-    def report(answers: Any, given: Any) -> Any:
-        from kx.tasks.environments.report import agent_findings
-
-        world = require_environment(environment, "q_learning")
-        return agent_findings(answers, given, world, values, best_value)
-
-    return Task(
+    return agent_task(
+        "q_learning",
+        environment,
+        lambda model, world: QLearner(model, world, discount, exploration),
+        OF_VALUES,
+        metric_names=["td_loss"],
         outputs=Outputs(len(names), names),
-        encode=None,
-        loss=None,
-        metrics=list,
         decode=partial(values_decoded, names),
-        report=report,
         monitor=monitor,
         monitor_mode=monitor_mode,
-        learner=learner,
-        learner_metrics=(*Agent.metric_names, "td_loss"),
     )
 
 
@@ -87,6 +81,8 @@ class QLearner(Agent):
         discount: Weight of a reward that comes one step later.
         exploration: Share of random actions.
     """
+
+    updates_each_step = True
 
     def __init__(
         self, model: keras.Model, environment: Environment, discount: float, exploration: float

@@ -14,7 +14,7 @@ from kx.contracts.environment import Environment
 from kx.contracts.specs import Outputs, Specs
 from kx.contracts.task import Task
 from kx.tasks.environments.agent import Agent, when
-from kx.tasks.environments.episodes import action_names_of, require_environment
+from kx.tasks.environments.episodes import Judged, action_names_of, agent_task
 from kx.types import Count, NonNegative, Probability
 
 
@@ -68,26 +68,16 @@ def reinforce(
     names = action_names_of(facts, "reinforce")
     options = Options(discount, episodes_per_update, value_weight, entropy_weight)
 
-    def learner(model: keras.Model) -> keras.Model:
-        return PolicyLearner(model, require_environment(environment, "reinforce"), options)
-
-    def report(answers: Any, given: Any) -> Any:
-        from kx.tasks.environments.report import agent_findings
-
-        world = require_environment(environment, "reinforce")
-        return agent_findings(answers, given, world, scores_of, value_of)
-
-    return Task(
+    return agent_task(
+        "reinforce",
+        environment,
+        lambda model, world: PolicyLearner(model, world, options),
+        Judged(scores_of, value_of),
+        metric_names=("policy_loss", "value_loss", "entropy"),
         outputs={"action": Outputs(len(names), names), "value": Outputs(1)},
-        encode=None,
-        loss=None,
-        metrics=list,
         decode=partial(decode, names),
-        report=report,
         monitor=monitor,
         monitor_mode=monitor_mode,
-        learner=learner,
-        learner_metrics=(*Agent.metric_names, "policy_loss", "value_loss", "entropy"),
     )
 
 

@@ -34,7 +34,8 @@ def adversarial(
     """Makes the task of generating images like those of the data, against a critic.
 
     The generator is the model that is kept. The critic learns beside it, with an optimizer of the
-    same kind. No metric tells which epoch is better: the last one is kept.
+    same kind. No metric tells which epoch is better: the last one is kept. Augmentations change the
+    images that are to be made, too.
 
     Args:
         targets: Specs of the targets. Not used.

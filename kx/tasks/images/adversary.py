@@ -22,6 +22,17 @@ class Game:
     gradient_penalty: float
 
 
+class _Slower(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of batches, for an optimizer that makes several steps in each."""
+
+    def __init__(self, schedule: Any, num_steps: int) -> None:
+        super().__init__()
+        self.schedule, self.num_steps = schedule, num_steps
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step // self.num_steps)
+
+
 class Adversary(keras.Model):
     """Trains a generator and a critic, each with an optimizer of its own.
 
@@ -47,10 +58,23 @@ class Adversary(keras.Model):
             **options: Further arguments of `keras.Model.compile`.
         """
         super().compile(optimizer=optimizer, **options)
-        values = self.optimizer.get_config()
-        self.critic_optimizer = type(self.optimizer).from_config(values)
-        if self.game.critic_learning_rate is not None:
-            self.critic_optimizer.learning_rate = self.game.critic_learning_rate
+        # That of mixed_float16 is in one that scales the loss.
+        inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        values = inner.get_config()
+        rate, own_rate = inner._learning_rate, self.game.critic_learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            if own_rate is not None:
+                raise ConfigError(
+                    "task.critic_learning_rate: with a schedule, the critic has that of the"
+                    " optimizer. task.critic_learning_rate=null, or schedule=none."
+                )
+            values["learning_rate"] = _Slower(rate, self.game.critic_steps)
+        elif own_rate is not None:
+            values["learning_rate"] = own_rate
+        critics = type(inner).from_config(values)
+        if inner is not self.optimizer:
+            critics = keras.optimizers.LossScaleOptimizer(critics)
+        self.critic_optimizer = critics
         self.optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
