@@ -27,7 +27,7 @@ class Record(keras.callbacks.Callback):
         super().__init__()
         self.phase: int | None = None  # counted from 1; None if there is only one phase
         self.history: dict[str, list[float]] = {}
-        self._examples = examples_per_epoch
+        self.examples_per_epoch = examples_per_epoch
         self._begun = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -48,7 +48,9 @@ class Record(keras.callbacks.Callback):
         if self.phase is not None:
             values["phase"] = float(self.phase)
         values["epoch_seconds"] = now - self._begun
-        values["examples_per_second"] = self._examples / ((self._trained or now) - self._begun)
+        values["examples_per_second"] = self.examples_per_epoch / (
+            (self._trained or now) - self._begun
+        )
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
 

@@ -19,7 +19,7 @@ from kx.data.issues import issues_csv
 from kx.errors import ConfigError
 from kx.evaluation.write_reports import write_reports
 from kx.export.bundle import examples_to_keep, save_bundle
-from kx.fit.batches import make_batches, make_data
+from kx.fit.batches import Batches, make_batches, make_data
 from kx.fit.display import announce, summary_text
 from kx.fit.episodes import environment_batches
 from kx.fit.final import final_metrics, restored_by
@@ -121,14 +121,15 @@ def train(
             tracker.begin(partial(_has_stepped, built.learner))
             listener = partial(_told, watch)
             session = Session(tracker, folder, state, [listener], stop_after, quiet)
-            history = fit(builder, built, watching, session)
+            history, of_phases = fit(builder, built, watching, session)
             model = builder.to_single_process(built)
-            metrics, bundle = final_metrics(history, watching), None
+            metrics, bundle = final_metrics(history, watching) | of_phases, None
             if evaluate:
                 bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
                 metrics |= write_reports(job, model, builder, history, tracker, folder)
             # The history is logged already. A metric without an epoch is shown as a bar at step 0.
-            tracker.metrics({k: v for k, v in metrics.items() if k not in history})
+            logged = {*history, *of_phases}
+            tracker.metrics({k: v for k, v in metrics.items() if k not in logged})
             folder.record.metrics = metrics
             folder.paused = not evaluate
     chosen_by = getattr(restored_by(watching), "monitor", None)
@@ -155,12 +156,15 @@ def _builder(
         )
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
-    if data.environment is None:
-        batches = make_batches(config, data, task, augment, cache, first_epoch=first_epoch)
-    else:
-        batches = environment_batches(config, data, augment, first_epoch)
-    named = named_runs(config, "model", load)
-    return Builder(config, data, task, batches, make_phases(config), devices, core, named)
+
+    def batches_of(data: Data, name: str) -> Batches:
+        if data.environment is not None:
+            return environment_batches(config, data, augment, first_epoch)
+        return make_batches(config, data, task, augment, cache / name, first_epoch=first_epoch)
+
+    named, phases = named_runs(config, "model", load), make_phases(config)
+    batches = batches_of(data, "run")
+    return Builder(config, data, task, batches, phases, devices, core, named, batches_of)
 
 
 def _callbacks(

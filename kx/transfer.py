@@ -1,4 +1,4 @@
-"""Plans of transfer learning: which layers are trained when, and at which learning rate.
+"""Plans of training in phases: which layers are trained when, on which data, at which rate.
 
 Each is a function `(epochs, *, …) -> list[Phase]`.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kx.contracts.specs import Data
 from kx.errors import ConfigError, did_you_mean
 from kx.types import Positive
 
@@ -27,12 +28,17 @@ class Phase:
             optimizer's.
         prepare: Function that sets which layers of the model are trainable. Defaults to
             None: no change.
+        data: Function from the data of the run to that of the phase: other examples with the same
+            specs and splits. At the end of each later phase, the model is evaluated on the
+            validation splits of all such phases so far: `phase/NAME/val_accuracy`. Normalization,
+            test split and report are those of the run's data. Defaults to None: that data.
     """
 
     name: str
     last_epoch: int
     learning_rate: float | None = None
     prepare: Callable[[keras.Model], None] | None = None
+    data: Callable[[Data], Data] | None = None
 
 
 def fine_tune(

@@ -59,9 +59,16 @@ class Task:
         inputs: Spec of what the kept model takes, or specs of fields by name, where it is not what
             the data has: noise. Defaults to None: the inputs of the data.
         assets: Trackable objects that `answer` needs, such as lookup tables. Defaults to none.
+        views: Number of times that each example is augmented for the learner, in training and
+            validation: `encode` and the learner get inputs of shape `(batch, views, …)`. Reports,
+            predictions and the export see each example once, as it is. Defaults to 1: no such
+            axis.
+        check: Function that raises if it cannot use a builder's model. Defaults to None: the model
+            must have the inputs and outputs of the task, as raw scores.
 
     Raises:
-        ConfigError: If `encode` or `report` takes other arguments.
+        ConfigError: If `encode` or `report` takes other arguments, or if several views have no
+            learner.
     """
 
     outputs: Outputs | Mapping[str, Outputs]
@@ -79,8 +86,15 @@ class Task:
     learner_metrics: Sequence[str] = ()
     inputs: Specs | None = None
     assets: Sequence[Any] = ()
+    views: int = 1
+    check: Callable[[keras.Model], None] | None = None
 
     def __post_init__(self) -> None:
+        if self.views < 1 or (self.views > 1 and (self.learner is None or self.encode is None)):
+            raise ConfigError(
+                f"Task.views={self.views}: expected 1, or more with a learner and an encode, which"
+                " get inputs of shape (batch, views, …)."
+            )
         if self.encode is not None:
             _require_arguments("encode", self.encode, "(inputs, targets) -> (inputs, targets)")
         _require_arguments("report", self.report, "(answers, options) -> Findings")

@@ -180,7 +180,14 @@ def _epoch_from_file(
     return batches.map(lambda index, example: (epoch, index, *example))
 
 
-def eval_batches(stored: Stored, *, batch_size: int, encode: Encode) -> tf.data.Dataset:
+def eval_batches(
+    stored: Stored,
+    *,
+    batch_size: int,
+    encode: Encode,
+    augment: Chain | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
     """Returns the batches of one pass over a split, in order, each example once.
 
     Args:
@@ -188,13 +195,23 @@ def eval_batches(stored: Stored, *, batch_size: int, encode: Encode) -> tf.data.
         batch_size: Number of examples in a batch; the last batch may be smaller.
         encode: Function from a batch of inputs and targets to those that the model and the loss
             take, and weights if there are some.
+        augment: Chain of augmentations that makes views, the same in each pass. Defaults to None.
+        seed: Seed of the run, for the views.
     """
     examples = stored.dataset
     if examples is None:
         examples = tf.data.Dataset.from_tensor_slices(stored.tensors)
+    if augment is not None:
+        examples = examples.enumerate()
     batches = examples.batch(batch_size, num_parallel_calls=NUM_PARALLEL_CALLS, deterministic=True)
 
-    def encoded(inputs: Any, targets: Any, *weights: Any) -> Any:
+    def encoded(*example: Any) -> Any:
+        index, values = example if augment is not None else (None, example)
+        inputs, targets, *weights = values
+        if augment is not None:
+            before_the_first = tf.constant(-1, tf.int64)  # an epoch that is not trained
+            seeds = example_seeds(seed, before_the_first, index)
+            inputs, targets = augment.before_encoding(inputs, targets, seeds)
         inputs, targets, *more = encode(inputs, targets)
         weights = (*weights, *more)
         return (inputs, targets, _product(weights)) if weights else (inputs, targets)

@@ -150,9 +150,7 @@ def make_batches(
         ConfigError: If batch_size is larger than a training split whose last, smaller batch
             is dropped.
     """
-    if augment is not None:
-        check_fits(augment, data.inputs, data.targets, encode_examples(task))
-        augment = augment.of(data.inputs, data.targets)
+    augment = _of_examples(augment, data, task)
     with quiet_first_steps():
         stored = store(data, data.splits, cache_dir, config.data.cache)
     data.class_counts = {s: part.class_counts for s, part in stored.items() if part.class_counts}
@@ -172,7 +170,11 @@ def make_batches(
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
             return None
-        batches = eval_batches(stored[split], batch_size=size, encode=encode_examples(task))
+        views = augment if task.views > 1 and split == "validation" else None
+        batches = eval_batches(
+            stored[split], batch_size=size, encode=encode_examples(task), augment=views,
+            seed=config.seed,
+        )  # fmt: skip
         limit = config.evaluation_steps
         return batches.take(limit) if limit else batches
 
@@ -200,6 +202,19 @@ def make_batches(
         examples_per_epoch=num_drawn,
         first_epoch=first_epoch,
     )
+
+
+def _of_examples(augment: Chain | None, data: Data, task: Task) -> Chain | None:
+    """Returns the augmentation for the examples of the data, after a check that it fits them."""
+    if augment is not None:
+        check_fits(augment, data.inputs, data.targets, encode_examples(task), task.views)
+        return augment.of(data.inputs, data.targets, task.views)
+    if task.views > 1:
+        raise ConfigError(
+            f"augment=none: the task compares {task.views} views of each example, which would be"
+            " equal. Choose augmentations: augment=[crop_flip,color] …"
+        )
+    return None
 
 
 def steps_per_epoch(config: DictConfig, num_batches: int) -> int:

@@ -90,7 +90,7 @@ def fit(
     built: Built,
     callbacks: Sequence[keras.callbacks.Callback],
     session: Session,
-) -> dict[str, list[float]]:
+) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Trains a model through all phases.
 
     Args:
@@ -100,7 +100,8 @@ def fit(
         session: Tracker, folder, state and listeners of the training.
 
     Returns:
-        The history: metrics by name, each a list of one value per epoch.
+        The history, metrics by name, each a list of one value per epoch; and the metrics of the
+        validation splits of phases that have data of their own, at the end of the training.
 
     Raises:
         TrainingError: If memory or the disk runs out, or if the loss is NaN or infinite at the
@@ -123,8 +124,8 @@ class _Fit:
         if not built.is_plain:
             for callback in callbacks:
                 keep_weights_of(built.model, callback)
-        num_seen = batches.steps_per_epoch * batches.batch_size
-        self._record = own_callbacks.Record(min(num_seen, batches.examples_per_epoch))
+        self._of_phases: dict[str, float] = {}
+        self._record = own_callbacks.Record(_num_seen(batches))
         self._logs = [item for item in callbacks if isinstance(item, keras.callbacks.CSVLogger)]
         counting = [self._record, *(item for item in callbacks if item not in self._logs)]
         self._keep = KeepState(
@@ -144,8 +145,8 @@ class _Fit:
             self._record, *callbacks, self._keep, *self._display, self._tell, *averages,
         ]  # fmt: skip
 
-    def run(self) -> dict[str, list[float]]:
-        """Trains, and returns the history."""
+    def run(self) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """Trains, and returns the history, and the metrics of phases with data of their own."""
         planned = self._builder.config.epochs
         done, end = (
             self._builder.batches.first_epoch,
@@ -155,19 +156,21 @@ class _Fit:
             if number < len(self._keep.phases):
                 continue  # the phase had ended when the run was interrupted
             last_epoch = self._begin_phase(number, phase, done, end)
-            self._fit(done, last_epoch)
+            self._fit(phase, done, last_epoch)
             done = num_epochs(self._record.history)
             _refuse_no_number(self._record.history)
+            self._evaluate_phases(number, done)
             if self._tell.stopped or done >= end:
                 break
-        return self._record.history
+        return self._record.history, self._of_phases
 
     def _begin_phase(self, number: int, phase: Phase, done: int, end: int) -> int:
         """Compiles the model for a phase, and returns the number of its last epoch."""
         continues = number == len(self._keep.phases)
         if not continues:
-            self._keep.begin_phase(done)
+            self._keep.begin_phase(done, keep_best=phase.data is None)
         self._builder.begin_phase(self._built, phase, self._keep.phases[-1])
+        self._record.examples_per_epoch = _num_seen(self._builder.batches_of(phase))
         last_epoch = min(phase.last_epoch, end)
         if continues:
             state = self._session.state
@@ -184,15 +187,28 @@ class _Fit:
                 shown.say(phase_line(self._built, phase))
         return last_epoch
 
-    def _fit(self, done: int, last_epoch: int) -> None:
+    def _evaluate_phases(self, number: int, epoch: int) -> None:
+        """Evaluates the validation splits of the phases so far that have data of their own."""
+        for phase in self._builder.phases[:number]:
+            if phase.data is None:
+                continue
+            batches = self._builder.validation(self._built, phase)
+            if batches is None:
+                continue
+            found = self._learner.evaluate(batches, verbose=0, return_dict=True)
+            found = {f"phase/{phase.name}/val_{k}": float(v) for k, v in found.items()}
+            self._session.tracker.metrics(found, epoch)
+            self._of_phases |= found
+
+    def _fit(self, phase: Phase, done: int, last_epoch: int) -> None:
         try:
             with _told_clearly(self._session.folder.path):
                 self._learner.fit(
-                    self._builder.train_from(self._built, done),
+                    self._builder.train_from(self._built, phase, done),
                     initial_epoch=done,
                     epochs=last_epoch,
-                    steps_per_epoch=self._builder.batches.steps_per_epoch,
-                    validation_data=self._builder.validation(self._built),
+                    steps_per_epoch=self._builder.batches_of(phase).steps_per_epoch,
+                    validation_data=self._builder.validation(self._built, phase),
                     callbacks=self._callbacks,
                     shuffle=False,  # the batches are shuffled already; Keras would warn
                     verbose=0,
@@ -200,6 +216,11 @@ class _Fit:
         finally:
             for shown in self._display:
                 shown.close()
+
+
+def _num_seen(batches: Batches) -> int:
+    """Returns the number of examples in an epoch."""
+    return min(batches.steps_per_epoch * batches.batch_size, batches.examples_per_epoch)
 
 
 def _refuse_no_number(history: Mapping[str, Sequence[float]]) -> None:

@@ -240,17 +240,19 @@ class KeepState(keras.callbacks.Callback):
         self._folder, self._callbacks = folder, callbacks
         self._state, self._epochs, self._data_fingerprint = state, epochs, data_fingerprint
 
-    def begin_phase(self, first_epoch: int) -> None:
+    def begin_phase(self, first_epoch: int, *, keep_best: bool = True) -> None:
         """Begins a new phase: callbacks count from 0, but keep the best epoch so far.
 
         Args:
             first_epoch: Number of epochs that are done.
+            keep_best: Whether the epochs before can be compared with those of the phase: it has
+                the same examples. Defaults to True.
         """
         self.phases.append(first_epoch)
         self._kept = [
             (callback, {name: vars(callback)[name] for name in _kept_names(callback)})
             for callback in self._callbacks
-            if first_epoch
+            if first_epoch and keep_best
         ]
 
     def on_train_begin(self, logs: Any = None) -> None:

@@ -14,6 +14,8 @@ from kx.data.augment.operations import Augment, Batch, is_marked, matrices_of
 from kx.data.augment.warp import warp_boxes, warp_mask
 from kx.data.random import fold_in
 
+_FIRST_VIEW = 10_007  # streams of views, apart from those of the entries of a chain
+
 
 class Chain:
     """Holds augmentations in order, each with a random stream of its own.
@@ -32,16 +34,19 @@ class Chain:
         self._first_whole = whole[0] if whole else len(self.functions)
         self._inputs: Specs | None = None
         self._targets: Specs | None = None
+        self._views = 1
 
-    def of(self, inputs: Specs, targets: Specs) -> Chain:
+    def of(self, inputs: Specs, targets: Specs, views: int = 1) -> Chain:
         """Returns the chain for examples with these specs.
 
         Args:
             inputs: Spec of one prepared input, or of each of its fields.
             targets: Spec of one target, or of each of its fields.
+            views: Number of times that each example is augmented. With several, all augmentations
+                run before `encode`, and leave the targets as they are. Defaults to 1.
         """
         made = Chain(self.names, self.functions)
-        made._inputs, made._targets = inputs, targets
+        made._inputs, made._targets, made._views = inputs, targets, views
         return made
 
     def before_encoding(self, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
@@ -51,8 +56,17 @@ class Chain:
             inputs: Batch of prepared inputs.
             targets: Batch of targets, as they are stored.
             seeds: Seeds of the examples, shape `(batch, 2)`.
+
+        Returns:
+            Inputs and targets; with several views, inputs of shape `(batch, views, …)`.
         """
-        return self._apply(range(self._first_whole), inputs, targets, seeds)
+        if self._views == 1:
+            return self._apply(range(self._first_whole), inputs, targets, seeds)
+        views = [
+            self(inputs, targets, fold_in(seeds, _FIRST_VIEW + number))[0]
+            for number in range(self._views)
+        ]
+        return tf.nest.map_structure(lambda *one: tf.stack(one, axis=1), *views), targets
 
     def after_encoding(self, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
         """Applies the augmentations from the first one that mixes examples.
@@ -62,6 +76,8 @@ class Chain:
             targets: Batch of targets, as the loss takes them.
             seeds: Seeds of the examples, shape `(batch, 2)`.
         """
+        if self._views > 1:
+            return inputs, targets
         return self._apply(range(self._first_whole, len(self.functions)), inputs, targets, seeds)
 
     def __call__(self, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:

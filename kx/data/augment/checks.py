@@ -16,7 +16,7 @@ from kx.data.random import example_seeds
 from kx.errors import ConfigError
 
 
-def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any) -> None:
+def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views: int = 1) -> None:
     """Refuses a chain that cannot take the prepared examples, before any of them is read.
 
     Args:
@@ -24,13 +24,16 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any) -> No
         inputs: Spec of one prepared example, or of each of its fields.
         targets: Spec of one target, or of each of its fields.
         encode: Function from a batch of inputs and targets to those that the loss takes.
+        views: Number of times that each example is augmented. Defaults to 1.
 
     Raises:
         ConfigError: If the chain cannot take the examples, or would leave a field behind.
     """
     _refuse_no_images(augment, inputs)
     _refuse_left_behind(augment, inputs, targets)
-    fitted = augment.of(inputs, targets)
+    if views > 1:
+        _refuse_views(augment, targets)
+    fitted = augment.of(inputs, targets, views)
 
     def batch(spec: Spec) -> tf.TensorSpec:
         return tf.TensorSpec((None, *spec.shape), spec.dtype)
@@ -39,7 +42,8 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any) -> No
         count = tf.shape(values_of(given)[0])[0]
         seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(count))
         moved = fitted.before_encoding(given, truths, seeds)
-        _require_shapes((given, truths), moved)
+        first = tf.nest.map_structure(lambda one: one[:, 0], moved[0]) if views > 1 else moved[0]
+        _require_shapes((given, truths), (first, moved[1]))
         inputs, encoded, *_ = encode(*moved)
         mixed = fitted.after_encoding(inputs, encoded, seeds)
         _require_shapes((inputs, encoded), mixed)
@@ -73,6 +77,27 @@ def _require_shapes(before: Any, after: Any) -> None:
     for was, made in zip(tf.nest.flatten(before), tf.nest.flatten(after), strict=True):
         if not made.shape.is_compatible_with(was.shape):
             raise ValueError(f"it would make {made.shape} of {was.shape}")
+
+
+def _refuse_views(augment: Chain, targets: Specs) -> None:
+    """Refuses what several views of an example cannot have: one target of them all."""
+    mixing = [
+        name
+        for name, function in zip(augment.names, augment.functions, strict=True)
+        if is_marked(function, "mixes_examples")
+    ]
+    if mixing:
+        raise ConfigError(
+            f"augment=[{','.join(mixing)}] mixes the targets of examples, and the views of an"
+            " example have one target. Choose augmentations that change inputs alone."
+        )
+    places = [name for name, one in named_fields(targets, "targets").items()
+              if one.kind in ("mask", "boxes")]  # fmt: skip
+    if places:
+        raise ConfigError(
+            f"task: the views of an example have one target, and {', '.join(places)} would move"
+            " with each of them."
+        )
 
 
 def _refuse_no_images(augment: Chain, inputs: Specs) -> None:

@@ -58,7 +58,7 @@ def assemble(
                     f" Received: {core!r}."
                 )
             refuse_own_steps(core)
-        check_scores(core, task, data)
+        (task.check or partial(check_scores, task=task, data=data))(core)
         model, feed = core, None
         if task.inputs is None and not (
             data.normalize is None and _takes_as_it_is(core, data.inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
 from kx.data.store import NUM_PARALLEL_CALLS
+from kx.errors import ConfigError
 from kx.fit.batches import Batches
 from kx.fit.model.assemble import assemble, make_optimizer
 from kx.fit.model.learner import Built, refuse_own_step, refuse_partial_average
@@ -45,6 +46,8 @@ class Builder:
         strategy: Devices of the training.
         core: Model that gives scores, in place of the config's. Defaults to None.
         named: Finished runs by argument of the model's builder. Defaults to none.
+        make_batches: Function from the data of a phase, and its name, to batches. Defaults to
+            None, for phases that all train on the data of the run.
     """
 
     config: DictConfig
@@ -55,6 +58,25 @@ class Builder:
     strategy: Strategy
     core: keras.Model | None = None
     named: Mapping[str, Any] = field(default_factory=dict)
+    make_batches: Callable[[Data, str], Batches] | None = None
+    _of_phase: tuple[str, Batches] | None = None
+    _validations: dict[str, tf.data.Dataset | None] = field(default_factory=dict)
+
+    def batches_of(self, phase: Phase) -> Batches:
+        """Returns the batches of a phase: those of the run, or of data of its own.
+
+        Args:
+            phase: Phase of the training.
+        """
+        if phase.data is None:
+            return self.batches
+        if self._of_phase is None or self._of_phase[0] != phase.name:
+            assert self.make_batches is not None
+            self._of_phase = None  # frees those of the phase before
+            batches = self.make_batches(phase.data(self.data), phase.name)
+            self._of_phase = (phase.name, batches)
+            self._validations[phase.name] = batches.validation  # which later phases need, too
+        return self._of_phase[1]
 
     def build(self, strategy: Strategy | None = None) -> Built:
         """Builds the model, and its learner.
@@ -72,6 +94,7 @@ class Builder:
         with chosen.scope():
             built = assemble(self.config, self.data, self.task, self.core, self.named)
             chosen.check(built.model)
+        refuse_other_phases(self.phases, self.data)
         if not built.is_plain:
             refuse_own_step(built.learner, chosen.num_replicas_in_sync)
         for phase in reversed(self.phases):  # ends as the first phase needs it
@@ -106,29 +129,36 @@ class Builder:
                 phase.prepare(built.model)
             last_epoch = min(phase.last_epoch, self.config.epochs)
             optimizer = make_optimizer(
-                self.config, self.batches.steps_per_epoch,
+                self.config, self.batches_of(phase).steps_per_epoch,
                 epochs=max(1, last_epoch - first_epoch), learning_rate=phase.learning_rate,
             )  # fmt: skip
             self.task.compile(built.learner, optimizer, **compile_options(self.config))
             refuse_partial_average(built.learner)
-        chosen.prepare(built.learner, self.train_from(built, first_epoch))
+        chosen.prepare(built.learner, self.train_from(built, phase, first_epoch))
 
-    def train_from(self, built: Built, first_epoch: int) -> tf.data.Dataset:
+    def train_from(self, built: Built, phase: Phase, first_epoch: int) -> tf.data.Dataset:
         """Returns the training batches of the remaining epochs, as the learner takes them.
 
         Args:
             built: Built model and its learner.
+            phase: Phase of the training.
             first_epoch: Number of epochs that are done.
         """
-        return _fed(self.batches.train_from(first_epoch), built)
+        return _fed(self.batches_of(phase).train_from(first_epoch), built)
 
-    def validation(self, built: Built) -> tf.data.Dataset | None:
+    def validation(self, built: Built, phase: Phase) -> tf.data.Dataset | None:
         """Returns the validation batches as the learner takes them, or None if there are none.
 
         Args:
             built: Built model and its learner.
+            phase: Phase of the training.
         """
-        found = self.batches.validation
+        if phase.data is None:
+            found = self.batches.validation
+        else:
+            if phase.name not in self._validations:
+                self.batches_of(phase)
+            found = self._validations[phase.name]
         return None if found is None else _fed(found, built)
 
     def to_single_process(self, built: Built) -> keras.Model:
@@ -150,6 +180,40 @@ class Builder:
                 optimizer = keras.optimizers.SGD()  # not used
                 self.task.compile(model, optimizer, **compile_options(self.config))
         return model
+
+
+def refuse_other_phases(phases: Sequence[Phase], data: Data) -> None:
+    """Raises an error if the data of a phase has other specs or splits than that of the run.
+
+    Args:
+        phases: Phases of the training.
+        data: Data of the run.
+
+    Raises:
+        ConfigError: If one has, or if two phases with data of their own have one name.
+    """
+    own = [phase for phase in phases if phase.data is not None]
+    if own and data.environment is not None:
+        raise ConfigError("transfer: a phase has data of its own, and an environment has none.")
+    names = [phase.name for phase in own]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"transfer: phases with data of their own need names: {names}.")
+    for phase in own:
+        found = phase.data(data)  # type: ignore[misc]
+        if not isinstance(found, Data):
+            raise ConfigError(
+                f"transfer: {phase.name}.data: expected kx.Data. Received: {found!r}."
+            )
+        if (found.inputs, found.targets) != (data.inputs, data.targets):
+            raise ConfigError(
+                f"transfer: {phase.name}.data: expected examples with the specs of the run's data:"
+                f" {data.inputs}, {data.targets}. Received: {found.inputs}, {found.targets}."
+            )
+        if set(found.splits) != set(data.splits):
+            raise ConfigError(
+                f"transfer: {phase.name}.data: expected the splits {', '.join(data.splits)}."
+                f" Received: {', '.join(found.splits)}."
+            )
 
 
 def _fed(batches: tf.data.Dataset, built: Built) -> tf.data.Dataset:
