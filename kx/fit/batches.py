@@ -166,15 +166,15 @@ def make_batches(
     data.issues += adapt(data, stored["train"])
     sampler, num_drawn = make_sampler(config, data, stored["train"])
     num_steps = steps_per_epoch(config, (num_drawn + (not drop_remainder) * (size - 1)) // size)
+    encode = encode_examples(task)
 
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
             return None
         views = augment if task.views > 1 and split == "validation" else None
         batches = eval_batches(
-            stored[split], batch_size=size, encode=encode_examples(task), augment=views,
-            seed=config.seed,
-        )  # fmt: skip
+            stored[split], batch_size=size, encode=encode, augment=views, seed=config.seed
+        )
         limit = config.evaluation_steps
         return batches.take(limit) if limit else batches
 
@@ -185,7 +185,7 @@ def make_batches(
             batch_size=size,
             epochs=config.epochs,
             seed=config.seed,
-            encode=encode_examples(task),
+            encode=encode,
             augment=augment,
             weigh=weigh,
             drop_remainder=drop_remainder,
