@@ -264,3 +264,16 @@ def available_bytes() -> int:
         except (OSError, ValueError):
             continue
     return max(0, available)
+
+
+def first_examples(stored: Stored, count: int) -> Stored:
+    """Returns the first examples of a stored split.
+
+    Args:
+        stored: Stored split.
+        count: Number of examples, at most.
+    """
+    count = min(count, stored.num_examples)
+    if stored.dataset is not None:  # they are few enough for memory
+        return Stored(count, *next(iter(stored.dataset.batch(count))))
+    return Stored(count, *(map_fields(lambda one: one[:count], part) for part in stored.tensors))

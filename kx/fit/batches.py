@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from omegaconf import DictConfig
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, Outputs
 from kx.contracts.task import Task, encode_examples
 from kx.data.augment import Chain, check_fits, check_range
@@ -25,7 +25,7 @@ from kx.data.samplers import make_sampler
 from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
-from kx.data.store import Stored, store
+from kx.data.store import Stored, first_examples, store
 from kx.errors import ConfigError
 from kx.fit.adapt import adapt
 from kx.process import quiet_first_steps
@@ -168,6 +168,12 @@ def make_batches(
     num_steps = steps_per_epoch(config, (num_drawn + (not drop_remainder) * (size - 1)) // size)
     encode = encode_examples(task)
 
+    train = partial(
+        train_batches, stored["train"], batch_size=size, epochs=config.epochs, seed=config.seed,
+        encode=encode, augment=augment, weigh=weigh, drop_remainder=drop_remainder,
+        steps_per_epoch=num_steps, sampler=sampler,
+    )  # fmt: skip
+
     def evaluation(split: str) -> tf.data.Dataset | None:
         if split not in stored:
             return None
@@ -180,20 +186,8 @@ def make_batches(
 
     return Batches(
         stored=stored,
-        train_from=lambda epoch: train_batches(
-            stored["train"],
-            batch_size=size,
-            epochs=config.epochs,
-            seed=config.seed,
-            encode=encode,
-            augment=augment,
-            weigh=weigh,
-            drop_remainder=drop_remainder,
-            steps_per_epoch=num_steps,
-            sampler=sampler,
-            # Keras reads one batch even if no epoch is left to train.
-            first_epoch=min(epoch, config.epochs - 1),
-        ),
+        # Keras reads one batch even if no epoch is left to train.
+        train_from=lambda epoch: train(first_epoch=min(epoch, config.epochs - 1)),
         validation=evaluation("validation"),
         test=evaluation("test"),
         batch_size=size,
@@ -286,16 +280,3 @@ def _some_inputs(train: Stored) -> Any:
         return train.inputs
     assert train.dataset is not None
     return next(iter(train.dataset.batch(_LOOKED_AT)))[0]
-
-
-def first_examples(stored: Stored, count: int) -> Stored:
-    """Returns the first examples of a stored split.
-
-    Args:
-        stored: Stored split.
-        count: Number of examples, at most.
-    """
-    count = min(count, stored.num_examples)
-    if stored.dataset is not None:  # they are few enough for memory
-        return Stored(count, *next(iter(stored.dataset.batch(count))))
-    return Stored(count, *(map_fields(lambda one: one[:count], part) for part in stored.tensors))
