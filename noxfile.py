@@ -30,9 +30,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Runs the examples in docstrings, and every command and the Python code of the README."""
+    """Builds the site, and runs every example, command and project of it and of the README."""
     install(session)
-    tests = ["tests/test_docs.py", "tests/test_readme.py"]
+    session.run("mkdocs", "build", "--strict", "--site-dir", "site")
+    tests = ["tests/test_docs.py", "tests/test_readme.py", "tests/test_site.py"]
     session.run("pytest", "-m", "slow or not slow", *tests, *session.posargs)
 
 

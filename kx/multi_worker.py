@@ -41,7 +41,7 @@ def multi_worker(*, port: int | None = None, processes: Count | None = None) -> 
         raise ConfigError(
             "strategy=multi_worker: no cluster is described. Expected TF_CONFIG, or a step of Slurm"
             " with several tasks (srun -n 2 python -m kx.run …); or let kx start them:"
-            " strategy.processes=2. See docs/scale.md."
+            " strategy.processes=2. See docs/guides/scale.md."
         )
     os.environ["TF_CONFIG"] = json.dumps(cluster)
     try:

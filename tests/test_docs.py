@@ -48,7 +48,7 @@ def test_the_room_sizes_stay_small() -> None:
 
 
 def test_the_manifests_run_what_kx_composes(project) -> None:  # type: ignore[no-untyped-def]
-    text = (REPOSITORY / "docs" / "scale.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "guides" / "scale.md").read_text(encoding="utf-8")
     found = [
         yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
     ]

@@ -89,11 +89,16 @@ def test_every_command_of_the_readme_is_right(
 ) -> None:
     """Composed and checked, or parsed: `nox -s docs` runs all of them, and so does `.ci/run`."""
     monkeypatch.chdir(place)
+    require_right(line, capfd)
+
+
+def require_right(line: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Fails unless a command can be composed, or parsed."""
     words = command_words(line)
     assert words[1] == "-m" and words[2] in ("kx", "kx.run")
     if words[2] == "kx.run":
         shows = [] if "--help" in words else ["--cfg", "job"]
-        assert run_main([*words[3:], *shows]) == 0
+        assert run_main([*words[3:], *shows]) == 0, (line, capfd.readouterr().err)
         said = capfd.readouterr()
         assert said.out and "Traceback" not in said.err
         return

@@ -1,4 +1,4 @@
-"""docs/pictures.md is a promise, too: all that it shows is run, in a folder of its own."""
+"""docs/guides/pictures.md is a promise, too: all that it shows is run, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 import kx
 from kx.config import compose
 
-PAGES = ("pictures.md", "pictures.zh.md")
+PAGES = ("guides/pictures.md", "guides/pictures.zh.md")
 
 
 def blocks(language: str, page: str = PAGES[0]) -> list[str]:
@@ -45,7 +45,7 @@ def test_both_languages_show_the_same() -> None:
     for page in PAGES:
         text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-            assert (REPOSITORY / "docs" / link).exists(), link
+            assert (REPOSITORY / "docs" / "guides" / link).exists(), link
 
 
 def test_its_program_draws_and_its_configs_are_sound(place: Path) -> None:

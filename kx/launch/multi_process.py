@@ -88,7 +88,7 @@ def run_team(job: Composed) -> int:
     if not hasattr(engine, "places"):
         raise KxError(
             "strategy.processes: this launcher cannot start processes that find each other. On"
-            " Slurm: srun -n 2 python -m kx.run strategy=multi_worker … (docs/scale.md)."
+            " Slurm: srun -n 2 python -m kx.run strategy=multi_worker … (docs/guides/scale.md)."
         )
     quiet_log_level()
     engine.open(job.config.backend)

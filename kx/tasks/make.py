@@ -127,6 +127,9 @@ def _built(nodes: Mapping[str, Any], prefix: str = "") -> list[keras.metrics.Met
 
 def _takes_probabilities(metric: keras.metrics.Metric) -> bool:
     """Returns whether a metric of Keras would be wrong of raw scores, without an error."""
+    computes = getattr(metric, "_fn", None) or type(metric).update_state
+    if not str(getattr(computes, "__module__", "")).startswith("keras."):
+        return False  # a user's own is made for the scores of models
     options = {**getattr(metric, "_fn_kwargs", {}), **vars(metric)}
     return (
         options.get("from_logits") is False

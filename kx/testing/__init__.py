@@ -1,4 +1,4 @@
-"""Checks of the contracts: for a model, data, a task, an augmentation, an engine or a tracker.
+"""Checks of the contracts: models, data, tasks, learners, augmentations, samplers, engines, trackers.
 
 Each `check_…` takes an object of the user's own (or one of kx's options, which kx tests with the
 same functions), and raises a `ContractError` that says what is wrong::
@@ -13,7 +13,7 @@ same functions), and raises a `ContractError` that says what is wrong::
 
 from kx.testing.augmentations import check_augment
 from kx.testing.contract import ContractError
-from kx.testing.data import check_data
+from kx.testing.data import check_data, check_sampler
 from kx.testing.engines import check_engine
 from kx.testing.environments import check_environment
 from kx.testing.learners import check_learner
@@ -29,6 +29,7 @@ __all__ = [
     "check_environment",
     "check_learner",
     "check_model",
+    "check_sampler",
     "check_task",
     "check_tracker",
 ]

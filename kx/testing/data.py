@@ -11,6 +11,7 @@ import tensorflow as tf
 from kx.contracts.examples import Examples
 from kx.contracts.fields import named_fields, values_of
 from kx.contracts.specs import Data, Spec, Specs
+from kx.data.samplers import Sampled, Sampler
 from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
@@ -53,6 +54,46 @@ def check_data(
         return
     for name, dataset in data.splits.items():
         _check_split(data, name, dataset.take(num_examples), again.splits[name].take(num_examples))
+
+
+def check_sampler(
+    sampler: Callable[[Sampled], Sampler], num_examples: int = 60, batch_size: int = 4
+) -> None:
+    """Checks that a sampler gives indices of the split, the same ones for the same epoch.
+
+    Args:
+        sampler: Function from a split to a function from `[seed, epoch]` to indices; give it
+            options with `functools.partial`.
+        num_examples: Number of examples of the split, of three classes. Defaults to 60.
+        batch_size: Number of examples in a batch. Defaults to 4.
+
+    Raises:
+        ContractError: If a part of the contract does not hold.
+
+    Example:
+    >>> from kx.data.samplers import balanced
+    >>> check_sampler(balanced)
+    """
+    split = Sampled(num_examples, np.arange(num_examples) % 3, ("a", "b", "c"), batch_size)
+    drawn, again = sampler(split), sampler(split)
+    first, *epochs = (drawn(tf.constant([7, epoch], tf.int64)).numpy() for epoch in range(3))
+    good = first.ndim in (1, 2) and first.dtype.kind in "iu" and first.size > 0
+    require(
+        good and first.min() >= 0 and first.max() < num_examples,
+        f"expected indices from 0 to {num_examples - 1}, of shape (num_examples,) or (num_batches,"
+        f" batch_size). Received: {first.dtype} {first.shape}, {first.ravel()[:5]}.",
+    )
+    require(
+        first.ndim == 1 or first.shape[1] == batch_size,
+        f"expected batches of {batch_size} examples. Received: indices of shape {first.shape}.",
+    )
+    shapes = {one.shape for one in (first, *epochs)}
+    require(len(shapes) == 1, f"expected one shape in all epochs. Received: {shapes}.")
+    require(
+        np.array_equal(first, again(tf.constant([7, 0], tf.int64)).numpy()),
+        "expected the same indices for the same seed and epoch. Received: others. Are the random"
+        " numbers drawn from the seeds?",
+    )
 
 
 def _data_of(found: Examples | Data, split: Callable[[Examples], object]) -> Data:
