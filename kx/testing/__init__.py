@@ -1,4 +1,4 @@
-"""Checks of the contracts: models, data, tasks, learners, augmentations, samplers, engines, trackers.
+"""Checks of the contracts: models, data, tasks, learners, augmentations, samplers and engines.
 
 Each `check_…` takes an object of the user's own (or one of kx's options, which kx tests with the
 same functions), and raises a `ContractError` that says what is wrong::
