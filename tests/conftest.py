@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gc
 import gzip
@@ -88,6 +89,43 @@ def frozen() -> None:
     """Keeps what was made so far out of garbage collections: each training asks for some."""
     gc.collect()
     gc.freeze()
+
+
+_DRAWN = {"really": False}
+_ONE_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sketched() -> None:
+    """Figures of reports have one pixel: to draw them takes longer than a small training.
+
+    Those of the trained families are drawn (`trained`), and those of a test that asks (`drawn`).
+    """
+    from kx.report import page
+
+    draw = page.png_of
+    page.png_of = lambda figure: draw(figure) if _DRAWN["really"] else _ONE_PIXEL
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_reload() -> None:
+    """Exports are loaded again in a forked process: test_project loads one in a cold one."""
+    from processes import run
+
+    from kx.export import export
+
+    where = str(Path(export.__file__).with_name("reload.py"))
+    export.reloaded = lambda settings: run("python", where, str(settings))
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """Lets the figures of a test be drawn."""
+    _DRAWN["really"] = True
+    yield
+    _DRAWN["really"] = False
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -323,10 +361,12 @@ def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
                         if any("TEACHER" in word for word in words):
                             teacher: Any = run_of("image")
                             words = [word.replace("TEACHER", teacher.id) for word in words]
+                        _DRAWN["really"] = True
                         run = kx.train(*words, quiet=True)
                         told.write_text(run.id)
                 runs[family] = run if first else kx.load_run(told.read_text())
             finally:
+                _DRAWN["really"] = False
                 os.chdir(before)
         return runs[family]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ class Forked:
     """A command in a process of its own; it has the methods of `subprocess.Popen` that tests use.
 
     Args:
-        words: Arguments of `python -m kx.run`; of `kx` if the first one is `"kx"`.
+        words: Arguments of `python -m kx.run`; of `kx` or of `python` if the first one is that.
         environment: Environment variables. Defaults to None: those of this process.
     """
 
@@ -84,7 +85,11 @@ def _main(
     from kx.cli import main as kx_main
     from kx.run import main as run_main
 
-    is_kx = words[:1] == ("kx",)
-    code = kx_main(words[1:]) if is_kx else run_main(words)
+    if words[:1] == ("python",):
+        sys.argv = list(words[1:])
+        runpy.run_path(words[1], run_name="__main__")
+        code = 0
+    else:
+        code = kx_main(words[1:]) if words[:1] == ("kx",) else run_main(words)
     sys.stdout.flush()
     os._exit(code)

@@ -181,6 +181,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_several_devices_is_refused(project: Path) -> None:
     words = ["data=wine", "model=mlp", "epochs=1", *QUICK, "strategy=model_parallel"]
     variants = {

@@ -74,7 +74,13 @@ def test_a_run_is_evaluated_again_to_the_same_numbers(
     assert list((tmp_path / "again").glob("*.png"))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+PLAIN = ("fields", "masks", "reconstruction")  # which train as an image does
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(n, marks=pytest.mark.slow) if n in PLAIN else n for n in FAMILIES],
+)
 def test_a_run_that_was_stopped_continues_to_the_same_numbers(
     project: Path, trained: Callable[[str], Any], home: Path, texts: Path, family: str
 ) -> None:

@@ -157,6 +157,7 @@ def test_several_inputs_and_outputs_are_trained_judged_exported_and_asked(
     assert curves(again) == curves(run)
 
 
+@pytest.mark.slow
 def test_a_run_of_fields_is_resumed_to_the_same_numbers(mine: Path) -> None:
     whole = kx.train(*MINE, "epochs=4", "tracking=none", quiet=True)
 

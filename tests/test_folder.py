@@ -314,6 +314,7 @@ def test_the_images_of_a_report_are_those_that_the_model_has_seen(two: Path) -> 
     assert all((image == other).all() for image, other in zip(again, after, strict=True))
 
 
+@pytest.mark.slow
 def test_a_training_ends_well_though_all_its_files_go(two: Path, project: Path) -> None:
     """The report's pictures are of them; the model and the rest of the report are not."""
     aside = two.with_name("aside")

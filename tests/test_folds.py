@@ -381,6 +381,7 @@ def test_answers_that_no_report_kept_are_asked_for_again(project: Path) -> None:
         assert one.base == one.value and one.low == one.high == 0.0
 
 
+@pytest.mark.slow
 def test_several_runs_are_corrected_for_their_number(project: Path) -> None:
     words = [*QUICK, "model=linear"]
     base, *others = (kx.train(*words, f"seed={seed}", quiet=True) for seed in (0, 1, 2))

@@ -300,6 +300,7 @@ def test_a_teacher_is_recorded_by_its_id(project: Path) -> None:
     assert longer.id == student.id and longer.config["task"]["teacher"] == teacher.id
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_with_the_teacher_that_it_had(project: Path) -> None:
     teacher = kx.train(*SMALL, "tracking.run_name=expert", quiet=True)
     words = [*SMALL, "task=distillation", "task.teacher=latest"]

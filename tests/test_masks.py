@@ -214,6 +214,7 @@ def test_ignored_pixels_change_no_loss_and_no_score() -> None:
     assert np.isfinite(float(loss(nothing, SCORES[:2])))
 
 
+@pytest.mark.slow
 def test_a_run_on_masks_is_reported_asked_exported_and_evaluated(
     project: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

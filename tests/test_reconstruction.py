@@ -18,7 +18,7 @@ WORDS = ["data=digits", "task=reconstruction", "augment=none", "split.limit=300"
 WORDS += ["optimizer.learning_rate=0.01", "report.num_bootstrap_samples=20"]
 
 
-@pytest.mark.parametrize("model", ["autoencoder", "vae"])
+@pytest.mark.parametrize("model", ["vae", pytest.param("autoencoder", marks=pytest.mark.slow)])
 def test_an_autoencoder_is_reported_exported_and_asked_without_chance(
     project: Path, tmp_path: Path, model: str
 ) -> None:

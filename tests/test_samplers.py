@@ -98,6 +98,7 @@ def test_the_default_order_and_the_identity_of_a_run_are_as_before(project: Path
     np.testing.assert_array_equal(order, wanted)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_sampler_continues_to_the_same_numbers(project: Path) -> None:
     words = [*QUICK, "sampler=balanced", "epochs=3", "tracking=none"]
     straight = kx.train(*words, quiet=True)

@@ -102,7 +102,8 @@ def test_one_run_has_one_curve_with_its_phases_marked(
     assert [text.get_text() for text in figure.axes[0].texts] == [" phase 2"]
 
 
-@pytest.mark.parametrize("best_weights", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("best_weights", [True, False])
 def test_a_run_left_in_any_phase_goes_on_to_the_same_numbers(net: Path, best_weights: bool) -> None:
     # The patience ends the frozen phase early. Its best epoch counts on in the next one, if it
     # is the one to go back to.
@@ -161,6 +162,7 @@ def test_a_training_too_short_to_fine_tune_says_so(
     assert "epochs=2 ends before fine_tune begins, after epoch 3" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net: Path) -> None:
     """A base that knows five digits reads the other five from two examples of each."""
     images, digits = load_digits(return_X_y=True)

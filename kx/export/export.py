@@ -184,6 +184,21 @@ def _spec_text(run: Trained) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
+def reloaded(settings: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `reload.py` in a fresh process.
+
+    Args:
+        settings: Path to the JSON file of its settings.
+    """
+    return subprocess.run(
+        [sys.executable, str(_RELOAD), str(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
 def _compare(
     run: Trained, draft: Path, work: Path, examples: Any, expected: dict[str, np.ndarray]
 ) -> dict[str, float]:
@@ -204,13 +219,7 @@ def _compare(
         "work": str(work),
     }
     (work / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(_RELOAD), str(work / "settings.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    done = reloaded(work / "settings.json")
     if done.returncode:
         raise ExportError(
             "The exported model cannot be loaded in a fresh process; it was removed.\n"

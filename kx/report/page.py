@@ -7,12 +7,15 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, select_autoescape
 
 from kx.contracts.findings import Findings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PREDICTIONS = "predictions.npz"
 MAX_PREDICTIONS_BYTES = 2**28
@@ -42,10 +45,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     encoded = {}
     for name, figure in findings.figures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
-        encoded[name] = base64.b64encode(buffer.getvalue()).decode()
+        drawn = png_of(figure)
+        (folder / f"{name}.png").write_bytes(drawn)
+        encoded[name] = base64.b64encode(drawn).decode()
     page = Environment(autoescape=select_autoescape(default=True)).from_string(
         _PAGE.read_text(encoding="utf-8")
     )
@@ -67,6 +69,17 @@ def write_report(
     )
     if findings.predictions:
         np.savez_compressed(folder / PREDICTIONS, **_bounded(findings.predictions))  # type: ignore[arg-type]
+
+
+def png_of(figure: Figure) -> bytes:
+    """Returns a figure as the bytes of a PNG file.
+
+    Args:
+        figure: Figure of matplotlib.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _bounded(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
