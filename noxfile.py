@@ -51,8 +51,10 @@ def slow(session: nox.Session) -> None:
     """Runs what takes long.
 
     The full matrix of options, of stores and commands, first runs at once, secrets in all that a
-    dying server leaves, many kills, nodes that Ray and Slurm lose, servers that are away, several
-    devices and processes, JAX, large models, the tutorial, the commands of the README.
+    dying server leaves, many kills, also of each family of examples, stopped runs with samplers,
+    phases, several fields and teachers, runs of earlier versions, nodes that Ray and Slurm lose,
+    servers that are away, several devices and processes, JAX, large models, the tutorial, the
+    commands of the README and of the pages.
     """
     install(session)
     session.run("pytest", "-m", "slow", "-n", "2", *session.posargs)

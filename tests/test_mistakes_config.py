@@ -575,3 +575,14 @@ def test_a_free_mapping_of_an_experiment_has_its_type(project: Path) -> None:
     (project / "experiments" / "tags.yaml").write_text("tracking:\n  tags: 3\n")
     with pytest.raises(ConfigError, match="keys and values"):
         compose(["experiment=tags"])
+
+
+def test_a_value_that_an_experiment_asks_for_is_not_the_options_own(project: Path) -> None:
+    (project / "experiments").mkdir(exist_ok=True)
+    asking = project / "experiments" / "asking.yaml"
+    asking.write_text("defaults:\n  - override /model: cnn\n  - _self_\nmodel:\n  dropout: ???\n")
+    with pytest.raises(
+        ConfigError, match=r"This key has no value.*Set it: model.dropout="
+    ):
+        compose(["experiment=asking"])
+    assert compose(["experiment=asking", "model.dropout=0.1"]).config.model.dropout == 0.1

@@ -20,15 +20,28 @@ from kx.models.images.residual import resnet
 from kx.models.images.vision_transformer import vit
 from kx.models.images.wide_residual import wide_resnet
 from kx.models.tables.dense import linear, mlp
-from kx.models.text.recurrent import lstm
+from kx.models.text.bags import bow_mlp
+from kx.models.text.recurrent import lstm, lstm_attention
+from kx.models.text.transformer import transformer
 from kx.testing import check_model
 
 IMAGE = Spec((32, 32, 3), "float32")
 ROW = Spec((13,), "float32")
 TEXT = Spec((12,), "int32", vocabulary_size=50)
+TEXT_MODELS = (
+    "lstm",
+    "gru",
+    "rnn",
+    "lstm_attention",
+    "textcnn",
+    "fasttext",
+    "bow_mlp",
+    "transformer",
+)
 INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
-    "linear": ROW, "mlp": ROW, "lstm": TEXT, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
+    "linear": ROW, "mlp": ROW, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
+    **dict.fromkeys(TEXT_MODELS, TEXT),
     **dict.fromkeys(["unet", "autoencoder", "vae"], Spec((20, 12, 3), "float32")),
     "q_table": Spec((), "int32", sizes=(5,)), "q_network": ROW, "policy_network": ROW, "dcgan": ROW,
     **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
@@ -38,7 +51,8 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name i
     "efficientnet", "convnext", "resnet50", "densenet", "mobilenet")]  # fmt: skip
 # A builder of many equal parts is built of few.
 FEW = {
-    "vit": ["model.num_layers=1"], "resnet": ["model.depth=8"],
+    "vit": ["model.num_layers=1"], "transformer": ["model.num_layers=1"],
+    "resnet": ["model.depth=8"],
     "wide_resnet": ["model.depth=10", "model.width=1"], "unet": ["model.filters=4"],
 }  # fmt: skip
 SMALL = [name for name in MODELS if name not in [large.values[0] for large in LARGE]]
@@ -88,6 +102,59 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(project: Path, name: 
     if name == "policy_network":
         outputs = {"action": Outputs(4), "value": Outputs(1)}
     check_model(partial(build, config), INPUTS[name], outputs, unused=unused)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TEXT_MODELS if name not in ("textcnn", "bow_mlp")]
+)
+def test_padding_says_nothing(project: Path, name: str) -> None:
+    """The embedding of padding may be anything; that of a word may not."""
+    config = compose([f"model={name}", *FEW.get(name, [])]).config.model
+    model = build(config, TEXT, Outputs(3))
+    texts = example(TEXT, 3)
+    texts[texts == 0] = 1
+    texts[0, 5:] = texts[1, 1:] = 0
+    expected = np.asarray(model(texts))
+    embedding = next(one for one in model.layers if isinstance(one, keras.layers.Embedding))
+    table = embedding.get_weights()[0]
+    table[0] = 7.0
+    embedding.set_weights([table])
+    np.testing.assert_allclose(np.asarray(model(texts)), expected, atol=1e-6)
+    table[texts[0, 0]] += 1.0
+    embedding.set_weights([table])
+    assert np.abs(np.asarray(model(texts))[0] - expected[0]).max() > 1e-4
+
+
+def test_attention_weighs_the_words_alone_and_sums_to_one() -> None:
+    model = lstm_attention(TEXT, Outputs(3))
+    weights = keras.Model(model.input, model.get_layer("attention_weights").output)
+    texts = np.full((2, *TEXT.shape), 2)
+    texts[0, 3:] = 0
+    found = np.asarray(weights(texts))
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-6)
+    assert (found[0, 3:] == 0).all() and (found[1] > 0).all()
+
+
+def test_a_bag_of_words_knows_no_order_and_no_padding() -> None:
+    once, twice = np.zeros((2, 1, *TEXT.shape), "int32")
+    once[0, :3], twice[0, 2:8] = [3, 4, 5], [5, 5, 3, 4, 3, 3]
+    for counts, alike in ((False, True), (True, False)):
+        model = bow_mlp(TEXT, Outputs(3), counts=counts)
+        assert np.allclose(model(once), model(twice)) == alike
+        assert model.layers[1].num_tokens == TEXT.vocabulary_size
+
+
+def test_positions_are_the_papers() -> None:
+    model = transformer(TEXT, Outputs(2), units=4, num_heads=2, num_layers=1)
+    [table] = model.get_layer("positions").get_weights()
+    for place in range(3):  # Vaswani et al. 2017, section 3.5
+        expected = [np.sin(place), np.cos(place), np.sin(place / 100), np.cos(place / 100)]
+        np.testing.assert_allclose(table[place], expected, atol=1e-6)
+    assert not model.get_layer("positions").trainable
+    with pytest.raises(ConfigError, match="sinusoidal, learned or none"):
+        transformer(TEXT, Outputs(2), positions="learnt")
+    with pytest.raises(ConfigError, match="divisor of model.units=64"):
+        transformer(TEXT, Outputs(2), num_heads=5)
 
 
 def test_cnn_has_the_stated_parameters() -> None:

@@ -101,7 +101,10 @@ def test_the_console_script_finds_the_users_modules(wheel_folder: Path, own_proj
 
 def test_help_lists_the_users_options(wheel_folder: Path, own_project: Path) -> None:
     done = run_in(own_project, wheel_folder, "-m", "kx.run", "--help")
-    assert "resnet50, tiny, unet, vae, vit" in done.stdout and "study" in done.stdout
+    assert (
+        "resnet50, rnn, textcnn, tiny, transformer, unet, vae, vit" in done.stdout
+        and "study" in done.stdout
+    )
 
 
 def test_a_users_data_set_is_one_function_and_one_file(

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from scripted import ScriptedEngine, accuracy
+from test_models import TEXT_MODELS
 
 import kx
 from kx.cli import main as kx_main
@@ -273,7 +274,8 @@ def test_a_wrong_key_of_a_search_is_told(
 
 @pytest.mark.parametrize("path", sorted((CONF_DIR / "tuner" / "space").glob("*.yaml")), ids=str)
 def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Path) -> None:
-    data = {"lstm": ["data=text_csv", f"data.path={texts}"], "mlp": ["data=wine"]}
+    of_texts = ["data=text_csv", f"data.path={texts}", "data.text=review", "data.label=mood"]
+    data = {"mlp": ["data=wine"], **dict.fromkeys(TEXT_MODELS, of_texts)}
     data |= {
         "dcgan": ["data=digits", "task=adversarial"],
         "q_table": ["data=grid_world", "task=q_learning"],
@@ -281,8 +283,6 @@ def test_each_shipped_space_fits_its_model(path: Path, project: Path, texts: Pat
         "policy_network": ["data=grid_world", "task=reinforce"],
     }
     words = data.get(path.stem, ["data=digits"])
-    if path.stem == "lstm":
-        words += ["data.text=review", "data.label=mood"]
     trials = space_of(*words, f"model={path.stem}", f"tuner/space={path.stem}")
     defaults = trials.defaults()
     outside = [p.path for p in trials.parameters if not p.admits(defaults[p.path])]

@@ -9,7 +9,6 @@ does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, cast
 
 from hydra._internal.config_repository import CachingConfigRepository
@@ -28,7 +27,12 @@ from kx.config.checks.command_line import (
     split_jobs,
 )
 from kx.config.checks.options import Options, defaults_list
-from kx.config.checks.overrides import drop_keys_of_others, key_problem, takes_new_keys
+from kx.config.checks.overrides import (
+    drop_keys_of_others,
+    key_problem,
+    takes_new_keys,
+    with_missing,
+)
 from kx.config.checks.targets import ENTRIES, check_targets, takes_argument
 from kx.config.checks.values import NO_VALUE, check_values, is_choice, mismatch
 from kx.config.messages import (
@@ -125,7 +129,7 @@ class Checker:
         if found_files is None:
             return None
         defaults, known = found_files
-        deltas = list(self._deltas(defaults))
+        deltas = list(self.options.deltas(defaults))
         for place, delta in deltas:
             if self._check_delta(place, delta, known, known):
                 good = [item for item in good if item.key_or_group != "experiment"]
@@ -178,7 +182,7 @@ class Checker:
             hydra_node = config.pop("hydra")
             drop_keys_of_others(config, known, overrides, deltas)
             OmegaConf.set_struct(config, True)
-            values = plain(config, resolve=True)
+            values = with_missing(plain(config, resolve=True), overrides, deltas)
         except Exception as error:  # Hydra and OmegaConf raise many types
             self._add(self._place_of(error, overrides, deltas), composition_text(error))
             return None
@@ -228,17 +232,6 @@ class Checker:
         config = self.loader._compose_config_from_defaults_list(options, self.repository)
         return plain(config)
 
-    def _deltas(self, defaults: list[ResultDefault]) -> Iterator[Delta]:
-        """Yields the place and the content of each experiment file."""
-        for item in defaults:
-            path = str(item.config_path)
-            if path.startswith("experiment/"):
-                result = self.repository.load_config(path)
-                assert result is not None
-                content = plain(result.config)
-                content.pop("defaults", None)
-                yield self.options.file_of(path), content
-
     def _check_value_override(self, override: Override, known: dict[str, Any]) -> bool:
         """Returns whether an override of a value has a mistake, which is recorded."""
         key = override.key_or_group
@@ -283,6 +276,8 @@ class Checker:
                     continue  # the user wrote `+` or `++`; `build` checks the key
                 can_add = takes_new_keys(path) and takes_argument(known, str(key))
                 self._add(where, unknown_key(here, key, path, known, root, can_add=can_add))
+            elif value == "???":  # to be set on the command line
+                continue
             elif expected := type_problem(here, value):
                 self._add(where, f"{here}: expected {expected}. Received: {shown(value)}.")
             elif isinstance(known[key], dict) and isinstance(value, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from kx.config.messages import display
+from kx.config.messages import Delta, display
 from kx.config.places import experiment_files
 
 _MOST_KEPT = 2000
@@ -195,3 +195,18 @@ class Options:
         if result is None:
             return config_path
         return display(Path(result.path.removeprefix("file://")) / f"{config_path}.yaml")
+
+    def deltas(self, defaults: Iterable[ResultDefault]) -> Iterator[Delta]:
+        """Yields the place and the content of each experiment file.
+
+        Args:
+            defaults: Files of which a config is composed.
+        """
+        for item in defaults:
+            path = str(item.config_path)
+            if path.startswith("experiment/"):
+                result = self._repository.load_config(path)
+                assert result is not None
+                content: Any = OmegaConf.to_container(result.config)
+                content.pop("defaults", None)
+                yield self.file_of(path), content

@@ -180,3 +180,29 @@ def _paths(content: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield from _paths(value, here)
         else:
             yield here
+
+
+def with_missing(
+    values: dict[str, Any], overrides: Sequence[Override], deltas: Sequence[Delta]
+) -> dict[str, Any]:
+    """Returns the values of a config, with `???` where an experiment asks for a value.
+
+    OmegaConf leaves the option's own value there, as if the experiment had not asked.
+
+    Args:
+        values: Values of the composed config.
+        overrides: Overrides of the command line.
+        deltas: Places and contents of the experiments, the last of which wins.
+    """
+    given = {item.key_or_group for item in overrides}
+    asked: dict[str, Any] = {}
+    for _, content in deltas:
+        for path in _paths(content):
+            asked[path] = _find(path, dict(content))[1]
+    for path, value in asked.items():
+        if value == "???" and not any(f"{path}.".startswith(f"{one}.") for one in given):
+            *above, name = path.split(".")
+            there, node = _find(".".join(above), values) if above else (True, values)
+            if there and isinstance(node, dict):
+                node[name] = value
+    return values
