@@ -193,7 +193,7 @@ def test_texts_of_one_author_stay_together(project: Path, tmp_path: Path) -> Non
 
 
 def test_a_cross_validation_judges_each_example_once_and_goes_on(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], drawn: None
 ) -> None:
     words = [*QUICK, "folds=3", "split.test_fraction=0", "model=linear"]
     assert main(["cross-validate", *words]) == 0
