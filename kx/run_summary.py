@@ -24,6 +24,8 @@ def show_end(run: Any) -> None:
     ]
     for name, value in scores:
         print(f"  {name:<24}{value:.4f}")
+    for sentence in run.compared:
+        print(f"  {'baseline':<24}{sentence}")
     best = run.metrics.get("best/epoch")
     if best is not None:
         kept = f", the best {run.chosen_by}" if run.chosen_by else ", the last one"

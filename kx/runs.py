@@ -47,6 +47,8 @@ class Run:
         kx.load_run("latest").predict(["seven.png"])
     """
 
+    compared: Sequence[str] = ()  # with baselines, in words
+
     def __init__(
         self,
         job: Composed,
@@ -57,12 +59,10 @@ class Run:
         model: keras.Model | None = None,
         chosen_by: str | None = None,
     ) -> None:
-        self.id = tracker.run_id
-        self.name = tracker.run_name
+        self.id, self.name = tracker.run_id, tracker.run_name
         self.status = "FINISHED"
         self.config = resolved(job.config)
-        self.metrics = metrics
-        self.history = history
+        self.metrics, self.history = metrics, history
         self.uri = store_uri(job.config.tracking.uri) if tracker.kept else None
         self._bundle = bundle if bundle and bundle.folder.is_dir() else None
         self._model = model

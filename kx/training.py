@@ -25,8 +25,9 @@ from kx.fit.episodes import environment_batches
 from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import Session, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
-from kx.fit.model.assemble import load_weights, make_phases
+from kx.fit.model.assemble import load_weights
 from kx.fit.model.builder import Builder
+from kx.fit.model.phases import Plan, make_plan
 from kx.fit.own import refuse_absent_metrics
 from kx.run_names import name_by_id, named_runs
 from kx.runs import Run, load_run
@@ -98,14 +99,14 @@ def train(
         name_by_id(job, folder.record, load, resumed=folder.resumed)
         devices = strategy(config)  # before TensorFlow's first operation
         data = make_data(config, data)
-        state = load_last(folder.record.states, data.fingerprint) if folder.resumed else None
-        builder = _builder(config, data, core, devices, folder, state.epoch if state else 0)
+        plan = make_plan(config, data)
+        state = load_last(folder.record.states, plan.fingerprint) if folder.resumed else None
+        builder = _builder(config, data, plan, core, devices, folder, state.epoch if state else 0)
         shown = examples_to_keep(data, builder.task)
         built = builder.build()
         model = built.model
         if config.init_from and state is None:
-            source = load(config.init_from).model().weights
-            load_weights(model, source, config.init_from)
+            load_weights(model, load(config.init_from).model().weights, config.init_from)
         watching = _callbacks(builder, callbacks)
         announce(job, data, model, builder.phases, quiet=quiet)
         about = run_tags(config, data, builder.batches, tags, continues=state is not None)
@@ -115,30 +116,33 @@ def train(
                 begun = {"name": tracker.run_name, "id": tracker.run_id, "folder": str(folder.path)}
                 watch("run", {**begun, "history": past(state)})
             _keep_what_is_known(tracker, model, data)
-            give_context(
-                watching, RunContext(data, builder.task, model, folder.path, tracker.figure)
-            )
+            context = RunContext(data, builder.task, model, folder.path, tracker.figure)
+            give_context(watching, context)
             tracker.begin(partial(_has_stepped, built.learner))
             listener = partial(_told, watch)
             session = Session(tracker, folder, state, [listener], stop_after, quiet)
             history, of_phases = fit(builder, built, watching, session)
             model = builder.to_single_process(built)
             metrics, bundle = final_metrics(history, watching) | of_phases, None
+            compared: list[str] = []
             if evaluate:
                 bundle = save_bundle(job, model, builder.task, data, shown, tracker, folder)
-                metrics |= write_reports(job, model, builder, history, tracker, folder)
+                scores, compared = write_reports(job, model, builder, history, tracker, folder)
+                metrics |= scores
             # The history is logged already. A metric without an epoch is shown as a bar at step 0.
-            logged = {*history, *of_phases}
-            tracker.metrics({k: v for k, v in metrics.items() if k not in logged})
+            tracker.metrics({k: v for k, v in metrics.items() if k not in {**history, **of_phases}})
             folder.record.metrics = metrics
             folder.paused = not evaluate
     chosen_by = getattr(restored_by(watching), "monitor", None)
-    return Run(job, tracker, metrics, history, bundle, model, chosen_by=chosen_by)
+    run = Run(job, tracker, metrics, history, bundle, model, chosen_by=chosen_by)
+    run.compared = compared
+    return run
 
 
 def _builder(
     config: DictConfig,
     data: Data,
+    plan: Plan,
     core: keras.Model | None,
     devices: Strategy,
     folder: RunFolder,
@@ -162,9 +166,8 @@ def _builder(
             return environment_batches(config, data, augment, first_epoch)
         return make_batches(config, data, task, augment, cache / name, first_epoch=first_epoch)
 
-    named, phases = named_runs(config, "model", load), make_phases(config)
-    batches = batches_of(data, "run")
-    return Builder(config, data, task, batches, phases, devices, core, named, batches_of)
+    named, batches = named_runs(config, "model", load), batches_of(data, "run")
+    return Builder(config, data, task, batches, plan, devices, core, named, batches_of)
 
 
 def _callbacks(

@@ -379,13 +379,16 @@ def compiled(*words: str) -> tuple[Any, Any]:
 
     from kx.config import compose
     from kx.fit.batches import make_data
+    from kx.fit.model.phases import make_plan
     from kx.strategy import prepare_process, strategy
     from kx.training import _builder
 
     config = compose(words).config
     prepare_process(config)
     folder: Any = SimpleNamespace(path=Path.cwd())
-    builder = _builder(config, make_data(config), None, strategy(config), folder, 0)
+    data = make_data(config)
+    plan = make_plan(config, data)
+    builder = _builder(config, data, plan, None, strategy(config), folder, 0)
     built = builder.build()
     builder.begin_phase(built, builder.phases[0], 0)
     return built.learner, builder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kx.models.images.vision_transformer import vit
 from kx.models.images.wide_residual import wide_resnet
 from kx.models.tables.dense import linear, mlp
 from kx.models.text.bags import bow_mlp
+from kx.models.text.convolutional import textcnn
 from kx.models.text.recurrent import lstm, lstm_attention
 from kx.models.text.transformer import transformer
 from kx.testing import check_model
@@ -123,6 +125,26 @@ def test_padding_says_nothing(project: Path, name: str) -> None:
     table[texts[0, 0]] += 1.0
     embedding.set_weights([table])
     assert np.abs(np.asarray(model(texts))[0] - expected[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", [*TEXT_MODELS, "fusion"])
+def test_an_empty_text_is_an_answer_and_no_danger(project: Path, name: str) -> None:
+    inputs: Any = {"a": TEXT, "b": TEXT} if name == "fusion" else TEXT
+    model = build(compose([f"model={name}", *FEW.get(name, [])]).config.model, inputs, Outputs(3))
+    texts = example(TEXT, 4)
+    texts[0] = 0
+    given = {"a": texts, "b": texts} if name == "fusion" else texts
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(given, np.arange(4) % 3, verbose=0)
+    assert np.isfinite(np.asarray(model(given))).all()
+
+
+def test_filters_see_no_padding() -> None:
+    short, long = (textcnn(replace(TEXT, shape=(n,)), Outputs(3)) for n in (12, 40))
+    long.set_weights(short.get_weights())
+    texts = np.zeros((2, 40), "int32")
+    texts[:, :5] = 3 + np.arange(5)
+    np.testing.assert_allclose(short(texts[:, :12]), long(texts), atol=1e-6)
 
 
 def test_attention_weighs_the_words_alone_and_sums_to_one() -> None:

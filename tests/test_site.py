@@ -130,11 +130,13 @@ def test_every_command_of_a_page_is_right(
             require_right(re.sub("^kx run ", "python -m kx.run ", line), capfd)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.stem not in ("architecture", "reference")],
+    ids=lambda path: path.stem,
+)
 def test_both_languages_of_a_page_show_the_same(page: Path) -> None:
     chinese = page.with_suffix(".zh.md")
-    if page.stem in ("architecture", "reference"):
-        return
     assert blocks(page) == blocks(chinese)
     for pattern in (r"\]\(([^)#]+)\)", r"<!-- options of .*? -->"):
         pair = [re.findall(pattern, one.read_text(encoding="utf-8")) for one in (page, chinese)]

@@ -217,9 +217,36 @@ def test_a_project_trains_on_one_data_set_after_the_other(project: Path) -> None
         assert longer.metrics["test/accuracy"] == test
 
 
+def easy_first(epochs: int) -> list[Phase]:
+    return [Phase("easy", 2, data=of_classes([0, 1])), Phase("all", epochs)]
+
+
+def test_the_best_epoch_of_other_examples_does_not_count(project: Path) -> None:
+    """Two classes are told apart better than ten are after three more epochs."""
+    option(project, "transfer", "easy_first")
+    words = [word for word in PHASES if not word.startswith("transfer")]
+    run = kx.train(*words, "transfer=easy_first", "epochs=5", quiet=True)
+    scores = run.history["val/accuracy"]
+    assert max(scores[:2]) > max(scores[2:])
+    assert run.metrics["best/epoch"] > 2
+    model, [record] = run.model(), kx.tracking.records.all_records()
+    kept = [np.asarray(weight) for weight in model.weights]
+    model.load_weights(record.folder / "checkpoints" / "best.weights.h5")
+    for one, other in zip(kept, model.weights, strict=True):
+        np.testing.assert_array_equal(one, np.asarray(other))
+
+
+def without_examples(epochs: int) -> list[Phase]:
+    return [Phase("first", 1), Phase("none", epochs, data=of_classes([77]))]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("without_test", "expected the splits train, validation, test"), ("twice", "need names")],
+    [
+        ("without_examples", "the train split has no examples"),
+        ("without_test", "expected the splits train, validation, test"),
+        ("twice", "need names"),
+    ],
 )
 def test_phases_that_cannot_be_compared_are_refused(project: Path, name: str, said: str) -> None:
     option(project, "transfer", name)

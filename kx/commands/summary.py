@@ -94,8 +94,9 @@ def show_summary(job: Composed) -> None:
     """
     from kx.fit.batches import make_data
     from kx.fit.fit import phase_line
-    from kx.fit.model.assemble import assemble, make_optimizer, make_phases
+    from kx.fit.model.assemble import assemble, make_optimizer
     from kx.fit.model.builder import compile_options
+    from kx.fit.model.phases import make_plan
     from kx.run_names import named_runs
     from kx.runs import load_run
     from kx.strategy import prepare_process
@@ -112,7 +113,7 @@ def show_summary(job: Composed) -> None:
     )  # fmt: skip
     built = assemble(config, data, task, named=named_runs(config, "model", load))
     model = built.model
-    phases = make_phases(config)
+    phases = make_plan(config, data).phases
     lines, memory = [], dict[str, int]()
     for phase in reversed(phases):  # ends in the state of the first phase
         if phase.prepare is not None:

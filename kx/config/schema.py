@@ -30,6 +30,7 @@ class Report:
     splits: list[str] = MISSING
     num_bootstrap_samples: int = MISSING
     confidence_level: float = MISSING
+    baseline: str = MISSING
     num_mistakes: int = MISSING
 
 

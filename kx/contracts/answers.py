@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from kx.contracts.fields import count_of, map_fields
@@ -55,3 +56,32 @@ class Answers:
                 map_fields(lambda one, part=part: one[part], fields)
                 for fields in (inputs, self.targets, self.scores)
             )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Holds examples that a baseline learns from, or is asked.
+
+    Args:
+        targets: Target of each example as it is stored.
+        read_raw: Function that returns the raw inputs, as a list.
+        read_inputs: Function that returns the prepared inputs, an array or arrays by name.
+    """
+
+    targets: Any
+    read_raw: Callable[[], Sequence[Any]]
+    read_inputs: Callable[[], Any]
+
+    @cached_property
+    def raw(self) -> Sequence[Any]:
+        """Raw inputs: texts are strings."""
+        return self.read_raw()
+
+    @cached_property
+    def inputs(self) -> Any:
+        """Prepared inputs, an array, or arrays of fields by name."""
+        return self.read_inputs()
+
+
+# From the training examples and those that are judged to scores of these, as the model gives them.
+Baseline = Callable[[Seen, Seen], Any]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kx.contracts.answers import Answers
+from kx.contracts.answers import Answers, Baseline
 from kx.contracts.specs import Outputs, Specs
 from kx.errors import ConfigError
 
@@ -61,8 +61,11 @@ class Task:
         assets: Trackable objects that `answer` needs, such as lookup tables. Defaults to none.
         views: Number of times that each example is augmented for the learner, in training and
             validation: `encode` and the learner get inputs of shape `(batch, views, …)`. Reports,
-            predictions and the export see each example once, as it is. Defaults to 1: no such
-            axis.
+            predictions and the export see each example once, as it is, without this axis, and so
+            does `encode` there. Defaults to 1: no such axis.
+        baselines: Simple models by name, that reports hold the trained one against: functions
+            `(train, test) -> scores` (`kx.contracts.answers.Seen`), whose scores are those that
+            the model would give. Defaults to none.
         check: Function that raises if it cannot use a builder's model. Defaults to None: the model
             must have the inputs and outputs of the task, as raw scores.
 
@@ -88,6 +91,7 @@ class Task:
     assets: Sequence[Any] = ()
     views: int = 1
     check: Callable[[keras.Model], None] | None = None
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.views < 1 or (self.views > 1 and (self.learner is None or self.encode is None)):

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from kx.config import build, plain
 from kx.contracts.specs import Data, Spec
 from kx.data.store import Stored
-from kx.errors import ConfigError
+from kx.errors import ConfigError, first_line
 from kx.types import Count
 
 # From `[seed, epoch]` of int64 to the indices of an epoch: `(num_examples,)`, of which batches are
@@ -232,7 +232,13 @@ def make_sampler(config: DictConfig, data: Data, train: Stored) -> tuple[Sampler
 
 def _shape_of(sampler: Any, num_examples: int, node: Any) -> tuple[int, ...]:
     """Returns the shape of the indices of an epoch, after looking at those of the first one."""
-    found = np.asarray(sampler(tf.constant([0, 0], tf.int64)))
+    try:  # in a graph, as the training draws them
+        found = np.asarray(tf.function(sampler)(tf.constant([0, 0], tf.int64)))
+    except Exception as error:  # errors in a traced function have no common base class
+        raise ConfigError(
+            f"sampler ({node['_target_']}): expected TensorFlow operations on the seeds, such as"
+            f" tf.random.stateless_uniform. {first_line(error)}"
+        ) from error
     good = found.ndim in (1, 2) and found.dtype.kind in "iu" and found.size > 0
     if not good or found.min() < 0 or found.max() >= num_examples:
         raise ConfigError(

@@ -133,10 +133,11 @@ def answers_of(
     """
     judged = judged or f"the {split} split of {data.name}"
     if not scores_examples(task, data):
-        if data.environment is not None and max_batches is not None:
+        limit = max_batches or stored.num_examples
+        if data.environment is not None and limit < stored.num_examples:
             judged = f"the first of {stored.num_examples:,} of {judged}"
             judged += f" (evaluation_steps={max_batches})"
-            stored = Stored(min(stored.num_examples, max_batches))
+            stored = Stored(limit)
         return SplitAnswers(None, None, task, data, stored, split, judged, model, training)
 
     def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:

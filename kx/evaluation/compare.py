@@ -19,6 +19,7 @@ from kx.errors import ConfigError, DataError, RunNotFoundError
 from kx.evaluation.evaluate_run import ask
 from kx.evaluation.predictions import fields_of, require_scores
 from kx.report.page import PREDICTIONS
+from kx.report.significance import mcnemar, sign_p
 from kx.runs import Run
 
 _NUM_DRAWS = 2000  # bootstrap samples
@@ -182,42 +183,12 @@ def _differences(
         if np.isnan(values).all():  # r2 of constant targets
             continue
         low, high = (float(value) for value in np.nanpercentile(values, [tail, 100 - tail]))
-        p_value, test = _sign_p(np.array(values)), "bootstrap"
+        p_value, test = sign_p(np.array(values)), "bootstrap"
         if metric == base.correct_metric and base.correct is not None and other.correct is not None:
             p_value, test = mcnemar(base.correct, other.correct), "McNemar"
         values_of = ours[metric], theirs[metric]
         found.append(Difference(name, metric, *values_of, low, high, p_value, test))
     return found
-
-
-def mcnemar(correct: np.ndarray, others: np.ndarray) -> float:
-    """Returns the p-value of McNemar's exact test: whether two error rates differ.
-
-    Args:
-        correct: Whether each answer of one model is right, shape `(num_examples,)`.
-        others: Whether each answer of another model is right, on the same examples and of the
-            same shape.
-
-    Example:
-    >>> mcnemar(np.array([True] * 10), np.array([False] * 10))
-    0.001953125
-    """
-    from scipy.stats import binomtest
-
-    only_one, only_other = int((correct & ~others).sum()), int((~correct & others).sum())
-    if only_one + only_other == 0:
-        return 1.0
-    return float(binomtest(only_one, only_one + only_other).pvalue)
-
-
-def _sign_p(differences: np.ndarray) -> float:
-    """Returns the two-sided p-value of no difference, by the sign of bootstrap differences."""
-    differences = differences[~np.isnan(differences)]
-    if not len(differences):
-        return float("nan")
-    count = len(differences) + 1
-    below, above = (differences <= 0).sum() + 1, (differences >= 0).sum() + 1
-    return float(min(1.0, 2 * min(below, above) / count))
 
 
 def _holm(differences: Sequence[Difference]) -> list[Difference]:

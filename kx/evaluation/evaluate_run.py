@@ -24,8 +24,8 @@ from kx.data.issues import print_issues
 from kx.data.store import Stored, store
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.evaluation.answers import SplitAnswers, answers_of, report_on
-from kx.evaluation.as_trained import as_trained, require_same_form, require_same_world
-from kx.evaluation.other_data import judged_data
+from kx.evaluation.other.as_trained import as_trained, require_same_form, require_same_world
+from kx.evaluation.other.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
 from kx.export.views import with_views
 from kx.report.page import write_report

@@ -13,6 +13,7 @@ from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
 from kx.contracts.task import scores_examples
 from kx.evaluation.answers import answers_of, evaluate, report_on
+from kx.evaluation.baselines import hold_against_baselines, strongest
 from kx.fit.model.builder import Builder
 from kx.report.page import write_report
 from kx.secrets import redact
@@ -27,7 +28,8 @@ def report_options(config: Mapping[str, Any]) -> ReportOptions:
     Args:
         config: Config of a run.
     """
-    node = {key: value for key, value in config["report"].items() if key != "splits"}
+    own = ("splits", "baseline")
+    node = {key: value for key, value in config["report"].items() if key not in own}
     return ReportOptions(**node, seed=config["seed"])
 
 
@@ -43,7 +45,7 @@ def write_reports(
     history: Mapping[str, Sequence[float]],
     tracker: Tracker,
     folder: RunFolder,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], list[str]]:
     """Evaluates the test split and the splits of the report, and logs a report of each of these.
 
     Args:
@@ -55,9 +57,11 @@ def write_reports(
         folder: Folder of the run.
 
     Returns:
-        The metrics found, as `test/f1_macro`.
+        The metrics found, as `test/f1_macro`, and how the model compares with the strongest
+        baseline on the test split.
     """
     found: dict[str, float] = {}
+    compared: list[str] = []
     task, data, batches = builder.task, builder.data, builder.batches
     scored = task.loss is not None and scores_examples(task, data)
     if scored and batches.test is not None and "test" not in job.config.report.splits:
@@ -76,6 +80,9 @@ def write_reports(
             scores = evaluate(answers, model, batches.batch_size)
             found |= {f"test/{name}": value for name, value in scores.items()}
         findings = report_on(answers, report_options(job.config), history)
+        if split != "train" and job.config.report.get("baseline", "auto") != "none":
+            against = hold_against_baselines(findings, answers, report_options(job.config))
+            compared += [strongest(against).sentence] if against and split == "test" else []
         where = folder.path / "report" / split
         write_report(
             findings,
@@ -91,4 +98,4 @@ def write_reports(
     if tracker.kept and reports.is_dir():
         tracker.artifacts(reports, "report")
         shutil.rmtree(reports)
-    return found
+    return found, compared

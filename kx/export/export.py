@@ -250,9 +250,11 @@ def _compare(
 
 
 def _modules(run: Trained) -> list[str]:
-    """Returns the modules of the model's own layers."""
+    """Returns the modules of layers that are not Keras's: a user's, and those of kx that it has."""
     targets = [str(run.config.get(key, {}).get("_target_", "")) for key in ("model", "task")]
-    return [target.rpartition(".")[0] for target in targets if "." in target]
+    modules = [target.rpartition(".")[0] for target in targets if "." in target]
+    layers = {type(one).__module__ for one in run.model._flatten_layers()}
+    return [one for one in modules if not one.startswith("kx.") or one in layers]
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -130,7 +130,7 @@ class _Fit:
         counting = [self._record, *(item for item in callbacks if item not in self._logs)]
         self._keep = KeepState(
             session.folder.record.states, counting, session.state, config.epochs,
-            builder.data.fingerprint,
+            builder.plan.fingerprint,
         )  # fmt: skip
         missing = _missing(session.tracker, batches.first_epoch)
         followers = [session.tracker.metrics, *session.listeners]
@@ -168,7 +168,7 @@ class _Fit:
         """Compiles the model for a phase, and returns the number of its last epoch."""
         continues = number == len(self._keep.phases)
         if not continues:
-            self._keep.begin_phase(done, keep_best=phase.data is None)
+            self._keep.begin_phase(done, keep_best=self._builder.plan.has_data_of_before(number))
         self._builder.begin_phase(self._built, phase, self._keep.phases[-1])
         self._record.examples_per_epoch = _num_seen(self._builder.batches_of(phase))
         last_epoch = min(phase.last_epoch, end)

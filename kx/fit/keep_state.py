@@ -162,10 +162,10 @@ def _keyed(
         yield f"{kind}#{seen[kind]}", callback
 
 
-def _kept_names(callback: keras.callbacks.Callback) -> list[str]:
+def _kept_names(callback: keras.callbacks.Callback, keep_best: bool) -> list[str]:
     """Returns the attributes to keep in a new phase: EarlyStopping's best, TensorBoard's steps."""
     names = ["_global_train_batch"]
-    if getattr(callback, "restore_best_weights", False):
+    if keep_best and getattr(callback, "restore_best_weights", False):
         names += ["best", "best_epoch", "best_weights", "best_loss"]
     return [name for name in names if name in vars(callback)]
 
@@ -250,10 +250,14 @@ class KeepState(keras.callbacks.Callback):
         """
         self.phases.append(first_epoch)
         self._kept = [
-            (callback, {name: vars(callback)[name] for name in _kept_names(callback)})
+            (callback, {name: vars(callback)[name] for name in _kept_names(callback, keep_best)})
             for callback in self._callbacks
-            if first_epoch and keep_best
+            if first_epoch
         ]
+        for callback in self._callbacks if first_epoch and not keep_best else []:
+            if isinstance(callback, keras.callbacks.ModelCheckpoint):  # does not reset itself
+                callback.best = None
+                vars(callback).pop("best_loss", None)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Restores the counters of the callbacks."""

@@ -39,6 +39,23 @@ def require_image(inputs: Any, model: str) -> None:
         )
 
 
+def mean_of_tokens(h: Any, tokens: Any) -> Any:
+    """Returns the mean over the tokens of each text that are not padding (token 0).
+
+    A text of padding alone, such as an empty one, has a mean of 0.
+
+    Args:
+        h: Tensor of shape `(batch, sequence_length, features)`.
+        tokens: Token ids, shape `(batch, sequence_length)`.
+
+    Returns:
+        Tensor of shape `(batch, features)`.
+    """
+    words = keras.ops.expand_dims(keras.ops.cast(keras.ops.not_equal(tokens, 0), h.dtype), -1)
+    count = keras.ops.maximum(keras.ops.sum(words, axis=1), 1.0)
+    return keras.ops.sum(h * words, axis=1) / count
+
+
 def scores(x: Any, units: int, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> Any:
     """Adds the last dense layer, which computes the raw scores.
 

@@ -127,8 +127,8 @@ def _built(nodes: Mapping[str, Any], prefix: str = "") -> list[keras.metrics.Met
 
 def _takes_probabilities(metric: keras.metrics.Metric) -> bool:
     """Returns whether a metric of Keras would be wrong of raw scores, without an error."""
-    computes = getattr(metric, "_fn", None) or type(metric).update_state
-    if not str(getattr(computes, "__module__", "")).startswith("keras."):
+    computes = [type(metric).update_state, getattr(metric, "_fn", None) or keras.metrics.Mean]
+    if any(not str(getattr(one, "__module__", "")).startswith("keras.") for one in computes):
         return False  # a user's own is made for the scores of models
     options = {**getattr(metric, "_fn_kwargs", {}), **vars(metric)}
     return (

@@ -15,7 +15,8 @@ from kx.data.samplers import Sampled, Sampler
 from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
-from kx.testing.contract import require
+from kx.errors import first_line
+from kx.testing.contract import ContractError, require
 from kx.testing.environments import check_environment
 
 
@@ -75,8 +76,13 @@ def check_sampler(
     >>> check_sampler(balanced)
     """
     split = Sampled(num_examples, np.arange(num_examples) % 3, ("a", "b", "c"), batch_size)
-    drawn, again = sampler(split), sampler(split)
-    first, *epochs = (drawn(tf.constant([7, epoch], tf.int64)).numpy() for epoch in range(3))
+    drawn, again = tf.function(sampler(split)), tf.function(sampler(split))
+    try:  # in a graph, as a training draws them
+        found = [np.asarray(drawn(tf.constant([7, epoch], tf.int64))) for epoch in range(3)]
+    except Exception as error:  # errors in a traced function have no common base class
+        reason = first_line(error)
+        raise ContractError(f"expected TensorFlow operations on the seeds. {reason}") from error
+    first, *epochs = found
     good = first.ndim in (1, 2) and first.dtype.kind in "iu" and first.size > 0
     require(
         good and first.min() >= 0 and first.max() < num_examples,
@@ -90,7 +96,7 @@ def check_sampler(
     shapes = {one.shape for one in (first, *epochs)}
     require(len(shapes) == 1, f"expected one shape in all epochs. Received: {shapes}.")
     require(
-        np.array_equal(first, again(tf.constant([7, 0], tf.int64)).numpy()),
+        np.array_equal(first, again(tf.constant([7, 0], tf.int64))),
         "expected the same indices for the same seed and epoch. Received: others. Are the random"
         " numbers drawn from the seeds?",
     )

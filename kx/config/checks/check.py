@@ -182,7 +182,8 @@ class Checker:
             hydra_node = config.pop("hydra")
             drop_keys_of_others(config, known, overrides, deltas)
             OmegaConf.set_struct(config, True)
-            values = with_missing(plain(config, resolve=True), overrides, deltas)
+            own = [one for one in overrides if not self.options.is_group(one.key_or_group)]
+            values = with_missing(plain(config, resolve=True), own, deltas)
         except Exception as error:  # Hydra and OmegaConf raise many types
             self._add(self._place_of(error, overrides, deltas), composition_text(error))
             return None

@@ -191,7 +191,7 @@ def with_missing(
 
     Args:
         values: Values of the composed config.
-        overrides: Overrides of the command line.
+        overrides: Overrides of keys on the command line, not those that choose options.
         deltas: Places and contents of the experiments, the last of which wins.
     """
     given = {item.key_or_group for item in overrides}

@@ -63,6 +63,7 @@ _OWN: dict[str, Any] = {
     "report.num_bootstrap_samples": Annotated[int, _AT_LEAST_10],
     "report.confidence_level": OpenFraction,
     "report.num_mistakes": NonNegativeInt,
+    "report.baseline": Literal["auto", "none"],
     "tracking.run_name": Annotated[str, _RUN_NAME] | None,
     "task.monitor": MetricName | None,
     "task.monitor_mode": MetricMode,

@@ -44,6 +44,8 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views
         moved = fitted.before_encoding(given, truths, seeds)
         first = tf.nest.map_structure(lambda one: one[:, 0], moved[0]) if views > 1 else moved[0]
         _require_shapes((given, truths), (first, moved[1]))
+        if views > 1:
+            encode(given, truths)  # as reports call it
         inputs, encoded, *_ = encode(*moved)
         mixed = fitted.after_encoding(inputs, encoded, seeds)
         _require_shapes((inputs, encoded), mixed)

@@ -23,7 +23,6 @@ from kx.fit.model.checks import (
     refuse_own_steps,
 )
 from kx.fit.model.learner import Built, make_learner, refuse_other_backend
-from kx.transfer import Phase
 
 
 def assemble(
@@ -110,17 +109,6 @@ def _normalizing(core: keras.Model, data: Data) -> keras.Model:
         return keras.Model(x, core(h), name=core.name)
     inputs = {name: x for name, (x, _) in made.items()}
     return keras.Model(inputs, core({name: h for name, (_, h) in made.items()}), name=core.name)
-
-
-def make_phases(config: DictConfig) -> list[Phase]:
-    """Returns the phases of a training: one, or those that `transfer` plans.
-
-    Args:
-        config: Config of the run.
-    """
-    if not config.transfer:
-        return [Phase("training", config.epochs)]
-    return list(build(config.transfer, config.epochs, place="transfer"))
 
 
 def make_optimizer(

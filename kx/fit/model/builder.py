@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from kx.contracts.specs import Data
 from kx.contracts.task import Task
 from kx.data.store import NUM_PARALLEL_CALLS
-from kx.errors import ConfigError
 from kx.fit.batches import Batches
 from kx.fit.model.assemble import assemble, make_optimizer
 from kx.fit.model.learner import Built, refuse_own_step, refuse_partial_average
+from kx.fit.model.phases import Plan
 from kx.strategy import Strategy
 from kx.transfer import Phase
 
@@ -42,7 +42,7 @@ class Builder:
         data: Data, for the specs and the normalization.
         task: Task of the run.
         batches: Batches of the run.
-        phases: Phases of the training, in order.
+        plan: Phases of the training, with the data that is theirs alone.
         strategy: Devices of the training.
         core: Model that gives scores, in place of the config's. Defaults to None.
         named: Finished runs by argument of the model's builder. Defaults to none.
@@ -54,13 +54,18 @@ class Builder:
     data: Data
     task: Task
     batches: Batches
-    phases: Sequence[Phase]
+    plan: Plan
     strategy: Strategy
     core: keras.Model | None = None
     named: Mapping[str, Any] = field(default_factory=dict)
     make_batches: Callable[[Data, str], Batches] | None = None
     _of_phase: tuple[str, Batches] | None = None
     _validations: dict[str, tf.data.Dataset | None] = field(default_factory=dict)
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        """Phases of the training, in order."""
+        return self.plan.phases
 
     def batches_of(self, phase: Phase) -> Batches:
         """Returns the batches of a phase: those of the run, or of data of its own.
@@ -73,7 +78,7 @@ class Builder:
         if self._of_phase is None or self._of_phase[0] != phase.name:
             assert self.make_batches is not None
             self._of_phase = None  # frees those of the phase before
-            batches = self.make_batches(phase.data(self.data), phase.name)
+            batches = self.make_batches(self.plan.own_data[phase.name], phase.name)
             self._of_phase = (phase.name, batches)
             self._validations[phase.name] = batches.validation  # which later phases need, too
         return self._of_phase[1]
@@ -94,7 +99,6 @@ class Builder:
         with chosen.scope():
             built = assemble(self.config, self.data, self.task, self.core, self.named)
             chosen.check(built.model)
-        refuse_other_phases(self.phases, self.data)
         if not built.is_plain:
             refuse_own_step(built.learner, chosen.num_replicas_in_sync)
         for phase in reversed(self.phases):  # ends as the first phase needs it
@@ -180,40 +184,6 @@ class Builder:
                 optimizer = keras.optimizers.SGD()  # not used
                 self.task.compile(model, optimizer, **compile_options(self.config))
         return model
-
-
-def refuse_other_phases(phases: Sequence[Phase], data: Data) -> None:
-    """Raises an error if the data of a phase has other specs or splits than that of the run.
-
-    Args:
-        phases: Phases of the training.
-        data: Data of the run.
-
-    Raises:
-        ConfigError: If one has, or if two phases with data of their own have one name.
-    """
-    own = [phase for phase in phases if phase.data is not None]
-    if own and data.environment is not None:
-        raise ConfigError("transfer: a phase has data of its own, and an environment has none.")
-    names = [phase.name for phase in own]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"transfer: phases with data of their own need names: {names}.")
-    for phase in own:
-        found = phase.data(data)  # type: ignore[misc]
-        if not isinstance(found, Data):
-            raise ConfigError(
-                f"transfer: {phase.name}.data: expected kx.Data. Received: {found!r}."
-            )
-        if (found.inputs, found.targets) != (data.inputs, data.targets):
-            raise ConfigError(
-                f"transfer: {phase.name}.data: expected examples with the specs of the run's data:"
-                f" {data.inputs}, {data.targets}. Received: {found.inputs}, {found.targets}."
-            )
-        if set(found.splits) != set(data.splits):
-            raise ConfigError(
-                f"transfer: {phase.name}.data: expected the splits {', '.join(data.splits)}."
-                f" Received: {', '.join(found.splits)}."
-            )
 
 
 def _fed(batches: tf.data.Dataset, built: Built) -> tf.data.Dataset:

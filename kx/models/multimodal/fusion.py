@@ -10,7 +10,7 @@ import keras
 from kx.contracts.fields import named_fields
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.models.layers import scores
+from kx.models.layers import mean_of_tokens, scores
 from kx.types import Count, Fraction
 
 
@@ -68,10 +68,10 @@ def fusion(
 def _tower(x: Any, spec: Spec, name: str, filters: list[int], embedding_units: int) -> Any:
     """Returns a vector for each example of a field."""
     if spec.vocabulary_size and len(spec.shape) == 1:
-        h = keras.layers.Embedding(
-            spec.vocabulary_size, embedding_units, mask_zero=True, name=f"{name}_embedding"
-        )(x)
-        return keras.layers.GlobalAveragePooling1D(name=f"{name}_mean")(h)
+        h = keras.layers.Embedding(spec.vocabulary_size, embedding_units, name=f"{name}_embedding")(
+            x
+        )
+        return mean_of_tokens(h, x)
     if len(spec.shape) == 3:
         h = x
         for number, count in enumerate(filters):

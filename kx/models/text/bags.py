@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from kx.contracts.specs import Outputs, Spec
-from kx.models.layers import penalty, scores
+from kx.models.layers import mean_of_tokens, penalty, scores
 from kx.models.text.embedding import embedded, require_tokens
 from kx.types import Count, Fraction, NonNegative
 
@@ -45,8 +45,8 @@ def fasttext(
     >>> fasttext(Spec((12,), "int32", vocabulary_size=50), Outputs(2)).output_shape
     (None, 2)
     """
-    x, h = embedded(inputs, "fasttext", embedding_units, embedding_dropout)
-    h = keras.layers.GlobalAveragePooling1D()(h)  # of the tokens that are not masked
+    x, h = embedded(inputs, "fasttext", embedding_units, embedding_dropout, mask=False)
+    h = mean_of_tokens(h, x)
     h = keras.layers.Dropout(dropout)(h)
     y = scores(h, outputs.units, l1, l2, kernel_initializer=kernel_initializer)
     return keras.Model(x, y, name="fasttext")

@@ -50,8 +50,8 @@ def textcnn(
     >>> model.output_shape
     (None, 2)
     """
-    # Padding is not masked: its filters lose to those of words in the maximum.
     x, h = embedded(inputs, "textcnn", embedding_units, embedding_dropout, mask=False)
+    h = h * keras.ops.expand_dims(keras.ops.cast(keras.ops.not_equal(x, 0), h.dtype), -1)
     found = []
     for size in window_sizes:
         convolution = keras.layers.Conv1D(

@@ -253,7 +253,7 @@ def _attended(x: Any, h: Any, units: int) -> Any:
     """Returns the average of the outputs of all tokens, weighted by a learned score of each."""
     keys = keras.layers.Dense(units, activation="tanh", name="attention")(h)
     found = keras.layers.Dense(1, use_bias=False, name="attention_scores")(keys)
-    found = keras.layers.Reshape((h.shape[1],))(found)
+    found = keras.ops.squeeze(found, -1)
     words = keras.ops.not_equal(x, 0)
     weights = keras.layers.Softmax(name="attention_weights")(found, mask=words)
     return keras.layers.Dot(axes=1, name="attended")([weights, h])

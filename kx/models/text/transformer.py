@@ -9,7 +9,7 @@ import numpy as np
 
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
-from kx.models.layers import scores
+from kx.models.layers import mean_of_tokens, scores
 from kx.models.text.embedding import require_tokens
 from kx.types import Count, Fraction
 
@@ -88,7 +88,7 @@ def transformer(
             else:
                 h = normalized(keras.layers.Add()([h, block(h)]))
     h = normalized(h) if pre_norm else h
-    h = keras.layers.GlobalAveragePooling1D()(h, mask=words)
+    h = mean_of_tokens(h, x)
     return keras.Model(x, scores(h, outputs.units), name="transformer")
 
 

@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 
 from kx.contracts.answers import Answers
-from kx.contracts.specs import Outputs, Spec
+from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task, average_sigmoid, encode_targets
 from kx.contracts.task_checks import check_class_weights, check_loss, one_class_each
 from kx.errors import ConfigError
+from kx.tasks.baselines import of_two
 from kx.tasks.metrics import AccuracyOnScores, AreaUnderCurve
 from kx.types import Fraction, OpenFraction
 
@@ -27,6 +28,7 @@ def binary(
     threshold: OpenFraction = 0.5,
     class_weights: Any = None,
     loss: Any = None,
+    inputs: Specs | None = None,
 ) -> Task:
     """Makes the task of predicting one of two classes by one score.
 
@@ -42,6 +44,8 @@ def binary(
             example once. Defaults to None.
         loss: Keras loss on targets of shape `(batch, 1)` and raw scores. Defaults to None: binary
             cross-entropy.
+        inputs: Spec of one prepared input, or of each of its fields, for the baselines of the
+            report. Defaults to None: the most frequent class alone.
 
     Returns:
         Task whose models give one score: the log-odds of the second class.
@@ -78,6 +82,7 @@ def binary(
         report=partial(_report, names, threshold),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        baselines=of_two(inputs),
         average=average_sigmoid,
         class_weights=check_class_weights(class_weights, names),
     )

@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from kx.contracts.answers import Answers
-from kx.contracts.specs import Outputs, Spec
+from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task, average_probabilities, encode_targets
 from kx.contracts.task_checks import check_class_weights, check_loss, one_class_each
+from kx.tasks.baselines import of_classes
 from kx.types import Count, Fraction
 
 
@@ -24,6 +25,7 @@ def classification(
     top_k: Count = 5,
     class_weights: Any = None,
     loss: Any = None,
+    inputs: Specs | None = None,
 ) -> Task:
     """Makes the task of predicting one of several classes.
 
@@ -41,6 +43,8 @@ def classification(
             example once. Defaults to None.
         loss: Keras loss on one-hot targets and raw scores. Defaults to None: categorical
             cross-entropy.
+        inputs: Spec of one prepared input, or of each of its fields, for the baselines of the
+            report. Defaults to None: the most frequent class alone.
 
     Returns:
         Task whose models give one score for each class.
@@ -74,6 +78,7 @@ def classification(
         report=partial(_report, names, top_k),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        baselines=of_classes(inputs, num_classes),
         average=average_probabilities,
         class_weights=check_class_weights(class_weights, names),
     )

@@ -11,14 +11,20 @@ import numpy as np
 import tensorflow as tf
 
 from kx.contracts.answers import Answers
-from kx.contracts.specs import Outputs, Spec
+from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task, encode_targets
 from kx.contracts.task_checks import check_loss
 from kx.errors import ConfigError
+from kx.tasks.baselines import of_numbers
 
 
 def regression(
-    targets: Spec, *, monitor: str = "val_mae", monitor_mode: str = "min", loss: Any = None
+    targets: Spec,
+    *,
+    monitor: str = "val_mae",
+    monitor_mode: str = "min",
+    loss: Any = None,
+    inputs: Specs | None = None,
 ) -> Task:
     """Makes the task of predicting numbers.
 
@@ -33,6 +39,8 @@ def regression(
         monitor: Metric by which epochs and runs are compared. Defaults to `"val_mae"`.
         monitor_mode: `"min"` or `"max"`. Defaults to `"min"`.
         loss: Keras loss on standardized targets. Defaults to None: mean squared error.
+        inputs: Spec of one prepared input, or of each of its fields, for the baselines of the
+            report. Defaults to None: the mean alone.
 
     Returns:
         Task whose models give one number for each target.
@@ -82,6 +90,7 @@ def regression(
         report=partial(_report, names, mean, deviation),
         monitor=monitor,
         monitor_mode=monitor_mode,
+        baselines=of_numbers(inputs, mean, deviation),
     )
 
 

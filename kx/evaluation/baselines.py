@@ -1,0 +1,139 @@
+"""Holds a model against baselines that cost nothing, on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kx.contracts.answers import Answers, Seen
+from kx.contracts.fields import map_fields
+from kx.contracts.findings import Findings, ReportOptions
+from kx.contracts.specs import Data
+from kx.data.store import Stored
+from kx.evaluation.answers import SplitAnswers
+from kx.metric_modes import better
+from kx.report.significance import mcnemar, sign_p
+
+_LEVEL = 0.05
+_MOST_DRAWS = 500  # bootstrap samples
+
+
+@dataclass(frozen=True)
+class Against:
+    """Holds the comparison of a model with a baseline in one metric.
+
+    Args:
+        baseline: Name of the baseline.
+        metric: Name of the metric.
+        value: Value of the model.
+        other: Value of the baseline.
+        p_value: Two-sided p-value of no difference.
+    """
+
+    baseline: str
+    metric: str
+    value: float
+    other: float
+    p_value: float
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words."""
+        gap = abs(self.value - self.other)
+        larger = better(self.metric) != "min"
+        wins = (self.value > self.other) == larger and gap > 0
+        values = f"{self.metric} {self.value:.3g} against {self.other:.3g}, p = {self.p_value:.2g}"
+        is_share = 0 <= min(self.value, self.other) and max(self.value, self.other) <= 1
+        by = f"{100 * gap:.1f} points" if is_share and larger else f"{gap:.3g}"
+        if self.p_value >= _LEVEL:
+            return f"not better than {self.baseline} ({values})" if wins or not gap else (
+                f"not better than {self.baseline}, which is ahead by {by} ({values})"
+            )  # fmt: skip
+        return f"{'better' if wins else 'WORSE'} than {self.baseline} by {by} ({values})"
+
+
+def hold_against_baselines(
+    findings: Findings, answers: SplitAnswers, options: ReportOptions
+) -> list[Against]:
+    """Adds a table of baselines to the findings of a model, and returns the comparisons.
+
+    Nothing is added where the training split is not in memory, or the report has no statistics.
+
+    Args:
+        findings: Findings of the model.
+        answers: Answers of the model, with the training split.
+        options: Options of the report.
+    """
+    task, train = answers.task, answers.training
+    if not task.baselines or train is None or train.dataset is not None:
+        return []
+    if findings.statistics is None or not isinstance(answers.targets, np.ndarray):
+        return []
+    known = _seen(answers.data, "train", train)
+    asked = Seen(
+        answers.targets,
+        lambda: _raw(answers.data, answers.split, answers.num_examples),
+        lambda: answers.inputs,
+    )
+    quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
+    metric = _metric_of(findings, task.monitor)
+    compared, rows = [], []
+    for name, baseline in task.baselines.items():
+        scores = baseline(known, asked)
+        other = task.report(Answers(answers.targets, scores), quick)
+        found = _against(name, metric, findings, other, len(scores), options)
+        compared.append(found)
+        shown = {f"baseline's {metric}": found.other, f"model's {metric}": found.value}
+        rows.append({"baseline": name, **shown, "p": found.p_value, "": found.sentence})
+    findings.tables["Baselines"] = rows
+    return compared
+
+
+def strongest(compared: Sequence[Against]) -> Against:
+    """Returns the comparison with the baseline that has the best value.
+
+    Args:
+        compared: Comparisons of one model, at least one.
+    """
+    least = better(compared[0].metric) == "min"
+    return (min if least else max)(compared, key=lambda one: one.other)
+
+
+def _metric_of(findings: Findings, monitor: str | None) -> str:
+    """Returns the metric that is compared: accuracy, that of the task, or the report's first."""
+    assert findings.statistics is not None
+    names = list(findings.statistics(np.arange(2)))
+    wanted = findings.correct_metric or (monitor or "").removeprefix("val_")
+    return wanted if wanted in names else names[0]
+
+
+def _against(
+    name: str, metric: str, ours: Findings, theirs: Findings, count: int, options: ReportOptions
+) -> Against:
+    assert ours.statistics is not None and theirs.statistics is not None
+    every = np.arange(count)
+    values = ours.statistics(every)[metric], theirs.statistics(every)[metric]
+    if metric == ours.correct_metric and ours.correct is not None and theirs.correct is not None:
+        return Against(name, metric, *values, mcnemar(ours.correct, theirs.correct))
+    generator, gaps = np.random.default_rng(options.seed), []
+    for _ in range(min(_MOST_DRAWS, options.num_bootstrap_samples)):
+        index = generator.integers(0, count, count)  # paired: the same examples for both
+        gaps.append(ours.statistics(index)[metric] - theirs.statistics(index)[metric])
+    return Against(name, metric, *values, sign_p(np.array(gaps)))
+
+
+def _seen(data: Data, split: str, stored: Stored) -> Seen:
+    def inputs() -> Any:
+        return map_fields(lambda one: one.numpy(), stored.inputs)
+
+    targets = map_fields(lambda one: one.numpy(), stored.targets)
+    return Seen(targets, lambda: _raw(data, split, stored.num_examples), inputs)
+
+
+def _raw(data: Data, split: str, count: int) -> list[Any]:
+    """Returns raw inputs of a split, texts as strings."""
+    found = [raw for raw, *_ in data.splits[split].take(count).as_numpy_iterator()]
+    return [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in found]

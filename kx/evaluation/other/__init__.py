@@ -1,0 +1,1 @@
+"""Evaluation on other data than that of the training."""
