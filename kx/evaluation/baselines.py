@@ -44,15 +44,16 @@ class Against:
         """The comparison in words."""
         gap = abs(self.value - self.other)
         larger = better(self.metric) != "min"
-        wins = (self.value > self.other) == larger and gap > 0
-        values = f"{self.metric} {self.value:.3g} against {self.other:.3g}, p = {self.p_value:.2g}"
+        wins = (self.value > self.other) == larger
+        what = f"{self.baseline} ({self.metric} {self.other:.3g})"
         is_share = 0 <= min(self.value, self.other) and max(self.value, self.other) <= 1
         by = f"{100 * gap:.1f} points" if is_share and larger else f"{gap:.3g}"
+        if not gap:
+            return f"equal to {what}"
         if self.p_value >= _LEVEL:
-            return f"not better than {self.baseline} ({values})" if wins or not gap else (
-                f"not better than {self.baseline}, which is ahead by {by} ({values})"
-            )  # fmt: skip
-        return f"{'better' if wins else 'WORSE'} than {self.baseline} by {by} ({values})"
+            place = "ahead of" if wins else "behind"
+            return f"{by} {place} {what}, p = {self.p_value:.2g}: may be chance"
+        return f"{'better' if wins else 'WORSE'} than {what} by {by}, p = {self.p_value:.2g}"
 
 
 def hold_against_baselines(
