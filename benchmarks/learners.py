@@ -51,11 +51,12 @@ def main() -> None:
 def digits(folder: Path) -> Path:
     """Writes the training images that kx has by default, and returns their file."""
     from kx.config import compose
+    from kx.data.store import store
     from kx.fit.batches import make_data
 
     data = make_data(compose(["data=digits"]).config)
     path = folder / "images.npy"
-    np.save(path, np.stack([image for image, _ in data.train.as_numpy_iterator()]))
+    np.save(path, np.asarray(store(data, ["train"])["train"].inputs))
     return path
 
 

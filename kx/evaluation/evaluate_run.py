@@ -24,6 +24,7 @@ from kx.data.issues import print_issues
 from kx.data.store import Stored, store
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.evaluation.answers import SplitAnswers, answers_of, report_on
+from kx.evaluation.baselines import hold_against_baselines
 from kx.evaluation.other.as_trained import as_trained, require_same_form, require_same_world
 from kx.evaluation.other.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
@@ -35,7 +36,12 @@ from kx.tracking.mlflow.client import open_client
 
 
 def ask(
-    run: Run, overrides: Sequence[str], split: str | None, tta: Sequence[str] = ()
+    run: Run,
+    overrides: Sequence[str],
+    split: str | None,
+    tta: Sequence[str] = (),
+    *,
+    baselines: bool = False,
 ) -> SplitAnswers:
     """Returns the answers of a finished run's model to a split of its own or other data.
 
@@ -44,6 +50,8 @@ def ask(
         overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: Name of the split. None: the test split, or all of other data that has none.
         tta: Views of each image to average over. Defaults to none.
+        baselines: Whether the answers will be held against baselines, which learn from the
+            training split. Defaults to False.
 
     Raises:
         ConfigError: If an override names another key.
@@ -64,7 +72,8 @@ def ask(
         stored = Stored(int(data.splits[split].cardinality()))
     elif scores_examples(task, data):
         as_trained(data, run)
-        stored = store(data, [split])[split]
+        found = store(data, {split, *(["train"] if baselines and task.baselines else [])})
+        stored, training = found[split], found.get("train")
     else:  # the model takes other inputs, and the report compares with these examples
         require_same_form(data, run)
         found = store(data, {split, "train"})
@@ -101,11 +110,15 @@ def evaluate_run(
         ConfigError: If an override names another key.
         DataError: If the data has no such split, or has other classes.
     """
-    answers = ask(run, overrides, split, tta)
+    config = run.recorded_config()
+    baseline = config["report"].get("baseline", "auto") != "none" and not overrides and not tta
+    answers = ask(run, overrides, split, tta, baselines=baseline and split != "train")
     split = answers.split
     if overrides:  # those of its own data were printed at the training
         print_issues(answers.data)
-    findings = report_on(answers, report_options(run.recorded_config()), run.history)
+    findings = report_on(answers, report_options(config), run.history)
+    if baseline:
+        hold_against_baselines(findings, answers, report_options(config))
     trained_on = run.tags().get("kx.fingerprint", answers.data.fingerprint)
     as_trained_on = not overrides and not tta and answers.data.fingerprint == trained_on
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")

@@ -81,13 +81,15 @@ def _require_shapes(before: Any, after: Any) -> None:
             raise ValueError(f"it would make {made.shape} of {was.shape}")
 
 
+def _marked(augment: Chain, mark: str) -> list[str]:
+    """Returns the names of the augmentations with a mark."""
+    pairs = zip(augment.names, augment.functions, strict=True)
+    return [name for name, function in pairs if is_marked(function, mark)]
+
+
 def _refuse_views(augment: Chain, targets: Specs) -> None:
     """Refuses what several views of an example cannot have: one target of them all."""
-    mixing = [
-        name
-        for name, function in zip(augment.names, augment.functions, strict=True)
-        if is_marked(function, "mixes_examples")
-    ]
+    mixing = _marked(augment, "mixes_examples")
     if mixing:
         raise ConfigError(
             f"augment=[{','.join(mixing)}] mixes the targets of examples, and the views of an"
@@ -106,11 +108,7 @@ def _refuse_no_images(augment: Chain, inputs: Specs) -> None:
     """Refuses augmentations of images where no field of several is an image."""
     if isinstance(inputs, Spec) or image_fields(inputs):
         return
-    names = [
-        name
-        for name, function in zip(augment.names, augment.functions, strict=True)
-        if is_marked(function, "changes_images")
-    ]
+    names = _marked(augment, "changes_images")
     if names:
         raise ConfigError(
             f"augment=[{','.join(names)}] changes images, and no field of the examples is one:"
