@@ -138,3 +138,29 @@ def test_sst2s_baseline_reaches_its_known_accuracy(project: Path) -> None:
     assert accuracy == pytest.approx(
         model.score(words.transform(texts["test"]), labels["test"]), abs=0.003
     )
+
+
+def test_what_a_baseline_leaves_out_is_in_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kx.tasks.baselines._MOST_PRODUCTS", 1)
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(900, 5))
+    train = seen((inputs[:, 0] > 0).astype(int), inputs)
+    baseline = of_classes(Spec((5,), "float32"), 2)["logistic regression"]
+    assert baseline(train, train).shape == (900, 2)
+    assert train.notes == ["on 200 of 900 examples"]
+    monkeypatch.setattr("kx.tasks.baselines._MAX_ITERATIONS", 1)
+    baseline(train, train)
+    assert train.notes[-1] == "stopped after 1 iterations"
+
+
+def test_a_baseline_that_fails_costs_no_run(project: Path, tmp_path: Path) -> None:
+    """Words of one letter are no words to scikit-learn."""
+    rows = [f"{'a b' if i % 2 else 'c d'},{i % 2}" for i in range(80)]
+    (tmp_path / "letters.csv").write_text("\n".join(["text,label", *rows]))
+    words = ["data=text_csv", f"data.path={tmp_path / 'letters.csv'}", "model=fasttext", "epochs=1"]
+    run = kx.train(*words, "report.num_bootstrap_samples=10", "tracking=none", quiet=True)
+    assert run.status == "FINISHED" and any("could not be computed" in one for one in run.compared)
+    on_disk = kx.train("data=wine", "epochs=1", "data.cache=disk", "tracking=none", quiet=True)
+    assert on_disk.compared == [
+        "none: the training split is in a file, and not in memory (data.cache)"
+    ]

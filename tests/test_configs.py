@@ -21,7 +21,10 @@ REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
             "gymnasium": ["data.name=x"], "distillation": ["task.teacher=x"],
             "group": ["split.column=x"], "time": ["split.column=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.
-OTHER_DEFAULTS = ("warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet")
+OTHER_DEFAULTS = (
+    "warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet", "gru", "rnn",
+    "lstm_attention",
+)  # fmt: skip
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",

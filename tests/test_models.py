@@ -23,7 +23,7 @@ from kx.models.images.wide_residual import wide_resnet
 from kx.models.tables.dense import linear, mlp
 from kx.models.text.bags import bow_mlp
 from kx.models.text.convolutional import textcnn
-from kx.models.text.recurrent import lstm, lstm_attention
+from kx.models.text.recurrent import lstm, recurrent
 from kx.models.text.transformer import transformer
 from kx.testing import check_model
 
@@ -148,7 +148,7 @@ def test_filters_see_no_padding() -> None:
 
 
 def test_attention_weighs_the_words_alone_and_sums_to_one() -> None:
-    model = lstm_attention(TEXT, Outputs(3))
+    model = recurrent(TEXT, Outputs(3), cell="lstm", attention_units=8)
     weights = keras.Model(model.input, model.get_layer("attention_weights").output)
     texts = np.full((2, *TEXT.shape), 2)
     texts[0, 3:] = 0

@@ -240,10 +240,18 @@ def without_examples(epochs: int) -> list[Phase]:
     return [Phase("first", 1), Phase("none", epochs, data=of_classes([77]))]
 
 
+def with_few(epochs: int) -> list[Phase]:
+    def few(data: Data) -> Data:
+        return dataclasses.replace(data, train=data.train.take(20))
+
+    return [Phase("few", epochs, data=few)]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("without_examples", "the train split has no examples"),
+        ("with_few", "fewer than batch_size=32"),
         ("without_test", "expected the splits train, validation, test"),
         ("twice", "need names"),
     ],

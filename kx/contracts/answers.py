@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -66,11 +66,14 @@ class Seen:
         targets: Target of each example as it is stored.
         read_raw: Function that returns the raw inputs, as a list.
         read_inputs: Function that returns the prepared inputs, an array or arrays by name.
+        notes: What a baseline adds where it did not learn in full, for the report: `"on 500 of
+            2,000 examples"`.
     """
 
     targets: Any
     read_raw: Callable[[], Sequence[Any]]
     read_inputs: Callable[[], Any]
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def raw(self) -> Sequence[Any]:

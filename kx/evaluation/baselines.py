@@ -13,6 +13,7 @@ from kx.contracts.fields import map_fields
 from kx.contracts.findings import Findings, ReportOptions
 from kx.contracts.specs import Data
 from kx.data.store import Stored
+from kx.errors import first_line
 from kx.evaluation.answers import SplitAnswers
 from kx.metric_modes import better
 from kx.report.significance import mcnemar, sign_p
@@ -58,21 +59,24 @@ class Against:
 
 def hold_against_baselines(
     findings: Findings, answers: SplitAnswers, options: ReportOptions
-) -> list[Against]:
-    """Adds a table of baselines to the findings of a model, and returns the comparisons.
-
-    Nothing is added where the training split is not in memory, or the report has no statistics.
+) -> list[str]:
+    """Adds a table of baselines to the findings of a model.
 
     Args:
         findings: Findings of the model.
         answers: Answers of the model, with the training split.
         options: Options of the report.
+
+    Returns:
+        How the model compares with the strongest baseline, and which could not be computed.
     """
     task, train = answers.task, answers.training
-    if not task.baselines or train is None or train.dataset is not None:
+    if not task.baselines:
         return []
+    if train is None or train.dataset is not None:
+        return ["none: the training split is in a file, and not in memory (data.cache)"]
     if findings.statistics is None or not isinstance(answers.targets, np.ndarray):
-        return []
+        return ["none: the report has no statistics of single examples to compare"]
     known = _seen(answers.data, "train", train)
     asked = Seen(
         answers.targets,
@@ -81,24 +85,28 @@ def hold_against_baselines(
     )
     quick = ReportOptions(num_bootstrap_samples=1, num_mistakes=0)
     metric = _metric_of(findings, task.monitor)
-    compared, rows = [], []
+    compared, told = [], []
+    rows: list[dict[str, Any]] = []
     for name, baseline in task.baselines.items():
-        scores = baseline(known, asked)
+        known.notes.clear()
+        try:
+            scores = baseline(known, asked)
+        except Exception as error:  # of any library; it must not cost the trained model
+            told.append(f"{name} could not be computed: {first_line(error)}")
+            rows.append({"baseline": name, "": told[-1]})
+            continue
         other = task.report(Answers(answers.targets, scores), quick)
-        found = _against(name, metric, findings, other, len(scores), options)
+        whole = ", ".join([name, *known.notes])
+        found = _against(whole, metric, findings, other, len(scores), options)
         compared.append(found)
         shown = {f"baseline's {metric}": found.other, f"model's {metric}": found.value}
-        rows.append({"baseline": name, **shown, "p": found.p_value, "": found.sentence})
+        rows.append({"baseline": whole, **shown, "p": found.p_value, "": found.sentence})
     findings.tables["Baselines"] = rows
-    return compared
+    return [*([_strongest(compared).sentence] if compared else []), *told]
 
 
-def strongest(compared: Sequence[Against]) -> Against:
-    """Returns the comparison with the baseline that has the best value.
-
-    Args:
-        compared: Comparisons of one model, at least one.
-    """
+def _strongest(compared: Sequence[Against]) -> Against:
+    """Returns the comparison with the baseline that has the best value."""
     least = better(compared[0].metric) == "min"
     return (min if least else max)(compared, key=lambda one: one.other)
 

@@ -117,8 +117,9 @@ def evaluate_run(
     if overrides:  # those of its own data were printed at the training
         print_issues(answers.data)
     findings = report_on(answers, report_options(config), run.history)
-    if baseline:
-        hold_against_baselines(findings, answers, report_options(config))
+    told = []
+    if baseline and split != "train":
+        told = hold_against_baselines(findings, answers, report_options(config))
     trained_on = run.tags().get("kx.fingerprint", answers.data.fingerprint)
     as_trained_on = not overrides and not tta and answers.data.fingerprint == trained_on
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")
@@ -129,6 +130,8 @@ def evaluate_run(
     if as_trained_on and run.uri is not None:
         _log_metrics(run, findings, split)
     show_metrics(findings, written)
+    for sentence in told:
+        print(f"baseline: {sentence}")
     return findings
 
 

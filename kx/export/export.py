@@ -252,9 +252,10 @@ def _compare(
 def _modules(run: Trained) -> list[str]:
     """Returns the modules of layers that are not Keras's: a user's, and those of kx that it has."""
     targets = [str(run.config.get(key, {}).get("_target_", "")) for key in ("model", "task")]
-    modules = [target.rpartition(".")[0] for target in targets if "." in target]
+    modules = {target.rpartition(".")[0] for target in targets if "." in target}
     layers = {type(one).__module__ for one in run.model._flatten_layers()}
-    return [one for one in modules if not one.startswith("kx.") or one in layers]
+    own = {one for one in modules if not one.startswith("kx.")}
+    return sorted(own | {one for one in layers if one.startswith("kx.")})
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:

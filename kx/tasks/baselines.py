@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,11 @@ from kx.contracts.answers import Baseline, Seen
 from kx.contracts.specs import Spec, Specs
 
 _LEAST = 1e-6  # probability of what a baseline excludes, whose logarithm must be finite
-# Numbers times classes of a logistic regression: seconds on one core.
-_MOST_PRODUCTS = 30_000_000
+# What a baseline may cost at the end of a run: seconds on one core.
+_MOST_PRODUCTS = 30_000_000  # numbers times classes of a logistic regression
+_MOST_CHARACTERS = 50_000_000
 _MAX_ITERATIONS = 200
+_ASKED = 256  # examples at a time
 
 
 def of_classes(inputs: Specs | None, num_classes: int) -> dict[str, Baseline]:
@@ -81,24 +83,44 @@ def _tfidf(train: Seen, test: Seen) -> tuple[Any, Any]:
     options: dict[str, Any] = {"ngram_range": (1, 2)}
     if not spaced:  # Chinese, Japanese, Thai …
         options["analyzer"] = "char"
-    words = TfidfVectorizer(sublinear_tf=True, min_df=1, **options)
-    return _fitted(words.fit_transform(train.raw), train.targets, words.transform(test.raw), 10.0)
+    length = max(1, int(np.mean([len(text) for text in train.raw])))
+    chosen = _chosen(train, max(1000, _MOST_CHARACTERS // length))
+    words = TfidfVectorizer(sublinear_tf=True, **options)
+    known = words.fit_transform([train.raw[place] for place in chosen])
+    answer = _fitted(known, np.asarray(train.targets)[chosen], 10.0, train.notes)
+    return answer([words.transform(test.raw)])
 
 
 def _logistic(train: Seen, test: Seen) -> tuple[Any, Any]:
+    from sklearn.preprocessing import StandardScaler
+
     known, asked = (part.inputs.reshape(len(part.inputs), -1) for part in (train, test))
     count = len(np.unique(train.targets))
-    most = max(200, _MOST_PRODUCTS // (known.shape[1] * count))
-    chosen = np.random.default_rng(0).permutation(len(known))[:most]
-    known, targets = known[chosen].astype("float32"), np.asarray(train.targets)[chosen]
-    mean, deviation = known.mean(axis=0), known.std(axis=0)
-    deviation[deviation == 0] = 1.0
-    known, asked = ((part - mean) / deviation for part in (known, asked.astype("float32")))
-    return _fitted(known, targets, asked, 1.0)
+    chosen = _chosen(train, max(200, _MOST_PRODUCTS // (known.shape[1] * count)))
+    scale = StandardScaler()
+    known = scale.fit_transform(known[chosen].astype("float32"))
+    answer = _fitted(known, np.asarray(train.targets)[chosen], 1.0, train.notes)
+    parts = (asked[start : start + _ASKED] for start in range(0, len(asked), _ASKED))
+    return answer(scale.transform(part.astype("float32")) for part in parts)
 
 
-def _fitted(known: Any, targets: Any, asked: Any, strength: float) -> tuple[Any, Any]:
-    """Returns the classes and their probabilities by a logistic regression."""
+def _chosen(train: Seen, most: int) -> np.ndarray:
+    """Returns the indices of at most so many examples, drawn at random, and notes if not all."""
+    count = len(train.targets)
+    if most >= count:
+        return np.arange(count)
+    train.notes.append(f"on {most:,} of {count:,} examples")
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
+
+
+def _fitted(
+    known: Any, targets: Any, strength: float, notes: list[str]
+) -> Callable[[Iterable[Any]], tuple[Any, Any]]:
+    """Fits a logistic regression.
+
+    Returns:
+        Function from parts of the examples to the classes, and the probabilities of all parts.
+    """
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -106,12 +128,14 @@ def _fitted(known: Any, targets: Any, asked: Any, strength: float) -> tuple[Any,
 
     classes = np.unique(targets)
     if len(classes) < 2:  # nothing to tell apart
-        return classes, np.ones((asked.shape[0], 1))
+        return lambda parts: (classes, np.ones((sum(part.shape[0] for part in parts), 1)))
     model = LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline need not be the best
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         model.fit(known, targets)
-    return model.classes_, model.predict_proba(asked)
+    if any(issubclass(one.category, ConvergenceWarning) for one in caught):
+        notes.append(f"stopped after {_MAX_ITERATIONS} iterations")
+    return lambda parts: (classes, np.concatenate([model.predict_proba(part) for part in parts]))
 
 
 def of_numbers(inputs: Specs | None, mean: Any, deviation: Any) -> dict[str, Baseline]:

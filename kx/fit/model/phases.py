@@ -48,7 +48,8 @@ def make_plan(config: DictConfig, data: Data) -> Plan:
 
     Raises:
         ConfigError: If the data of a phase has other specs or splits than that of the run, if it
-            has no examples, or if two phases with data of their own have one name.
+            has no examples or fewer than a batch, or if two phases with data of their own have one
+            name.
     """
     if not config.transfer:
         return Plan([Phase("training", config.epochs)], data.fingerprint)
@@ -62,6 +63,12 @@ def make_plan(config: DictConfig, data: Data) -> Plan:
     if len(set(names)) < len(names):
         raise ConfigError(f"transfer: phases with data of their own need names: {names}.")
     own = {phase.name: _own_data(phase, data) for phase in named}
+    for name, one in own.items():
+        if (count := int(one.train.cardinality())) < config.batch_size:
+            raise ConfigError(
+                f"transfer: {name}.data: the train split has {count} examples, fewer than"
+                f" batch_size={config.batch_size}. Choose {count} or less."
+            )
     sizes = [f"{name} {split} {int(part.cardinality())} {one.fingerprint}"
              for name, one in own.items() for split, part in one.splits.items()]  # fmt: skip
     every = "\n".join([data.fingerprint, *sizes])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -52,17 +51,19 @@ def lstm(
 
     Source: Hochreiter & Schmidhuber 1997; Schuster & Paliwal 1997 (both directions).
     """
-    options = _Options(
-        embedding_units, units, num_layers, bidirectional, dropout, embedding_dropout,
-        recurrent_dropout, kernel_initializer, l1, l2,
+    return recurrent(
+        inputs, outputs, embedding_units=embedding_units, units=units, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
+        embedding_dropout=embedding_dropout, recurrent_dropout=recurrent_dropout,
+        kernel_initializer=kernel_initializer, l1=l1, l2=l2,
     )  # fmt: skip
-    return _recurrent("lstm", keras.layers.LSTM, inputs, outputs, options)
 
 
-def gru(
+def recurrent(
     inputs: Spec,
     outputs: Outputs,
     *,
+    cell: Literal["lstm", "gru", "simple"] = "lstm",
+    attention_units: Count | None = None,
     embedding_units: Count = 64,
     units: Count = 64,
     num_layers: Count = 1,
@@ -74,112 +75,17 @@ def gru(
     l1: NonNegative = 0.0,
     l2: NonNegative = 0.0,
 ) -> keras.Model:
-    """Builds an embedding followed by GRU layers, with padding (token 0) masked.
-
-    The arguments are those of `lstm`.
+    """Builds an embedding followed by recurrent layers of one kind, with padding (token 0) masked.
 
     Args:
         inputs: Spec of one text: token ids of shape `(sequence_length,)`.
         outputs: Description of the scores: their number and names.
-        embedding_units: Size of a token's embedding. Defaults to 64.
-        units: Units of a GRU layer in each direction. Defaults to 64.
-        num_layers: Number of stacked GRU layers. Defaults to 1.
-        bidirectional: Whether each layer also reads the text backwards. Defaults to True.
-        dropout: Dropout rate before the scores. Defaults to 0.3.
-        embedding_dropout: Dropout rate of whole embedding channels. Defaults to 0.2.
-        recurrent_dropout: Dropout rate of the recurrent state (slow on a GPU). Defaults to 0.
-        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
-        l1: Strength of the L1 penalty. Defaults to 0.
-        l2: Strength of the L2 penalty. Defaults to 0.
-
-    Returns:
-        Model with raw scores of shape `(batch, outputs.units)`.
-
-    Raises:
-        ConfigError: If the inputs are not token ids.
-
-    Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder".
-    """
-    options = _Options(
-        embedding_units, units, num_layers, bidirectional, dropout, embedding_dropout,
-        recurrent_dropout, kernel_initializer, l1, l2,
-    )  # fmt: skip
-    return _recurrent("gru", keras.layers.GRU, inputs, outputs, options)
-
-
-def rnn(
-    inputs: Spec,
-    outputs: Outputs,
-    *,
-    embedding_units: Count = 64,
-    units: Count = 64,
-    num_layers: Count = 1,
-    bidirectional: bool = False,
-    dropout: Fraction = 0.3,
-    embedding_dropout: Fraction = 0.2,
-    recurrent_dropout: Fraction = 0.0,
-    kernel_initializer: str = "glorot_uniform",
-    l1: NonNegative = 0.0,
-    l2: NonNegative = 0.0,
-) -> keras.Model:
-    """Builds an embedding followed by simple recurrent layers, with padding (token 0) masked.
-
-    The arguments are those of `lstm`.
-
-    Args:
-        inputs: Spec of one text: token ids of shape `(sequence_length,)`.
-        outputs: Description of the scores: their number and names.
+        cell: Kind of the layers: `"lstm"`, `"gru"` or `"simple"`. Defaults to `"lstm"`.
+        attention_units: Units of a layer that scores the output of each token; their weighted
+            average is scored. Defaults to None: the last output is scored.
         embedding_units: Size of a token's embedding. Defaults to 64.
         units: Units of a recurrent layer in each direction. Defaults to 64.
-        num_layers: Number of stacked layers. Defaults to 1.
-        bidirectional: Whether each layer also reads the text backwards. Defaults to False.
-        dropout: Dropout rate before the scores. Defaults to 0.3.
-        embedding_dropout: Dropout rate of whole embedding channels. Defaults to 0.2.
-        recurrent_dropout: Dropout rate of the recurrent state. Defaults to 0.
-        kernel_initializer: Initializer of the weights. Defaults to `"glorot_uniform"`.
-        l1: Strength of the L1 penalty. Defaults to 0.
-        l2: Strength of the L2 penalty. Defaults to 0.
-
-    Returns:
-        Model with raw scores of shape `(batch, outputs.units)`.
-
-    Raises:
-        ConfigError: If the inputs are not token ids.
-
-    Source: Elman 1990, "Finding structure in time".
-    """
-    options = _Options(
-        embedding_units, units, num_layers, bidirectional, dropout, embedding_dropout,
-        recurrent_dropout, kernel_initializer, l1, l2,
-    )  # fmt: skip
-    return _recurrent("rnn", keras.layers.SimpleRNN, inputs, outputs, options)
-
-
-def lstm_attention(
-    inputs: Spec,
-    outputs: Outputs,
-    *,
-    embedding_units: Count = 64,
-    units: Count = 64,
-    attention_units: Count = 64,
-    num_layers: Count = 1,
-    bidirectional: bool = True,
-    dropout: Fraction = 0.3,
-    embedding_dropout: Fraction = 0.2,
-    recurrent_dropout: Fraction = 0.0,
-    kernel_initializer: str = "glorot_uniform",
-    l1: NonNegative = 0.0,
-    l2: NonNegative = 0.0,
-) -> keras.Model:
-    """Builds LSTM layers whose outputs are averaged with learned weights: attention over time.
-
-    Args:
-        inputs: Spec of one text: token ids of shape `(sequence_length,)`.
-        outputs: Description of the scores: their number and names.
-        embedding_units: Size of a token's embedding. Defaults to 64.
-        units: Units of an LSTM layer in each direction. Defaults to 64.
-        attention_units: Units of the layer that scores each token. Defaults to 64.
-        num_layers: Number of stacked LSTM layers. Defaults to 1.
+        num_layers: Number of stacked recurrent layers. Defaults to 1.
         bidirectional: Whether each layer also reads the text backwards. Defaults to True.
         dropout: Dropout rate before the scores. Defaults to 0.3.
         embedding_dropout: Dropout rate of whole embedding channels. Defaults to 0.2.
@@ -189,63 +95,37 @@ def lstm_attention(
         l2: Strength of the L2 penalty. Defaults to 0.
 
     Returns:
-        Model with raw scores of shape `(batch, outputs.units)`. Its layer `attention_weights`
-        gives the weight of each token.
+        Model with raw scores of shape `(batch, outputs.units)`. With attention, its layer
+        `attention_weights` gives the weight of each token.
 
     Raises:
         ConfigError: If the inputs are not token ids.
 
-    Source: Yang et al. 2016, "Hierarchical attention networks", section 2.2 (word attention).
+    Source: Hochreiter & Schmidhuber 1997 (LSTM); Cho et al. 2014 (GRU); Elman 1990 (simple);
+    Yang et al. 2016, "Hierarchical attention networks", section 2.2 (attention).
+
+    Example:
+    >>> tokens = Spec((12,), "int32", vocabulary_size=50)
+    >>> recurrent(tokens, Outputs(2), cell="gru", attention_units=8).name
+    'gru_attention'
     """
-    options = _Options(
-        embedding_units, units, num_layers, bidirectional, dropout, embedding_dropout,
-        recurrent_dropout, kernel_initializer, l1, l2,
-    )  # fmt: skip
-    return _recurrent(
-        "lstm_attention", keras.layers.LSTM, inputs, outputs, options, attention_units
-    )
-
-
-@dataclass(frozen=True)
-class _Options:
-    """Holds the sizes of a recurrent network."""
-
-    embedding_units: int
-    units: int
-    num_layers: int
-    bidirectional: bool
-    dropout: float
-    embedding_dropout: float
-    recurrent_dropout: float
-    kernel_initializer: str
-    l1: float
-    l2: float
-
-
-def _recurrent(
-    name: str,
-    kind: type[keras.layers.Layer],
-    inputs: Spec,
-    outputs: Outputs,
-    options: _Options,
-    attention_units: int | None = None,
-) -> keras.Model:
-    """Builds a network of recurrent layers; without attention, the last output is scored."""
-    x, h = embedded(inputs, name, options.embedding_units, options.embedding_dropout)
-    for number in range(options.num_layers):
-        layer = kind(
-            options.units,
-            return_sequences=attention_units is not None or number < options.num_layers - 1,
-            recurrent_dropout=options.recurrent_dropout,
-            kernel_initializer=options.kernel_initializer,
-            kernel_regularizer=penalty(options.l1, options.l2),
+    kinds = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "simple": keras.layers.SimpleRNN}
+    name: str = "rnn" if cell == "simple" else cell
+    name = name if attention_units is None else f"{name}_attention"
+    x, h = embedded(inputs, name, embedding_units, embedding_dropout)
+    for number in range(num_layers):
+        layer = kinds[cell](
+            units,
+            return_sequences=attention_units is not None or number < num_layers - 1,
+            recurrent_dropout=recurrent_dropout,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=penalty(l1, l2),
         )
-        h = (keras.layers.Bidirectional(layer) if options.bidirectional else layer)(h)
+        h = (keras.layers.Bidirectional(layer) if bidirectional else layer)(h)
     if attention_units is not None:
         h = _attended(x, h, attention_units)
-    h = keras.layers.Dropout(options.dropout)(h)
-    initializer = options.kernel_initializer
-    y = scores(h, outputs.units, options.l1, options.l2, kernel_initializer=initializer)
+    h = keras.layers.Dropout(dropout)(h)
+    y = scores(h, outputs.units, l1, l2, kernel_initializer=kernel_initializer)
     return keras.Model(x, y, name=name)
 
 

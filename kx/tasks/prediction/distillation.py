@@ -78,7 +78,7 @@ def distillation(
         )
     task = classification(
         targets, monitor=monitor, monitor_mode=monitor_mode, label_smoothing=label_smoothing,
-        top_k=top_k,
+        top_k=top_k, inputs=inputs,
     )  # fmt: skip
     hint = None
     if student_layer is not None and teacher_layer is not None:
