@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import needs_shared
+from scipy.stats import binomtest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import kx
 from kx.contracts.answers import Seen
 from kx.contracts.specs import Spec
 from kx.evaluation.baselines import Against
-from kx.evaluation.evaluate_run import evaluate_run
+from kx.evaluation.evaluate_run import ask, evaluate_run
 from kx.tasks.baselines import of_classes, of_numbers, of_two
 
 TOKENS = Spec((8,), "int32", vocabulary_size=20, kind="tokens")
@@ -111,6 +114,25 @@ def test_a_report_holds_the_model_against_the_baselines(
                 run.metrics[f"test/{metric}"], rel=1e-4
             )
             assert 0 <= row["p"] <= 1
+
+
+def test_a_baseline_learns_from_the_training_split_and_is_tested_in_pairs(
+    at_home: Path, trained: Callable[[str], kx.Run]
+) -> None:
+    run = trained("image")
+    findings = evaluate_run(run)
+    answers = ask(run, [], "test", baselines=True)
+    assert answers.training is not None and findings.correct is not None
+    known, asked = (np.asarray(one).reshape(len(one), -1) for one in
+                    (answers.training.inputs, answers.inputs))  # fmt: skip
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    model.fit(known.astype("float32"), np.asarray(answers.training.targets))
+    right = model.predict(asked.astype("float32")) == answers.targets
+    row = findings.tables["Baselines"][1]
+    assert row["baseline's accuracy"] == pytest.approx(right.mean()) and right.mean() < 1
+    assert row["model's accuracy"] == pytest.approx(findings.correct.mean())
+    ours, theirs = (findings.correct & ~right).sum(), (right & ~findings.correct).sum()
+    assert row["p"] == pytest.approx(binomtest(ours, ours + theirs).pvalue)
 
 
 def test_baselines_may_be_left_out(project: Path) -> None:

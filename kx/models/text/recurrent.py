@@ -52,9 +52,9 @@ def lstm(
     Source: Hochreiter & Schmidhuber 1997; Schuster & Paliwal 1997 (both directions).
     """
     return recurrent(
-        inputs, outputs, embedding_units=embedding_units, units=units, num_layers=num_layers, bidirectional=bidirectional, dropout=dropout,
-        embedding_dropout=embedding_dropout, recurrent_dropout=recurrent_dropout,
-        kernel_initializer=kernel_initializer, l1=l1, l2=l2,
+        inputs, outputs, embedding_units=embedding_units, units=units, num_layers=num_layers,
+        bidirectional=bidirectional, dropout=dropout, embedding_dropout=embedding_dropout,
+        recurrent_dropout=recurrent_dropout, kernel_initializer=kernel_initializer, l1=l1, l2=l2,
     )  # fmt: skip
 
 
