@@ -19,7 +19,7 @@ def options_of(command: str) -> str:
     """
     from kx.cli import main
 
-    os.environ["COLUMNS"] = "90"
+    os.environ["COLUMNS"] = "78"
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         main([*command.split(), "--help"])

@@ -87,20 +87,21 @@ def hold_against_baselines(
     metric = _metric_of(findings, task.monitor)
     compared, told = [], []
     rows: list[dict[str, Any]] = []
+    columns = ("baseline", f"baseline's {metric}", f"model's {metric}", "p", "")
     for name, baseline in task.baselines.items():
         known.notes.clear()
         try:
             scores = baseline(known, asked)
         except Exception as error:  # of any library; it must not cost the trained model
             told.append(f"{name} could not be computed: {first_line(error)}")
-            rows.append({"baseline": name, "": told[-1]})
+            rows.append(dict(zip(columns, (name, "", "", "", told[-1]), strict=True)))
             continue
         other = task.report(Answers(answers.targets, scores), quick)
         whole = ", ".join([name, *known.notes])
         found = _against(whole, metric, findings, other, len(scores), options)
         compared.append(found)
-        shown = {f"baseline's {metric}": found.other, f"model's {metric}": found.value}
-        rows.append({"baseline": whole, **shown, "p": found.p_value, "": found.sentence})
+        values = (whole, found.other, found.value, found.p_value, found.sentence)
+        rows.append(dict(zip(columns, values, strict=True)))
     findings.tables["Baselines"] = rows
     return [*([_strongest(compared).sentence] if compared else []), *told]
 

@@ -197,6 +197,8 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     panels = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[count:]:
+        axes.set_axis_off()
     return figure, panels[:count]
 
 
