@@ -63,7 +63,7 @@ class Task:
             validation: `encode` and the learner get inputs of shape `(batch, views, …)`. Reports,
             predictions and the export see each example once, as it is, without this axis, and so
             does `encode` there. Defaults to 1: no such axis.
-        baselines: Simple models by name, that reports hold the trained one against: functions
+        baselines: Simple models by name, with which reports compare the trained one: functions
             `(train, test) -> scores` (`kx.contracts.answers.Seen`), whose scores are those that
             the model would give. Defaults to none.
         check: Function that raises if it cannot use a builder's model. Defaults to None: the model

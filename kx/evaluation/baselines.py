@@ -1,4 +1,4 @@
-"""Holds a model against baselines that cost nothing, on the same examples."""
+"""Compares a model with baselines, on the same examples."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Against:
         return f"{'better' if wins else 'WORSE'} than {what} by {by}, p = {self.p_value:.2g}"
 
 
-def hold_against_baselines(
+def compare_with_baselines(
     findings: Findings, answers: SplitAnswers, options: ReportOptions
 ) -> list[str]:
     """Adds a table of baselines to the findings of a model.

@@ -24,7 +24,7 @@ from kx.data.issues import print_issues
 from kx.data.store import Stored, store
 from kx.errors import ConfigError, Mistake, did_you_mean
 from kx.evaluation.answers import SplitAnswers, answers_of, report_on
-from kx.evaluation.baselines import hold_against_baselines
+from kx.evaluation.baselines import compare_with_baselines
 from kx.evaluation.other.as_trained import as_trained, require_same_form, require_same_world
 from kx.evaluation.other.other_data import judged_data
 from kx.evaluation.write_reports import report_options, score_prefix
@@ -50,7 +50,7 @@ def ask(
         overrides: Overrides `data=…`, `data.KEY=…`, `split=…` and `split.KEY=…`.
         split: Name of the split. None: the test split, or all of other data that has none.
         tta: Views of each image to average over. Defaults to none.
-        baselines: Whether the answers will be held against baselines, which learn from the
+        baselines: Whether the answers will be compared with baselines, which learn from the
             training split. Defaults to False.
 
     Raises:
@@ -119,7 +119,7 @@ def evaluate_run(
     findings = report_on(answers, report_options(config), run.history)
     told = []
     if baseline and split != "train":
-        told = hold_against_baselines(findings, answers, report_options(config))
+        told = compare_with_baselines(findings, answers, report_options(config))
     trained_on = run.tags().get("kx.fingerprint", answers.data.fingerprint)
     as_trained_on = not overrides and not tta and answers.data.fingerprint == trained_on
     path = f"report/{split}" if as_trained_on else evaluation_path(f"{split}{views_suffix(tta)}")

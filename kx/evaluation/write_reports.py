@@ -13,7 +13,7 @@ from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
 from kx.contracts.task import scores_examples
 from kx.evaluation.answers import answers_of, evaluate, report_on
-from kx.evaluation.baselines import hold_against_baselines
+from kx.evaluation.baselines import compare_with_baselines
 from kx.fit.model.builder import Builder
 from kx.report.page import write_report
 from kx.secrets import redact
@@ -81,7 +81,7 @@ def write_reports(
             found |= {f"test/{name}": value for name, value in scores.items()}
         findings = report_on(answers, report_options(job.config), history)
         if split != "train" and job.config.report.get("baseline", "auto") != "none":
-            told = hold_against_baselines(findings, answers, report_options(job.config))
+            told = compare_with_baselines(findings, answers, report_options(job.config))
             compared += told if split == "test" else []
         where = folder.path / "report" / split
         write_report(

@@ -168,7 +168,9 @@ class _Fit:
         """Compiles the model for a phase, and returns the number of its last epoch."""
         continues = number == len(self._keep.phases)
         if not continues:
-            self._keep.begin_phase(done, keep_best=self._builder.plan.has_data_of_before(number))
+            self._keep.begin_phase(
+                done, keep_best=self._builder.plan.shares_data_with_previous(number)
+            )
         self._builder.begin_phase(self._built, phase, self._keep.phases[-1])
         self._record.examples_per_epoch = _num_seen(self._builder.batches_of(phase))
         last_epoch = min(phase.last_epoch, end)

@@ -1,4 +1,4 @@
-"""Simple models that reports hold a trained one against."""
+"""Simple models with which reports compare a trained one."""
 
 from __future__ import annotations
 

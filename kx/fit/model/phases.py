@@ -30,7 +30,7 @@ class Plan:
     fingerprint: str
     own_data: Mapping[str, Data] = field(default_factory=dict)
 
-    def has_data_of_before(self, number: int) -> bool:
+    def shares_data_with_previous(self, number: int) -> bool:
         """Returns whether a phase trains on the data of the phase before it.
 
         Args:
