@@ -8,6 +8,7 @@ import gc
 import gzip
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-def new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project folder, made the current one."""
+def new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project folder, made the current one; its modules are forgotten after the test."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "pyproject.toml").touch()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return folder
+    yield folder
+    # Another test's project may have a module of the same name.
+    sys.path[:] = [item for item in sys.path if item != str(folder)]
+    for name, module in list(sys.modules.items()):
+        # Not by getattr: modules that load when they are used would load.
+        if str(vars(module).get("__file__")).startswith(str(folder)):
+            del sys.modules[name]
 
 
 @pytest.fixture

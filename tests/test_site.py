@@ -50,13 +50,9 @@ def files(page: Path) -> dict[str, str]:
 
 @pytest.fixture
 def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's project, from which modules are imported, and forgotten at the end."""
-    known = set(sys.modules)
+    """A user's project, from which modules are imported."""
     monkeypatch.syspath_prepend(project)
-    yield project  # type: ignore[misc]
-    for name in set(sys.modules) - known:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(project)):
-            del sys.modules[name]
+    return project
 
 
 def write_files(page: Path, folder: Path) -> dict[str, str]:
