@@ -2,8 +2,10 @@
 
 The recipes are those of https://www.tensorflow.org/tutorials/generative/dcgan (two optimizers, one
 tf.function for a step, the non-saturating loss) and of
-https://keras.io/examples/generative/wgan_gp (several steps of the critic on one batch). Prints the
-seconds of each epoch's steps, and writes images that the generator makes.
+https://keras.io/examples/generative/wgan_gp (several steps of the critic on one batch). With --fit
+the step is the `train_step` of a keras.Model, as in
+https://keras.io/examples/generative/dcgan_overriding_train_step. Prints the seconds of each epoch's
+steps, and writes images that the generator makes.
 
     plain_gan.py --images images.npy --epochs 5 --samples samples.npy
 """
@@ -12,10 +14,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from clock import EpochClock
 from result import print_result
 
 
@@ -53,6 +58,24 @@ def networks(
     return generator, keras.Sequential([*judge, keras.layers.Flatten(), keras.layers.Dense(1)])
 
 
+class Gan(keras.Model):
+    """Trains two networks with `fit`: the means of their losses are its metrics."""
+
+    def __init__(
+        self, generator: keras.Model, judge: keras.Model, step: Callable[[Any], Any]
+    ) -> None:
+        super().__init__()
+        self.generator, self.judge, self.step = generator, judge, step
+        self.means = {
+            name: keras.metrics.Mean(name=name) for name in ("generator_loss", "critic_loss")
+        }
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        for name, loss in self.step(data).items():
+            self.means[name].update_state(loss)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", required=True)
@@ -70,6 +93,7 @@ def main() -> None:
     parser.add_argument("--penalty", type=float, default=0.0)
     parser.add_argument("--critic-steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fit", action="store_true")
     args = parser.parse_args()
     keras.utils.set_random_seed(args.seed)
     images = np.load(args.images)
@@ -87,7 +111,7 @@ def main() -> None:
         noise = tf.random.normal([count, args.latent_size])
         return 2 * tf.sigmoid(generator(noise, training=True)) - 1
 
-    def teach_judge(real: tf.Tensor) -> None:
+    def teach_judge(real: tf.Tensor) -> tf.Tensor:
         fake = made(tf.shape(real)[0])
         with tf.GradientTape() as tape:
             of_fake, of_real = judge(fake, training=True), judge(real, training=True)
@@ -106,17 +130,19 @@ def main() -> None:
                 loss += tf.reduce_mean(tf.nn.softplus(-of_real))
         weights = judge.trainable_variables
         optimizers[1].apply(tape.gradient(loss, weights), weights)
+        return loss
 
     @tf.function
-    def step(batch: tf.Tensor) -> None:
+    def step(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         real = tf.cast(batch, tf.float32) / 127.5 - 1
         for _ in range(args.critic_steps):
-            teach_judge(real)
+            of_judge = teach_judge(real)
         with tf.GradientTape() as tape:
             scores = judge(made(tf.shape(real)[0]), training=True)
             loss = tf.reduce_mean(-scores if args.penalty else tf.nn.softplus(-scores))
         weights = generator.trainable_variables
         optimizers[0].apply(tape.gradient(loss, weights), weights)
+        return {"generator_loss": loss, "critic_loss": of_judge}
 
     options = tf.data.Options()
     options.autotune.enabled = False  # the stream of kx has it off, too: it stalls between epochs
@@ -127,12 +153,18 @@ def main() -> None:
         .prefetch(4)
         .with_options(options)
     )
-    seconds = []
-    for _ in range(args.epochs):
-        begun = time.perf_counter()
-        for batch in batches:
-            step(batch)
-        seconds.append(time.perf_counter() - begun)
+    if args.fit:
+        trained = Gan(generator, judge, step)
+        trained.compile()
+        trained.fit(batches, epochs=args.epochs, callbacks=[EpochClock()], verbose=0)
+        seconds = EpochClock.step_seconds()
+    else:
+        seconds = []
+        for _ in range(args.epochs):
+            begun = time.perf_counter()
+            for batch in batches:
+                step(batch)
+            seconds.append(time.perf_counter() - begun)
     if args.samples:
         noise = np.random.default_rng(0).normal(size=(1000, args.latent_size)).astype("float32")
         np.save(args.samples, tf.sigmoid(generator(noise, training=False)).numpy())
