@@ -26,6 +26,7 @@ _PUBLIC = {
     "Data": "kx.data",
     "Examples": "kx.data",
     "Outputs": "kx.data",
+    "Preparation": "kx.data",
     "Run": "kx.runs",
     "Spec": "kx.data",
     "Task": "kx.tasks",
@@ -34,12 +35,13 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "Data", "Examples", "Outputs", "Run", "Spec", "Task", "__version__", "load_run", "train",
+    "Data", "Examples", "Outputs", "Preparation", "Run", "Spec", "Task", "__version__", "load_run",
+    "train",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from kx.api import train
-    from kx.data import Data, Examples, Outputs, Spec
+    from kx.data import Data, Examples, Outputs, Preparation, Spec
     from kx.runs import Run, load_run
     from kx.tasks import Task
 

@@ -22,15 +22,16 @@ def show_end(run: Any) -> None:
         for name in sorted(run.metrics)
         if name.startswith("test/") and name.removeprefix("test/") in _main_scores(run)
     ]
+    width = max([24, *(len(name) + 2 for name, _ in scores)])
     for name, value in scores:
-        print(f"  {name:<24}{value:.4f}")
+        print(f"  {name:<{width}}{value:.4f}")
     for sentence in run.compared:
-        print(f"  {'baseline':<24}{sentence}")
+        print(f"  {'baseline':<{width}}{sentence}")
     best = run.metrics.get("best/epoch")
     if best is not None:
         kept = f", the best {run.chosen_by}" if run.chosen_by else ", the last one"
         num_epochs = len(run.history["epoch_seconds"])
-        print(f"  {'kept epoch':<24}{best:.0f} of {num_epochs}{kept}")
+        print(f"  {'kept epoch':<{width}}{best:.0f} of {num_epochs}{kept}")
     if run.uri is None:
         print(f"\nNothing was tracked (tracking=none). Checkpoints and report: runs/{run.name}")
         return

@@ -17,6 +17,7 @@ from kx.config import build
 from kx.errors import ConfigError
 from kx.types import Count
 
+ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
 _MULTI_WORKER = "kx.multi_worker.multi_worker"
 
 

@@ -58,6 +58,9 @@ AtLeastOne = Annotated[float, Rule("at least 1", lambda v: _number(v) and 1 <= v
 Degrees = NonNegative
 Fraction = Annotated[float, Rule("at least 0 and less than 1", lambda v: _number(v) and 0 <= v < 1)]
 Share = Annotated[float, Rule("more than 0, at most 1", lambda v: _number(v) and 0 < v <= 1)]
+Percentile = Annotated[
+    float, Rule("more than 0, at most 100", lambda v: _number(v) and 0 < v <= 100)
+]
 Probability = Annotated[float, Rule("between 0 and 1", lambda v: _number(v) and 0 <= v <= 1)]
 OpenFraction = Annotated[
     float, Rule("between 0 and 1, neither included", lambda v: _number(v) and 0 < v < 1)

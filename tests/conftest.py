@@ -75,12 +75,14 @@ def as_data(source: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
     """Returns a function like a source, that takes the arguments of a split too, and divides."""
     from kx.data.split.divided import divided
     from kx.data.split.rules import stratified
+    from kx.data.tokenizers.words import words as tokenized
 
     def data(*given: Any, **words: Any) -> Any:
         keys = ("validation_fraction", "test_fraction", "limit", "seed", "fold")
         split = {**defaults, **{key: words.pop(key) for key in keys if key in words}}
+        tokenizer = words.pop("tokenizer", tokenized)
         examples = source(*given, **words)
-        return divided(examples, stratified(examples, **split))
+        return divided(examples, stratified(examples, **split), lambda _: tokenizer)
 
     return data
 
@@ -336,7 +338,12 @@ FAMILIES = {
         "data=text_csv", "data.text=review", "data.label=[funny,sad]", "task=multilabel",
     ],
 }  # fmt: skip
-SMALL_TEXT = ["model=lstm", "model.units=8", "model.embedding_units=8", "data.sequence_length=12"]
+SMALL_TEXT = [
+    "model=lstm",
+    "model.units=8",
+    "model.embedding_units=8",
+    "tokenizer.sequence_length=12",
+]
 
 
 def family_overrides(family: str, texts: Path) -> list[str]:

@@ -6,6 +6,7 @@ takes a tenth of one. Tests of the cold start itself start it cold.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import runpy
@@ -48,7 +49,8 @@ class Forked:
         return self.returncode
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(self.pid, signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)

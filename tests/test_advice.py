@@ -61,8 +61,8 @@ def test_a_vocabulary_with_a_place_for_a_word(project: Path) -> None:
     lines = ["text,label"] + [f"words {i},{'ab'[i % 2]}" for i in range(40)]
     Path("a.csv").write_text("\n".join(lines))
     words = ["data=text_csv", "data.path=a.csv"]
-    number = advised(fails([*words, "data.max_tokens=2"]), r"expected (\d+) or more")[0]
-    data = make_data(compose([*words, f"data.max_tokens={number}"]).config)
+    number = advised(fails([*words, "tokenizer.max_tokens=2"]), r"expected (\d+) or more")[0]
+    data = make_data(compose([*words, f"tokenizer.max_tokens={number}"]).config)
     assert data.inputs.vocabulary_size == 3
 
 

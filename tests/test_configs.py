@@ -28,7 +28,7 @@ OTHER_DEFAULTS = (
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",
-    "epochs", "name", "facts", "environment", "split",
+    "epochs", "name", "facts", "environment", "split", "texts",
 }  # fmt: skip
 
 

@@ -159,28 +159,6 @@ def test_rows_read_back_to_the_same_numbers() -> None:
     np.testing.assert_array_equal(np.stack(read), values)
 
 
-def test_the_vocabulary_is_that_of_the_training_split(texts: Path) -> None:
-    data = text_csv(str(texts), text="review", label="sentiment", max_tokens=10)
-    assert data.inputs.vocabulary_size is not None and data.inputs.vocabulary_size <= 10
-    assert data.targets.class_names == ("bad", "good")
-    other = texts.parent / "other.csv"
-    other.write_text("review,sentiment\nunheard,good\nunheard,bad\n")
-    split = text_csv(str(texts), text="review", label="sentiment", test_path=str(other))
-    assert split.test is not None
-    [first, *_] = [split.prepare(raw).numpy() for raw, _ in split.test]
-    assert first[0] == 1  # unknown
-
-
-def test_chinese_is_split_into_characters(tmp_path: Path) -> None:
-    rows = ["text,label"] + ["很好吃，送得快,好" if i % 2 else "难吃，太慢了,坏" for i in range(40)]
-    path = tmp_path / "reviews.csv"
-    path.write_text("\n".join(rows).replace("，", " "), encoding="utf-8")
-    data = text_csv(str(path), tokenizer="character", standardize=None, sequence_length=8)
-    raw, _ = next(iter(data.train))
-    assert np.count_nonzero(data.prepare(raw)) >= 6
-    assert set(data.targets.class_names or ()) == {"好", "坏"}
-
-
 def test_several_labels_from_columns_or_from_one(texts: Path) -> None:
     columns = text_csv(str(texts), text="review", label=["funny", "sad"])
     assert columns.targets.shape == (2,) and columns.targets.class_names == ("funny", "sad")

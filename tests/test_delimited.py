@@ -6,6 +6,7 @@ import csv
 import gzip
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from conftest import as_data
 
 from kx.data.sources.delimited import read_rows
 from kx.data.sources.text import text_csv as texts
+from kx.data.tokenizers.words import words
 from kx.errors import ConfigError, DataError
 
 text_csv = as_data(texts.text_csv)
@@ -131,8 +133,8 @@ def test_the_order_of_classes_depends_on_no_hash_and_no_nan(tmp_path: Path) -> N
 def test_an_empty_vocabulary_is_refused_whatever_the_reason(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "\n".join(["text,label", *rows_of(40)]))
     with pytest.raises(ConfigError, match="3 or more"):
-        text_csv(path, max_tokens=2)
-    assert text_csv(path, max_tokens=3).inputs.vocabulary_size == 3
+        text_csv(path, tokenizer=partial(words, max_tokens=2))
+    assert text_csv(path, tokenizer=partial(words, max_tokens=3)).inputs.vocabulary_size == 3
     for content in ('"  "', "!!!"):
         lines = ["text,label"] + [f"{content},{'ab'[i % 2]}" for i in range(40)]
         with pytest.raises(DataError, match="vocabulary is empty"):

@@ -25,7 +25,8 @@ TEXT = {
     "data": {
         "_target_": "kx.data.text.text_csv", "path": "a.csv", "split": "character", "group": "who",
         "validation_fraction": 0.2, "test_fraction": 0.1, "limit": 100, "split_seed": 3,
-        "fold": None, "drop_remainder": True,
+        "fold": None, "drop_remainder": True, "max_tokens": 50, "sequence_length": 8,
+        "standardize": None,
     },
     "task": {"_target_": "kx.tasks.classification.classification", "monitor": "val_accuracy"},
     "augment": {"erase": {"_target_": "kx.data.augment.holes.erase"}},
@@ -42,23 +43,31 @@ def test_a_recorded_config_is_read_as_this_version_has_it() -> None:
     assert now["callbacks"] == TEXT["callbacks"], "what is the user's own stays"
     assert now["data"] == {
         "_target_": "kx.data.sources.text.text_csv.text_csv", "path": "a.csv",
-        "tokenizer": "character", "drop_remainder": True,
+        "drop_remainder": True,
     }  # fmt: skip
     assert now["split"] == {
         "_target_": "kx.data.split.rules.group", "column": "who", "validation_fraction": 0.2,
         "test_fraction": 0.1, "limit": 100, "seed": 3, "fold": None,
+    }  # fmt: skip
+    assert now["tokenizer"] == {
+        "_target_": "kx.data.tokenizers.words.characters", "max_tokens": 50, "sequence_length": 8,
+        "standardize": None,
     }  # fmt: skip
     assert translated(now) == now, "what is of this version stays"
 
 
 def test_recorded_overrides_say_the_same_now() -> None:
     words = ["data=text_csv", "data.path=a.csv", "data.split=character", "data.group=who",
-             "data.limit=100", "model._target_=kx.models.recurrent.lstm",
+             "data.limit=100", "data.max_tokens=50", "model._target_=kx.models.recurrent.lstm",
              "+data.new=1"]  # fmt: skip
     now = translated_overrides(words, TEXT)
-    assert now[:3] == ["split=group", "split.column=who", "split.validation_fraction=0.2"]
-    assert now[7:] == [
-        "data=text_csv", "data.path=a.csv", "data.tokenizer=character",
+    assert now[:5] == [
+        "tokenizer=characters", "tokenizer.standardize=null", "tokenizer.max_tokens=50",
+        "tokenizer.sequence_length=8", "split=group",
+    ]  # fmt: skip
+    assert now[5:7] == ["split.column=who", "split.validation_fraction=0.2"]
+    assert now[11:] == [
+        "data=text_csv", "data.path=a.csv",
         "model._target_=kx.models.text.recurrent.lstm", "+data.new=1",
     ]  # fmt: skip
     assert translated_overrides(now, translated(TEXT)) == now

@@ -153,7 +153,7 @@ def test_data_that_has_changed_since_the_training_is_reported(
     rows = [f"{'good' if i % 2 else 'bad'} {i},{i % 2}" for i in range(60)]
     Path("changes.csv").write_text("\n".join(["text,label", *rows]))
     run = kx.train("data=text_csv", "data.path=changes.csv", "model.units=4",
-                   "data.sequence_length=4", epochs=1, quiet=True)  # fmt: skip
+                   "tokenizer.sequence_length=4", epochs=1, quiet=True)  # fmt: skip
     assert main(["evaluate", run.id]) == 0
     assert "note:" not in capsys.readouterr().out
     Path("changes.csv").write_text("\n".join(["text,label", *rows[::-1]]))

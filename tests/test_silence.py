@@ -73,7 +73,7 @@ def test_a_class_without_an_example_to_validate_by_is_told(
 ) -> None:
     lines = [f"words {i},{'pos' if i in (3, 90) else 'neg'}" for i in range(100)]
     Path("rare.csv").write_text("\n".join(["text,label", *lines]))
-    words = ["data=text_csv", "data.path=rare.csv", "data.sequence_length=4", "model.units=4"]
+    words = ["data=text_csv", "data.path=rare.csv", "tokenizer.sequence_length=4", "model.units=4"]
     kx.train(*words, "task=binary", epochs=1, tracking="none", report="none")
     said = capsys.readouterr().out
     assert "1 of 2 classes have no validation example: pos" in said

@@ -167,7 +167,7 @@ def test_a_table_is_divided_by_its_own_columns(project: Path) -> None:
     assert data.positions["train"].max() < data.positions["validation"].min()
     assert data.positions["test"].tolist() == list(range(64, 80))
     run = kx.train(
-        *words, "model.units=4", "data.sequence_length=4", epochs=1, report="none",
+        *words, "model.units=4", "tokenizer.sequence_length=4", epochs=1, report="none",
         tracking="none", quiet=True,
     )  # fmt: skip
     assert "test/accuracy" in run.metrics

@@ -71,6 +71,7 @@ class Gan(keras.Model):
         }
 
     def train_step(self, data: Any) -> dict[str, Any]:
+        """Trains one step on a batch of images."""
         for name, loss in self.step(data).items():
             self.means[name].update_state(loss)
         return {name: mean.result() for name, mean in self.means.items()}

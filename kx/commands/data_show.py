@@ -19,6 +19,7 @@ from kx.data.augment import chain, check_fits, check_range
 from kx.data.examples import as_images, as_pixels, as_text, image_field, of_field
 from kx.data.issues import print_issues
 from kx.data.random import example_seeds
+from kx.data.tokenizers.host import prepare_one
 from kx.fit.batches import make_data
 from kx.report.figures import picture_grid
 
@@ -116,7 +117,7 @@ def _augmented(
     if augment is None:
         print("augment=none: the model sees the images as they are.")
         return [], []
-    prepared = [data.prepare(map_fields(tf.constant, one)) for one in raw]
+    prepared = [prepare_one(data, map_fields(tf.constant, one)) for one in raw]
     inputs = map_fields(lambda *each: tf.stack(each), prepared[0], *prepared[1:])
     truth = map_fields(lambda *each: tf.constant(np.stack(each)), targets[0], *targets[1:])
     spec = data.targets
@@ -165,7 +166,7 @@ def _print_table(raw: list, labels: list[str], data: Data) -> None:
     for column in ("target", "raw", "prepared"):
         table.add_column(column, overflow="fold")
     for item, label in zip(raw, labels, strict=True):
-        prepared = data.prepare(map_fields(tf.constant, item))
+        prepared = prepare_one(data, map_fields(tf.constant, item))
         shown = "\n".join(
             np.array2string(np.asarray(one), threshold=12, precision=4, edgeitems=6)
             for one in values_of(prepared)

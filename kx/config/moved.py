@@ -43,6 +43,12 @@ _MODULES = {
     "kx.tasks.multilabel": "kx.tasks.prediction.multilabel",
     "kx.tasks.regression": "kx.tasks.prediction.regression",
 }
+# Arguments of sources of texts that the option of `tokenizer` has now.
+_OF_TEXTS = ("max_tokens", "sequence_length", "standardize")
+_HAD_TOKENS = {
+    "kx.data.sources.text.text_csv.text_csv", "kx.data.sources.multimodal.easy_vqa.easy_vqa",
+}  # fmt: skip
+_WORDS = "kx.data.tokenizers.words"
 _TEXT, _FOLDER = "kx.data.sources.text.text_csv.", "kx.data.sources.images.folder."
 
 
@@ -62,7 +68,11 @@ def new_key(key: str) -> str | None:
     if name == "group":
         return "split=group split.column=COLUMN"
     if name == "split":
-        return "split=hash (of data=image_folder), or data.tokenizer (of data=text_csv)"
+        return "split=hash (of data=image_folder), or tokenizer=characters (of data=text_csv)"
+    if name == "tokenizer":
+        return "tokenizer=words, or tokenizer=characters"
+    if name in _OF_TEXTS:
+        return f"tokenizer.{name}"
     return f"split.{_OF_DATA[name]}" if name in _OF_DATA else None
 
 
@@ -86,7 +96,7 @@ def translated(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: Plain values, of this version or of an earlier one.
     """
-    found = _translated(config)
+    found = _with_tokenizer(_translated(config))
     if "split" not in found and "data" in found:  # of a user's function, which divides itself
         found["split"] = {"_target_": f"{_RULES}.stratified", **_DEFAULTS}
     return found
@@ -121,6 +131,24 @@ def _translated(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_tokenizer(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a config whose source of texts has handed its tokens over to `tokenizer`."""
+    data = config.get("data")
+    if "tokenizer" in config or not isinstance(data, dict) or not _tokenizes(data):
+        return config
+    way = "characters" if data.get("tokenizer") == "character" else "words"
+    values = {name: data[name] for name in _OF_TEXTS if name in data}
+    rest = {k: v for k, v in data.items() if k not in (*_OF_TEXTS, "tokenizer")}
+    # Characters have another default now.
+    values = {"standardize": "lower_and_strip_punctuation", **values}
+    return {**config, "data": rest, "tokenizer": {"_target_": f"{_WORDS}.{way}", **values}}
+
+
+def _tokenizes(data: Mapping[str, Any]) -> bool:
+    """Returns whether a recorded data function of kx took what `tokenizer` has now."""
+    return data.get("_target_") in _HAD_TOKENS and "sequence_length" in data
+
+
 def _divides(data: Mapping[str, Any]) -> bool:
     """Returns whether a recorded data function of kx took what `split` has now."""
     return str(data.get("_target_", "")).startswith("kx.data.sources.") and "split_seed" in data
@@ -145,14 +173,26 @@ def translated_overrides(overrides: Sequence[str], config: Mapping[str, Any]) ->
         config: Recorded config that they composed, not translated.
     """
     data = config.get("data")
-    if "split" in config or not isinstance(data, Mapping):
+    if not isinstance(data, Mapping):
         return list(overrides)
+    if "split" not in config:
+        overrides = _with_split_words(overrides, config)
+    before, now = _translated(config), translated(config)
+    if "tokenizer" in before or "tokenizer" not in now:
+        return list(overrides)
+    moved = {"data.tokenizer", *(f"data.{name}" for name in _OF_TEXTS)}
+    kept = [word for word in overrides if word.partition("=")[0].lstrip("+~") not in moved]
+    return [*_group_overrides("tokenizer", now["tokenizer"]), *kept]
+
+
+def _with_split_words(overrides: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    """Returns recorded overrides of a version whose sources divided themselves."""
     now = _translated(config)
     found = []
     for override in overrides:
         key, sign, value = override.partition("=")
         bare = key.lstrip("+~")
-        if sign and "split" in now and new_key(bare) is not None:
+        if sign and "split" in now and bare.removeprefix("data.") in (*_OF_DATA, "group", "split"):
             if bare == "data.split" and "tokenizer" in now["data"]:
                 found.append(f"data.tokenizer={value}")
         elif sign and key.endswith("_target_"):
@@ -161,15 +201,15 @@ def translated_overrides(overrides: Sequence[str], config: Mapping[str, Any]) ->
             found.append(override)
     if "split" not in now:
         return found
-    return [*_split_overrides(now["split"]), *found]
+    return [*_group_overrides("split", now["split"]), *found]
 
 
-def _split_overrides(split: Mapping[str, Any]) -> list[str]:
-    """Returns the overrides that choose a split: its defaults were others for some data."""
+def _group_overrides(group: str, node: Mapping[str, Any]) -> list[str]:
+    """Returns the overrides that choose an option: its defaults were others for some data."""
     from kx.config.overrides import word
 
-    rule = str(split["_target_"]).rpartition(".")[2]
+    option = str(node["_target_"]).rpartition(".")[2]
     return [
-        f"split={rule.removeprefix('by_')}",
-        *(word(f"split.{key}", value) for key, value in split.items() if key != "_target_"),
+        f"{group}={option.removeprefix('by_')}",
+        *(word(f"{group}.{key}", value) for key, value in node.items() if key != "_target_"),
     ]

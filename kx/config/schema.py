@@ -55,6 +55,7 @@ class Config:
     model: dict[str, Any] = MISSING
     data: dict[str, Any] = field(default_factory=lambda: dict(PIPELINE_KEYS))
     split: dict[str, Any] = MISSING
+    tokenizer: dict[str, Any] = field(default_factory=dict)
     sampler: dict[str, Any] = MISSING
     augment: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = MISSING

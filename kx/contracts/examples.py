@@ -28,12 +28,18 @@ class Preparation:
         inputs: Spec of one prepared input, or of each of its fields by name.
         assets: Trackable objects that `prepare` needs, such as lookup tables.
         facts: What was found and a task may need, by name. Defaults to none.
+        issues: What was found and a user should know. Defaults to none.
+        host: Step on raw texts before `prepare` that TensorFlow's graph cannot hold: a node of
+            plain values, whose `_target_` is a function `(texts, **arguments) -> texts`. Where a
+            model is exported, it takes the texts after this step. Defaults to None.
     """
 
     prepare: Callable[[Any], Any]
     inputs: Specs
     assets: Sequence[Any] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    issues: tuple[DataIssue, ...] = ()
+    host: Mapping[str, Any] | None = None
 
 
 @dataclass

@@ -203,6 +203,8 @@ class Data:
         environment: Environment in which an agent acts, in place of examples
             (`kx.contracts.environment`): `train` has the numbers of the steps of an epoch,
             `validation` and `test` those of episodes. Defaults to None.
+        host: Steps on raw texts before `prepare`, outside TensorFlow's graph, by field (`""` for
+            one value): nodes as in `kx.contracts.examples.Preparation`. Defaults to none.
     """
 
     train: tf.data.Dataset
@@ -224,6 +226,7 @@ class Data:
     example_name: Callable[[str, int], str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
+    host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.targets is None:

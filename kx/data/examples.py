@@ -11,6 +11,7 @@ import tensorflow as tf
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data
 from kx.data.store import NUM_PARALLEL_CALLS, Stored
+from kx.data.tokenizers.host import prepare_one
 
 
 def raw_examples(data: Data, split: str, indices: np.ndarray) -> list[Any]:
@@ -84,7 +85,7 @@ def as_images(raw: Sequence[Any], data: Data) -> list[np.ndarray]:
     name = image_field(data)
     if name is None:
         return []
-    prepared = (data.prepare(map_fields(tf.constant, item)) for item in raw)
+    prepared = (prepare_one(data, map_fields(tf.constant, item)) for item in raw)
     return [of_field(one, name).numpy() for one in prepared]
 
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from kx.contracts.fields import count_of, map_fields, values_of
 from kx.contracts.specs import Data, Spec, identity, keep_target
 from kx.data.prepared import check_shapes, count_classes, in_dtypes
+from kx.data.tokenizers.host import prepare_one
 from kx.errors import DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)
@@ -97,7 +98,7 @@ def store(
 
 
 def _prepared(data: Data, raw: Any, target: Any, *weight: Any) -> tuple[Any, ...]:
-    return (data.prepare(raw), data.prepare_target(raw, target), *weight)
+    return (prepare_one(data, raw), data.prepare_target(raw, target), *weight)
 
 
 def _store(

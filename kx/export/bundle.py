@@ -27,6 +27,7 @@ from kx.config import Composed
 from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Data, Spec, Specs, identity
 from kx.contracts.task import Task
+from kx.data.tokenizers.host import after_host
 from kx.fit.model.checks import ends_of
 from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
@@ -127,7 +128,7 @@ class Bundle:
             return tf.saved_model.load(shutil.copytree(folder, Path(copy, "preparation")))
 
     def examples(self) -> tuple[Any, dict[str, np.ndarray]]:
-        """Returns a batch of raw examples, and the trained model's answers by name."""
+        """Returns a batch of raw examples, after host steps, and the trained model's answers."""
         folder = self.folder / "examples"
         dtypes = self.spec()["raw_dtype"]
         names = {name: name for name in dtypes} if isinstance(dtypes, Mapping) else ""
@@ -231,6 +232,7 @@ def save_bundle(
         "inputs": _specs_to_json(data.inputs),
         "targets": _specs_to_json(data.targets),
         "own_inputs": None if own is None else _specs_to_json(own),
+        "host": {name: dict(node) for name, node in data.host.items()},
         "raw_dtype": map_fields(lambda spec: spec.dtype.name, preparation.raw),
         "facts": dict(data.facts),
         "precision": job.config.precision,
@@ -238,6 +240,7 @@ def save_bundle(
     (bundle.folder / "spec.json").write_text(
         json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8"
     )
+    kept = after_host(data.host, kept)
     asked = _save_examples(bundle.folder / "examples", preparation, model, task, kept)
     if not (tracker.kept and job.config.tracking.log_model):
         uncompiled(model).save(bundle.folder / "model.keras")

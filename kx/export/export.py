@@ -90,12 +90,14 @@ class Exported:
         num_examples: Number of examples that were compared.
         num_converted: Number of images of the run's data that the SavedModel reads differently.
             Defaults to 0.
+        hosts: Functions to which raw texts go first, in Python. Defaults to none.
     """
 
     folder: Path
     differences: dict[str, float]
     num_examples: int
     num_converted: int = 0
+    hosts: tuple[str, ...] = ()
 
 
 def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Exported:
@@ -138,7 +140,8 @@ def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Export
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
-    return Exported(folder, differences, count_of(examples), run.num_converted)
+    hosts = tuple(node["_target_"] for node in bundle.spec().get("host", {}).values())
+    return Exported(folder, differences, count_of(examples), run.num_converted, hosts)
 
 
 def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
@@ -177,6 +180,8 @@ def _spec_text(run: Trained) -> str:
         "run": run.id,
         "name": run.name,
         "input": map_fields(lambda kind: _KINDS.get(kind, "array"), kind),
+        # What is done to the raw input first, in Python: each is a function, with its arguments.
+        "host": spec.get("host", {}),
         "column_names": None if inputs is None else inputs.column_names,
         "class_names": class_names_of(spec["targets"]),
         "metrics": {k: v for k, v in run.metrics.items() if k.startswith("test/")},
@@ -283,6 +288,8 @@ def show_exported(exported: Exported) -> None:
             f"{exported.num_converted} of the data's pictures were converted first (TIFF, CMYK,"
             " turned by EXIF …), as `kx predict` does. The SavedModel reads them otherwise"
         )
+    for host in exported.hosts:
+        print(f"the SavedModel takes texts as {host} returns them; `kx predict` calls it")
     print(f"reloaded in a fresh process, on {exported.num_examples} real examples:")
     for file, difference in exported.differences.items():
         print(f"  {file:<20}largest difference {difference:.3g}")

@@ -13,6 +13,7 @@ from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Spec
 from kx.contracts.task import Task
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
+from kx.data.tokenizers.host import after_host
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.export.readers.examples import Field, Reader
@@ -85,7 +86,7 @@ class Predictor:
         parts = []
         size = _BATCH_SIZE if self._form_batches(raw) else 1
         for start in range(0, len(raw), size):
-            prepared = self.preparation.prepare(self._batch(raw[start : start + size]))
+            prepared = self._prepared(raw[start : start + size])
             answers = self.task.answer(self.model, prepared)
             parts.append({k: np.asarray(v) for k, v in answers.items()})
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -99,6 +100,9 @@ class Predictor:
             ):
                 return False
         return True
+
+    def _prepared(self, raw: Sequence[Any]) -> Any:
+        return self.preparation.prepare(self._batch(after_host(self.spec.get("host", {}), raw)))
 
     def _batch(self, raw: Sequence[Any]) -> Any:
         """Returns raw examples as a batch of tensors."""
@@ -174,7 +178,7 @@ class Predictor:
     def _problem(self, name: Any, raw: Any) -> DataError | None:
         """Returns the error of preparing a raw example, or None if there is none."""
         try:
-            self.preparation.prepare(self._batch([raw]))
+            self._prepared([raw])
         except tf.errors.InvalidArgumentError as error:
             return DataError(f"{str(name)[:200]}: {self._complaint(error)}")
         return None

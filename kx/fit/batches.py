@@ -26,11 +26,12 @@ from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.data.store import Stored, first_examples, store
+from kx.data.tokenizers.configured import Tokenizers
 from kx.errors import ConfigError
 from kx.fit.adapt import adapt
 from kx.process import quiet_first_steps
+from kx.strategy import ONE_DEVICE
 
-_ONE_DEVICE = ("tensorflow.distribute.get_strategy", "tensorflow.distribute.OneDeviceStrategy")
 _LOOKED_AT = 64  # examples that are checked if the split is in a file
 
 
@@ -81,12 +82,16 @@ def make_examples(config: DictConfig) -> Examples | Data:
     return found
 
 
-def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
+def make_data(
+    config: DictConfig, given: Examples | Data | None = None, *, tokenize: bool = True
+) -> Data:
     """Builds the config's data and divides it into splits.
 
     Args:
         config: Config of the run.
         given: Examples in place of the config's. Defaults to None.
+        tokenize: Whether tokenizers learn from texts. Defaults to True. If not, texts stay
+            strings, for a preparation that is known.
 
     Raises:
         ConfigError: If keys of `split` would have no effect.
@@ -95,6 +100,7 @@ def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
     examples = make_examples(config) if given is None else given
     if isinstance(examples, Data):
         _refuse_split(config, examples)
+        Tokenizers(config).refuse_unused(examples.name)
         return examples
     check_examples(examples)
     node = plain(config.split, resolve=True)
@@ -104,7 +110,12 @@ def make_data(config: DictConfig, given: Examples | Data | None = None) -> Data:
             f"split ({node['_target_']}): expected positions by split name. Received: {parts!r}."
         )
     check_parts(parts, examples.num_examples, f"split ({node['_target_']})")
-    return divided(examples, parts)
+    if not tokenize:
+        return divided(examples, parts)
+    tokenizers = Tokenizers(config)
+    data = divided(examples, parts, tokenizers)
+    tokenizers.refuse_unused(data.name)
+    return data
 
 
 def _refuse_split(config: DictConfig, data: Data) -> None:
@@ -241,7 +252,7 @@ def _drops_remainder(config: DictConfig) -> bool:
     if asked != "auto":
         return bool(asked)
     compiled = config.backend == "jax" or config.jit_compile is True
-    return compiled or config.strategy["_target_"] not in _ONE_DEVICE
+    return compiled or config.strategy["_target_"] not in ONE_DEVICE
 
 
 def _weigher(task: Task, train: Stored) -> Callable[[Any], Any] | None:

@@ -1,4 +1,4 @@
-"""Checks of the contracts: models, data, tasks, learners, augmentations, samplers and engines.
+"""Checks of the contracts: models, data, tasks, learners, augmentations, tokenizers, engines.
 
 Each `check_…` takes an object of the user's own (or one of kx's options, which kx tests with the
 same functions), and raises a `ContractError` that says what is wrong::
@@ -14,12 +14,12 @@ same functions), and raises a `ContractError` that says what is wrong::
 from kx.testing.augmentations import check_augment
 from kx.testing.contract import ContractError
 from kx.testing.data import check_data, check_sampler
-from kx.testing.engines import check_engine
 from kx.testing.environments import check_environment
 from kx.testing.learners import check_learner
 from kx.testing.models import check_model
+from kx.testing.services import check_engine, check_tracker
 from kx.testing.tasks import check_task
-from kx.testing.trackers import check_tracker
+from kx.testing.tokenizers import check_tokenizer
 
 __all__ = [
     "ContractError",
@@ -31,5 +31,6 @@ __all__ = [
     "check_model",
     "check_sampler",
     "check_task",
+    "check_tokenizer",
     "check_tracker",
 ]

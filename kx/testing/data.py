@@ -15,6 +15,8 @@ from kx.data.samplers import Sampled, Sampler
 from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
+from kx.data.tokenizers.host import prepare_one
+from kx.data.tokenizers.words import words
 from kx.errors import first_line
 from kx.testing.contract import ContractError, require
 from kx.testing.environments import check_environment
@@ -107,19 +109,15 @@ def _data_of(found: Examples | Data, split: Callable[[Examples], object]) -> Dat
         return found
     require(isinstance(found, Examples), f"expected kx.Examples, or kx.Data. Received: {found!r}.")
     check_examples(found)
-    return divided(found, split(found))  # type: ignore[arg-type]
+    return divided(found, split(found), lambda _: words)  # type: ignore[arg-type]
 
 
 def _check_split(data: Data, name: str, dataset: tf.data.Dataset, again: tf.data.Dataset) -> None:
+    def prepare(raw: Any, target: Any, *weight: Any) -> tuple[Any, Any]:
+        return prepare_one(data, raw), data.prepare_target(raw, target)
+
     try:
-        prepared, same = (
-            list(
-                one.map(
-                    lambda raw, target, *_: (data.prepare(raw), data.prepare_target(raw, target))
-                ).as_numpy_iterator()
-            )
-            for one in (dataset, again)
-        )
+        prepared, same = (list(one.map(prepare).as_numpy_iterator()) for one in (dataset, again))
     except Exception as error:  # errors in a traced function have no common base class
         require(False, f"`prepare` cannot run in TensorFlow's graph on the {name} split: {error}")
     require(

@@ -59,7 +59,7 @@ def _check_form(
     refuse_own_steps(model)
     takes, gives = map(_shapes, ends_of(model))
     expected = map_fields(lambda spec: (None, *spec.shape), inputs)
-    require(takes == expected, f"expected inputs of shape {expected}. Received: {takes}.")
+    require(_fits(takes, expected), f"expected inputs of shape {expected}. Received: {takes}.")
     wanted = map_fields(lambda one: (None, *one.shape), outputs)
     require(gives == wanted, f"expected scores of shape {wanted}. Received: {gives}.")
     found = model(map_fields(lambda spec: random_inputs(spec, 2), inputs), training=False)
@@ -73,6 +73,17 @@ def _check_form(
             "expected raw scores (logits). Received: probabilities; remove the softmax, which the"
             " loss and the predictions apply.",
         )
+
+
+def _fits(taken: Any, expected: Any) -> bool:
+    """Returns whether a model takes inputs of some shapes; one axis of it may take any size."""
+    if isinstance(expected, Mapping):
+        return taken.keys() == expected.keys() and all(
+            _fits(taken[n], expected[n]) for n in expected
+        )
+    return len(taken) == len(expected) and all(
+        one is None or one == other for one, other in zip(taken, expected, strict=True)
+    )
 
 
 def _shapes(tensors: Any) -> Any:

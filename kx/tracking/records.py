@@ -175,6 +175,8 @@ def identity(job: Composed) -> str:
     config = {k: v for k, v in resolved(job.config).items() if k not in _OUTSIDE_IDENTITY}
     if config.get("sampler") == _SHUFFLE:  # so that runs of before there were samplers are found
         del config["sampler"]
+    if not config.get("tokenizer"):  # the same of runs of before there were tokenizers
+        config.pop("tokenizer", None)
     chosen = {k: job.choices.get(k) for k in ("model", "data")}  # a user's own objects, too
     text = json.dumps([config, chosen], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,8 +16,8 @@ from kx.errors import ConfigError, Mistake, did_you_mean
 
 # Groups with one option each. Of the others, several may be given as a list.
 _SINGLE = (
-    "task", "model", "data", "split", "sampler", "optimizer", "schedule", "transfer", "strategy",
-    "report", "tracking", "launcher", "tuner",
+    "task", "model", "data", "split", "tokenizer", "sampler", "optimizer", "schedule", "transfer",
+    "strategy", "report", "tracking", "launcher", "tuner",
 )  # fmt: skip
 _PLACED = ("experiment", *(item.name for item in fields(Config)))  # all are in conf/run.yaml
 # Groups whose option cannot be deleted: nothing could be trained or logged without it.

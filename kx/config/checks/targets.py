@@ -17,8 +17,8 @@ from kx.errors import Mistake, did_you_mean
 ENTRIES = ("callbacks", "augment")  # entries of any name, each with a `_target_`
 # Arguments that kx passes to a model, a task, an augmentation or a schedule.
 _FROM_KX = {
-    "examples", "inputs", "outputs", "targets", "facts", "environment", "seeds", "steps_per_epoch",
-    "epochs",
+    "examples", "texts", "inputs", "outputs", "targets", "facts", "environment", "seeds",
+    "steps_per_epoch", "epochs",
 }  # fmt: skip
 
 

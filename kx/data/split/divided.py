@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,30 @@ from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, Spec
 from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
+from kx.data.tokenizers.fields import Tokenizer, text_fields, tokenized
 from kx.errors import DataError
 
 
-def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
+def divided(
+    examples: Examples,
+    parts: Mapping[str, np.ndarray],
+    tokenizer_of: Callable[[str], Tokenizer] | None = None,
+) -> Data:
     """Returns the `Data` of examples, divided.
 
     Args:
         examples: Examples of a source.
         parts: Split name to positions, as an option of `split` returns them.
+        tokenizer_of: Function from the name of a field of texts, `""` for one value, to its
+            tokenizer. Defaults to None: texts stay strings.
     """
     parts = {name: np.asarray(parts[name]) for name in SPLITS if len(parts.get(name, ()))}
     ready = Preparation(examples.prepare, examples.input_spec)
     if examples.adapt is not None:
         ready = examples.adapt(examples.raw(parts["train"]))
+    hosts: Mapping[str, Any] = {} if ready.host is None else {"": ready.host}
+    if tokenizer_of is not None and text_fields(ready.inputs):
+        ready, hosts = tokenized(ready, examples.raw(parts["train"]), tokenizer_of)
     name_of = examples.example_name
     identity = examples.identity or _identity(examples)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
@@ -50,10 +60,11 @@ def divided(examples: Examples, parts: Mapping[str, np.ndarray]) -> Data:
         fingerprint=fingerprint(*identity, *[part for _, part in sorted(parts.items())]),
         assets=list(ready.assets),
         positions=parts,
-        issues=examples.issues,
+        issues=(*examples.issues, *ready.issues),
         class_counts=_class_counts(examples, parts),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
         facts=ready.facts,
+        host=hosts,
     )
 
 

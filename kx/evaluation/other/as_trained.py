@@ -35,7 +35,7 @@ def as_trained(data: Data, run: Run) -> Data:
         batch = preparation.prepare(map_fields(lambda one: one[None], raw))
         return map_fields(lambda one: one[0], batch)
 
-    data.prepare, data.inputs = prepare, spec["inputs"]
+    data.prepare, data.inputs, data.host = prepare, spec["inputs"], spec.get("host", {})
     if isinstance(trained, Spec) and isinstance(data.targets, Spec):
         _renumber_classes(data, data.targets, trained)
     elif named_fields(data.targets, "").keys() != named_fields(trained, "").keys():

@@ -68,7 +68,7 @@ def judged_data(
         limit = config.split.limit if any(w.startswith("split.limit=") for w in words) else None
         data, which = _undivided(examples, limit)
     else:
-        data = make_data(config, examples)
+        data = make_data(config, examples, tokenize=False)
         if whole and data.test is None:  # a user's own function, which splits the data itself
             data.test, data.positions = _joined(data), {}
             which = "all of {}, which has no test split of its own"

@@ -23,6 +23,7 @@ from kx.fit.model.checks import (
     refuse_own_steps,
 )
 from kx.fit.model.learner import Built, make_learner, refuse_other_backend
+from kx.fit.model.trimming import trimmer
 
 
 def assemble(
@@ -65,7 +66,8 @@ def assemble(
             model = _normalizing(core, data)
             feed = partial(_normalized, data) if own and data.normalize is not None else None
         if not own:
-            return Built(model, make_learner(task, model))
+            trim = trimmer(config, data, task, model)
+            return Built(model, make_learner(task, model), trim)
         if task.learner is not None:
             raise ConfigError(
                 f"The model {core.name!r} ({type(core).__name__}) has a training step of its own,"
@@ -99,7 +101,7 @@ def _normalizing(core: keras.Model, data: Data) -> keras.Model:
     layers = named_fields(data.normalize, "")
 
     def normalized(name: str, spec: Spec) -> tuple[keras.KerasTensor, Any]:
-        x = keras.Input(spec.shape, dtype=spec.dtype, name=name or "inputs")
+        x = keras.Input(_shape_in(core, name, spec), dtype=spec.dtype, name=name or "inputs")
         layer = layers.get(name)
         return x, x if layer is None else layer(x)
 
@@ -109,6 +111,17 @@ def _normalizing(core: keras.Model, data: Data) -> keras.Model:
         return keras.Model(x, core(h), name=core.name)
     inputs = {name: x for name, (x, _) in made.items()}
     return keras.Model(inputs, core({name: h for name, (_, h) in made.items()}), name=core.name)
+
+
+def _shape_in(core: keras.Model, name: str, spec: Spec) -> tuple[int | None, ...]:
+    """Returns the shape of a field, with None for an axis of which the model takes any length."""
+    taken = getattr(core, "inputs", None) or ()
+    shapes = [one.shape[1:] for one in taken if not name or one.name == name]
+    if len(shapes) != 1 or len(shapes[0]) != len(spec.shape):
+        return spec.shape
+    return tuple(
+        None if one is None else size for one, size in zip(shapes[0], spec.shape, strict=True)
+    )
 
 
 def make_optimizer(

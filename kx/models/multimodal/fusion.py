@@ -11,6 +11,7 @@ from kx.contracts.fields import named_fields
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import mean_of_tokens, scores
+from kx.models.text.embedding import token_input
 from kx.types import Count, Fraction
 
 
@@ -53,8 +54,8 @@ def fusion(
     """
     xs, found = {}, []
     for name, spec in named_fields(inputs, "inputs").items():
-        dtype = "int32" if spec.vocabulary_size else None
-        xs[name] = keras.Input(spec.shape, dtype=dtype, name=name)
+        is_text = spec.vocabulary_size and len(spec.shape) == 1
+        xs[name] = token_input(name) if is_text else keras.Input(spec.shape, name=name)
         h = _tower(xs[name], spec, name, filters, embedding_units)
         h = keras.layers.Dense(units, activation="relu", name=f"{name}_dense")(h)
         found.append(keras.layers.Dropout(tower_dropout, name=f"{name}_dropout")(h))

@@ -6,7 +6,7 @@ import keras
 
 from kx.contracts.specs import Outputs, Spec
 from kx.models.layers import mean_of_tokens, penalty, scores
-from kx.models.text.embedding import embedded, require_tokens
+from kx.models.text.embedding import embedded, require_tokens, token_input
 from kx.types import Count, Fraction, NonNegative
 
 
@@ -88,7 +88,7 @@ def bow_mlp(
     (None, 2)
     """
     size = require_tokens(inputs, "bow_mlp")
-    x = keras.Input(inputs.shape, dtype="int32", name="inputs")
+    x = token_input()
     mode = "count" if counts else "multi_hot"
     h = keras.layers.CategoryEncoding(size, output_mode=mode)(x)
     h = h[:, 1:]  # without padding, which each short text has

@@ -52,12 +52,15 @@ def textcnn(
     """
     x, h = embedded(inputs, "textcnn", embedding_units, embedding_dropout, mask=False)
     h = h * keras.ops.expand_dims(keras.ops.cast(keras.ops.not_equal(x, 0), h.dtype), -1)
+    # As many zeros as make each window that has a token, and one that has none: the scores are the
+    # same however much padding a batch has.
+    longest = max(window_sizes)
+    h = keras.layers.ZeroPadding1D((longest, longest - 1))(h)
     found = []
     for size in window_sizes:
         convolution = keras.layers.Conv1D(
             filters,
             size,
-            padding="same",  # so that a text may be shorter than a window
             activation="relu",
             kernel_initializer=kernel_initializer,
             kernel_regularizer=penalty(l1, l2),

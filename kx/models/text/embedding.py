@@ -28,6 +28,15 @@ def require_tokens(inputs: Spec, model: str) -> int:
     return inputs.vocabulary_size
 
 
+def token_input(name: str = "inputs") -> Any:
+    """Returns an input of token ids of any length, so that batches need no padding beyond theirs.
+
+    Args:
+        name: Name of the input. Defaults to `"inputs"`.
+    """
+    return keras.Input((None,), dtype="int32", name=name)
+
+
 def embedded(
     inputs: Spec, model: str, units: int, dropout: float = 0.0, *, mask: bool = True
 ) -> tuple[Any, Any]:
@@ -47,6 +56,6 @@ def embedded(
         ConfigError: If the inputs are not token ids.
     """
     size = require_tokens(inputs, model)
-    x = keras.Input(inputs.shape, dtype="int32", name="inputs")
+    x = token_input()
     h = keras.layers.Embedding(size, units, mask_zero=mask)(x)
     return x, keras.layers.SpatialDropout1D(dropout)(h) if dropout else h

@@ -10,7 +10,7 @@ import numpy as np
 from kx.contracts.specs import Outputs, Spec
 from kx.errors import ConfigError
 from kx.models.layers import mean_of_tokens, scores
-from kx.models.text.embedding import require_tokens
+from kx.models.text.embedding import require_tokens, token_input
 from kx.types import Count, Fraction
 
 
@@ -63,9 +63,9 @@ def transformer(
         raise ConfigError(
             f"model.num_heads: expected a divisor of model.units={units}. Received: {num_heads}."
         )
-    x = keras.Input(inputs.shape, dtype="int32", name="inputs")
+    x = token_input()
     h = keras.layers.Embedding(size, units)(x)
-    h = _placed(x, h, positions)
+    h = _placed(x, h, inputs.shape[0], positions)
     h = keras.layers.Dropout(dropout)(h)
     words = keras.ops.not_equal(x, 0)
     attended = keras.ops.expand_dims(words, 1)  # from each token to those that are words
@@ -92,9 +92,9 @@ def transformer(
     return keras.Model(x, scores(h, outputs.units), name="transformer")
 
 
-def _placed(x: Any, h: Any, positions: str) -> Any:
+def _placed(x: Any, h: Any, length: int, positions: str) -> Any:
     """Returns the embeddings with the position of each token."""
-    length, units = h.shape[1:]
+    units = h.shape[-1]
     if positions == "none":
         return h
     if positions not in ("sinusoidal", "learned"):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kx.contracts.examples import Examples, Preparation
+from kx.contracts.examples import Examples
 from kx.contracts.specs import Spec
 from kx.data.sources.images.pixels import decode_image
 from kx.data.sources.multimodal.shapes import drawn_questions
-from kx.data.sources.text.tokens import learn_tokens
 from kx.errors import DataError, first_line
 from kx.paths import expanded
 from kx.types import Count
@@ -26,8 +24,6 @@ def easy_vqa(
     *,
     root: str | None = None,
     image_size: tuple[Count, Count] = (64, 64),
-    max_tokens: Count = 200,
-    sequence_length: Count = 12,
     num_images: Count = 500,
 ) -> Examples:
     """Loads images with a question each, to which one of several answers is to be found.
@@ -39,13 +35,11 @@ def easy_vqa(
             `questions.json`: a list of `[question, answer, image number]`. Defaults to None: images
             that are drawn, with questions in the same words.
         image_size: Height and width in pixels to which images are resized. Defaults to (64, 64).
-        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 200.
-        sequence_length: Number of words to which a question is cut or padded. Defaults to 12.
         num_images: Number of images that are drawn if there is no `root`. Defaults to 500.
 
     Returns:
         Raw examples have the fields `image` (encoded bytes) and `question` (a string); prepared
-        ones `image`, uint8 of shape `(height, width, 3)`, and `question`, int32 token ids.
+        ones `image`, uint8 of shape `(height, width, 3)`, and `question`, the string.
 
     Raises:
         DataError: If a file is missing or cannot be read.
@@ -66,14 +60,12 @@ def easy_vqa(
     return Examples(
         {"image": [images[name] for name in names], "question": list(asked)},
         np.array([number[answer] for answer in answers]),
-        {},
+        {
+            "image": Spec((*image_size, 3), "uint8", kind="image"),
+            "question": Spec((), "string", kind="text"),
+        },
         Spec((), "int32", class_names=tuple(classes)),
-        adapt=partial(
-            _adapt,
-            image_size=image_size,
-            max_tokens=max_tokens,
-            sequence_length=sequence_length,
-        ),
+        prepare=_prepare(image_size),
         normalize={"image": _unit()},
         kind={"image": "image", "question": "text"},
         name=name,
@@ -98,29 +90,14 @@ def _column(column: str, names: Sequence[str], asked: Sequence[str]) -> Sequence
     return known[column]
 
 
-def _adapt(
-    raw: Mapping[str, Sequence[Any]],
-    *,
-    image_size: tuple[int, int],
-    max_tokens: int,
-    sequence_length: int,
-) -> Preparation:
-    """Returns the preparation, with the vocabulary of the questions of the training split."""
-    words = learn_tokens(
-        list(raw["question"]),
-        max_tokens=max_tokens,
-        standardize="lower_and_strip_punctuation",
-        tokenizer="whitespace",
-        sequence_length=sequence_length,
-    )
+def _prepare(image_size: tuple[int, int]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     height, width = image_size
     decode = decode_image((height, width, 3), resize="stretch")
 
     def prepare(raw: Mapping[str, Any]) -> dict[str, Any]:
-        return {"image": decode(raw["image"]), "question": words.prepare(raw["question"])}
+        return {**raw, "image": decode(raw["image"])}
 
-    image = Spec((height, width, 3), "uint8", kind="image")
-    return Preparation(prepare, {"image": image, "question": words.inputs}, words.assets)  # type: ignore[dict-item]
+    return prepare
 
 
 def _read(folder: Path) -> tuple[dict[str, bytes], list[Question], dict[str, np.ndarray]]:

@@ -15,10 +15,8 @@ from kx.contracts.examples import Examples
 from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.delimited import Rows, read_rows
 from kx.data.sources.labels import alike, class_targets
-from kx.data.sources.text.tokens import learn_tokens
 from kx.errors import DataError
 from kx.paths import expanded
-from kx.types import Count
 
 
 def text_csv(
@@ -28,10 +26,6 @@ def text_csv(
     label: str | list[str] = "label",
     label_separator: str | None = None,
     test_path: str | None = None,
-    max_tokens: Count = 20000,
-    sequence_length: Count = 128,
-    standardize: str | None = "lower_and_strip_punctuation",
-    tokenizer: str = "whitespace",
     quotes: bool = True,
 ) -> Examples:
     """Loads texts with labels from a CSV or TSV file with a header line.
@@ -45,16 +39,10 @@ def text_csv(
             None: one label for each text.
         test_path: Path to a second file for the test split. Defaults to None: the test split is
             taken from the first file.
-        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
-        sequence_length: Number of tokens to which a text is cut or padded. Defaults to 128.
-        standardize: As in `keras.layers.TextVectorization`. Defaults to
-            `"lower_and_strip_punctuation"`.
-        tokenizer: `"whitespace"`, or `"character"` (for Chinese). Defaults to `"whitespace"`.
         quotes: Whether a quotation mark at the beginning of a cell quotes it. Defaults to True.
 
     Returns:
-        Raw examples are strings; prepared ones int32 token ids of shape
-        `(sequence_length,)`, 0 for padding. The vocabulary is that of the training split.
+        Examples that are strings; a tokenizer makes numbers of them.
 
     Raises:
         DataError: If the file or a column is missing, a cell is empty, or a line is ambiguous.
@@ -75,15 +63,8 @@ def text_csv(
     return Examples(
         table.texts,
         targets,
-        Spec((sequence_length,), "int32"),
+        Spec((), "string", kind="text"),
         spec,
-        adapt=partial(
-            learn_tokens,
-            max_tokens=max_tokens,
-            standardize=standardize,
-            tokenizer=tokenizer,
-            sequence_length=sequence_length,
-        ),
         kind="text",
         name=Path(path).name.split(".")[0],
         source=str(expanded(path).absolute()),

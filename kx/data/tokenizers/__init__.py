@@ -1,0 +1,1 @@
+"""Tokenizers: functions `(texts, *, …) -> Preparation`, from raw texts to token ids."""

@@ -1,0 +1,183 @@
+"""Texts as ids of words or characters, by a vocabulary of the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kx.contracts.examples import Preparation
+from kx.contracts.specs import Spec
+from kx.data.tokenizers.lengths import choose_length
+from kx.errors import ConfigError, DataError
+from kx.types import Count, Percentile
+
+_NO_WORDS = 2  # tokens that are not words: padding and unknown
+_COUNTED = 4096  # texts whose tokens are counted at a time
+
+
+def words(
+    texts: Sequence[str],
+    *,
+    max_tokens: Count = 20000,
+    sequence_length: Count | None = None,
+    length_percentile: Percentile = 99.0,
+    ngrams: Count | None = None,
+    standardize: str | None = "lower_and_strip_punctuation",
+) -> Preparation:
+    """Learns the words of texts, which are separated by spaces.
+
+    Args:
+        texts: Texts of the training split.
+        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
+        sequence_length: Number of tokens to which a text is cut or padded. Defaults to None: the
+            length in which `length_percentile` of the texts fit, between 32 and 512.
+        length_percentile: Percentage of the training texts that fit in the length if none is
+            given. Defaults to 99.
+        ngrams: Number of neighbouring words of which tokens are made: 2 adds each pair after the
+            single words. Defaults to None: single words.
+        standardize: As in `keras.layers.TextVectorization`. Defaults to
+            `"lower_and_strip_punctuation"`.
+
+    Returns:
+        Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
+        words.
+
+    Raises:
+        ConfigError: If the vocabulary has no place for a word.
+        DataError: If no word is left of the texts.
+
+    Example:
+    >>> made = words(["a cat", "a dog and a cat"], sequence_length=4)
+    >>> made.prepare(tf.constant("a bird")).numpy().tolist()
+    [2, 1, 0, 0]
+    """
+    return vectorized(
+        texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
+        length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+    )  # fmt: skip
+
+
+def characters(
+    texts: Sequence[str],
+    *,
+    max_tokens: Count = 20000,
+    sequence_length: Count | None = None,
+    length_percentile: Percentile = 99.0,
+    ngrams: Count | None = None,
+    standardize: str | None = None,
+) -> Preparation:
+    """Learns the characters of texts, as for Chinese.
+
+    Args:
+        texts: Texts of the training split.
+        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
+        sequence_length: Number of tokens to which a text is cut or padded. Defaults to None: the
+            length in which `length_percentile` of the texts fit, between 32 and 512.
+        length_percentile: Percentage of the training texts that fit in the length if none is
+            given. Defaults to 99.
+        ngrams: Number of neighbouring characters of which tokens are made: 2 adds each pair after
+            the single characters. Defaults to None: single characters.
+        standardize: As in `keras.layers.TextVectorization`. Defaults to None: the text alone.
+
+    Returns:
+        Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
+        characters.
+
+    Raises:
+        ConfigError: If the vocabulary has no place for a character.
+        DataError: If no character is left of the texts.
+
+    Example:
+    >>> made = characters(["好吃", "不好"], sequence_length=3)
+    >>> made.prepare(tf.constant("好")).numpy().tolist()
+    [2, 0, 0]
+    """
+    return vectorized(
+        texts, "character", max_tokens=max_tokens, sequence_length=sequence_length,
+        length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+    )  # fmt: skip
+
+
+def vectorized(
+    texts: Sequence[str],
+    split: str,
+    *,
+    max_tokens: int,
+    sequence_length: int | None,
+    length_percentile: float,
+    ngrams: int | None,
+    standardize: str | None,
+    host: Mapping[str, Any] | None = None,
+) -> Preparation:
+    """Returns a preparation by `keras.layers.TextVectorization`, adapted on texts.
+
+    Args:
+        texts: Texts of the training split, after the host step.
+        split: `"whitespace"` or `"character"`.
+        max_tokens: Size of the vocabulary, padding and unknown included.
+        sequence_length: Number of tokens, or None to choose it.
+        length_percentile: Percentage of the texts that fit in a chosen length.
+        ngrams: Number of neighbouring tokens that are joined, or None.
+        standardize: As in `keras.layers.TextVectorization`.
+        host: Host step that the texts have passed. Defaults to None.
+
+    Raises:
+        ConfigError: If the vocabulary has no place for a word.
+        DataError: If no word is left of the texts.
+    """
+    if max_tokens <= _NO_WORDS:
+        raise ConfigError(
+            f"tokenizer.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
+            f" Received: {max_tokens}."
+        )
+    vectorize = keras.layers.TextVectorization(
+        max_tokens=max_tokens, standardize=standardize, split=split, ngrams=ngrams
+    )
+    all_texts = tf.constant(list(texts), tf.string)
+    try:
+        vectorize.adapt(all_texts)
+        empty = vectorize.vocabulary_size() <= _NO_WORDS
+    except tf.errors.InvalidArgumentError as error:  # a table without keys
+        if "empty" not in str(error):
+            raise
+        empty = True
+    if empty:
+        raise DataError(
+            "The vocabulary is empty: no token is left of the texts to train on, after"
+            f" tokenizer.standardize={standardize}. Are the texts in the column of data.text?"
+        )
+    lengths = [
+        tf.math.count_nonzero(vectorize(all_texts[start : start + _COUNTED]), axis=1)
+        for start in range(0, len(texts), _COUNTED)
+    ]
+    length, issues = choose_length(
+        tf.concat(lengths, 0).numpy(), length_percentile, sequence_length
+    )
+    spec = Spec(
+        (length,), "int32", vocabulary_size=vectorize.vocabulary_size(), kind="tokens",
+        padding_value=0,
+    )  # fmt: skip
+    return Preparation(
+        _tokenize(vectorize, length),
+        spec,
+        # With other backends than TensorFlow, the layer does not track its lookup table.
+        (vectorize, vectorize._lookup_layer.lookup_table),
+        issues=issues,
+        host=host,
+    )
+
+
+def _tokenize(
+    vectorize: keras.layers.TextVectorization, sequence_length: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    def prepare(text: tf.Tensor) -> tf.Tensor:
+        # As a batch of one: without a batch, an empty text becomes an empty tensor, not padding.
+        tokens = tf.cast(vectorize(text[None])[0], tf.int32)[:sequence_length]
+        return tf.ensure_shape(
+            tf.pad(tokens, [[0, sequence_length - tf.shape(tokens)[0]]]), [sequence_length]
+        )
+
+    return prepare

@@ -1,0 +1,107 @@
+"""Cuts the padding of a batch of texts down to what its longest text needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from omegaconf import DictConfig
+
+from kx.contracts.fields import map_fields, named_fields
+from kx.contracts.specs import Data, DataIssue, Outputs, Spec
+from kx.contracts.task import Task
+from kx.strategy import ONE_DEVICE
+
+_LENGTH = 16  # tokens of the texts by which a model is tried
+_CLOSE = 1e-3
+
+
+def trimmer(
+    config: DictConfig, data: Data, task: Task, model: keras.Model
+) -> Callable[[Any], Any] | None:
+    """Returns a function that trims the padding of a batch, or None where it has to stay.
+
+    It stays where the step is compiled for each length (XLA, JAX), where devices share a batch,
+    where targets have the axes of the text, and for a model whose input has a fixed length. If the
+    scores of a model depend on the padding, it stays too, and `data.issues` says so.
+
+    Args:
+        config: Config of the run.
+        data: Data, for the specs of the inputs.
+        task: Task of the run.
+        model: Model that takes the batch.
+    """
+    several_shapes = config.backend == "tensorflow" and config.jit_compile is not True
+    one_device = config.strategy["_target_"] in ONE_DEVICE
+    plain = task.inputs is None and task.learner is None and data.environment is None
+    outputs = task.outputs
+    if not (several_shapes and one_device and plain and isinstance(outputs, Outputs)):
+        return None
+    names = [] if outputs.axes else _of_any_length(model, data.inputs)
+    if not names:
+        return None
+    if _depends_on_padding(model, data.inputs, names):
+        text = "its scores depend on padding: each batch has texts of full length"
+        data.issues += (DataIssue(f"model {model.name}", "kept", text),)
+        return None
+    return partial(_trimmed, names={n: named_fields(data.inputs, "")[n] for n in names})
+
+
+def _of_any_length(model: keras.Model, inputs: Any) -> list[str]:
+    """Returns the padded fields that a model takes at any length."""
+    if not getattr(model, "inputs", None):
+        return []
+    several = isinstance(inputs, Mapping)
+    shapes = (
+        {one.name: one.shape for one in model.inputs} if several else {"": model.inputs[0].shape}
+    )
+    return [
+        name
+        for name, spec in named_fields(inputs, "").items()
+        if spec.padding_value is not None
+        and spec.shape[0] > 1
+        and shapes.get(name, (0, 0))[1] is None
+    ]
+
+
+def _depends_on_padding(model: keras.Model, inputs: Any, names: list[str]) -> bool:
+    generator = np.random.default_rng(0)
+
+    def made(spec: Spec, name: str) -> np.ndarray:
+        length = min(_LENGTH, spec.shape[0]) if name in names else None
+        shape = spec.shape if length is None else (length, *spec.shape[1:])
+        found: Any = generator.normal(size=(2, *shape))
+        if "int" in spec.dtype:
+            found = generator.integers(1, spec.vocabulary_size or 2, (2, *shape))
+        if length is not None:
+            found[:, length // 2 :] = spec.padding_value
+        return np.asarray(found, spec.dtype)
+
+    fields = {name: name for name in inputs} if isinstance(inputs, Mapping) else ""
+    whole = map_fields(made, inputs, fields)
+    short = map_fields(
+        lambda one, name: one[:, : max(1, one.shape[1] // 2)] if name in names else one,
+        whole,
+        fields,
+    )
+    one, other = (keras.ops.convert_to_numpy(model(x, training=False)) for x in (whole, short))
+    return one.shape != other.shape or not np.allclose(one, other, rtol=_CLOSE, atol=_CLOSE)
+
+
+def _trimmed(inputs: Any, names: Mapping[str, Spec]) -> Any:
+    if not isinstance(inputs, Mapping):
+        return _cut(inputs, names[""])
+    return {
+        name: _cut(value, names[name]) if name in names else value for name, value in inputs.items()
+    }
+
+
+def _cut(tokens: tf.Tensor, spec: Spec) -> tf.Tensor:
+    """Returns tokens up to the last one of the batch that is not padding; at least one."""
+    held = tf.reduce_any(tokens != tf.cast(spec.padding_value, tokens.dtype), axis=0)
+    places = tf.where(held, tf.range(1, tf.shape(tokens)[1] + 1), 1)
+    return tokens[:, : tf.reduce_max(places)]
