@@ -450,6 +450,34 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
         )
+    for name, config, version, column, tested in (
+        ("imdb_reviews", "plain_text", "1.0.0", "text", "test"),
+        ("glue", "sst2", "2.0.0", "sentence", "validation"),
+    ):
+        features = {
+            column: tfds.features.Text(),
+            "label": tfds.features.ClassLabel(names=["negative", "positive"]),
+        }
+        if name == "glue":
+            features["idx"] = np.int32
+
+        def texts(split: str, column=column, features=features):  # type: ignore[no-untyped-def]
+            columns = {
+                column: [f"{'good' if i % 2 else 'bad'} {split} {i}" for i in range(80)],
+                "label": np.arange(80) % 2,
+                "idx": np.arange(80, dtype="int32"),
+            }
+            return tf.data.Dataset.from_tensor_slices({k: columns[k] for k in features})
+
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version=version,
+            config=config,
+            data_dir=str(folder),
+            split_datasets={split: texts(split) for split in ("train", tested)},
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
     return folder
 
 

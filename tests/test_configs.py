@@ -16,6 +16,7 @@ GROUPS = sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir())
 FILES = [(g, p.stem) for g in GROUPS for p in sorted((CONF_DIR / g).glob("*.yaml"))]
 OPTIONS = [(g, name) for g, name in FILES if not name.startswith("_")]  # parts of others
 REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
+            "jsonl": ["data.path=x"], "text_folder": ["data.root=x"],
             "image_folder": ["data.root=x"], "image_masks": ["data.root=x"], "idx": ["data.root=x"],
             "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
             "gymnasium": ["data.name=x"], "distillation": ["task.teacher=x"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def configured(
         "gymnasium": ["data.name=CartPole-v1"],
         "text_csv": [f"data.path={texts}", "data.text=review", "data.label=mood"],
         "image_folder": [f"data.root={pictures}", "data.image_size=[16,16]"],
+        "imdb_reviews": [f"data.data_dir={tfds_folder}"],
+        "sst2": [f"data.data_dir={tfds_folder}"],
         **{name: [f"data.data_dir={tfds_folder}"] for name in sets},
     }
 
@@ -57,6 +60,16 @@ def configured(
             if not (project / "scenes").exists():
                 write_pairs(project / "scenes", 30)
             extra[option] = [f"data.root={project / 'scenes'}"]
+        elif option == "text_folder":
+            for number in range(60):
+                file = project / "films" / ("good" if number % 2 else "bad") / f"{number}.txt"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"text {number}")
+            extra[option] = [f"data.root={project / 'films'}"]
+        elif option == "jsonl":
+            lines = [{"text": f"text {i}", "label": i % 2} for i in range(60)]
+            (project / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+            extra[option] = [f"data.path={project / 'a.jsonl'}"]
         elif option == "cifar10_binary":
             extra[option] = [f"data.root={request.getfixturevalue('cifar_files')}"]
         return compose([f"data={option}", *extra.get(option, []), *words])

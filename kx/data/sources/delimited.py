@@ -14,10 +14,12 @@ import lzma
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from kx.contracts.specs import DataIssue
+from kx.data.sources.encodings import decoded
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
@@ -38,6 +40,7 @@ class Rows:
         cells: Cells of each row, as many as the header has.
         lines: Line of the file on which each row begins, counted from 1.
         num_lines: Number of lines of each row: more than 1 if a quoted cell has several lines.
+        issues: Issues of the file. Defaults to none.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Rows:
     cells: list[list[str]]
     lines: list[int]
     num_lines: list[int]
+    issues: tuple[DataIssue, ...] = ()
 
     def column(self, name: str, key: str = "") -> list[str]:
         """Returns the cells of a column.
@@ -98,12 +102,12 @@ def read_rows(
     quotes: bool = True,
     key: str = "data.path",
     names: Sequence[str] | None = None,
+    encoding: str | None = None,
 ) -> Rows:
     """Reads a table with a header line.
 
     Args:
-        path: Path to the file, UTF-8, or UTF-16 with a byte order mark; `.gz`, `.bz2` and `.xz`
-            are decompressed.
+        path: Path to the file; `.gz`, `.bz2` and `.xz` are decompressed.
         wanted: Required columns, each with the key of the config that names it. The separator is
             a tab in `.tsv`, else the first of comma, semicolon and tab with which they are found,
             or else the one with the most columns. Defaults to None: no column is required.
@@ -111,6 +115,7 @@ def read_rows(
         key: Key of the config that names the file, for messages. Defaults to `"data.path"`.
         names: Names of the columns for a file whose first line consists of numbers. Defaults to
             None: the first line has the names.
+        encoding: As in `kx.data.sources.encodings.decoded`. Defaults to None.
 
     Raises:
         DataError: If the file is ambiguous, with file and line: a row with more or fewer cells
@@ -118,7 +123,7 @@ def read_rows(
             a quoted cell of several lines in a TSV, or text that is not UTF-8.
     """
     file = find_file(path, key)
-    text = _text(file)
+    text, issues = read_text(file, encoding)
     if not text.strip():
         raise DataError(f"{file} is empty. Expected a header line, and rows.")
     packed = file.suffix.lower() in _OPENERS
@@ -139,7 +144,7 @@ def read_rows(
             " names, as pandas writes them. Give the columns their names"
             f" ({', '.join(names)}), or leave the line out: to_csv(…, index=False, header=False)."
         )
-    rows = _parse(file, text, separator, quotes, names)
+    rows = replace(_parse(file, text, separator, quotes, names), issues=issues)
     for name, named_by in (wanted or {}).items():
         rows.column(name, named_by)
     if not rows.cells:
@@ -147,27 +152,23 @@ def read_rows(
     return rows
 
 
-def _text(file: Path) -> str:
-    """Returns the text of a file, decompressed and decoded."""
+def read_text(file: Path, encoding: str | None = None) -> tuple[str, tuple[DataIssue, ...]]:
+    """Returns the text of a file, decompressed and decoded, and an issue if that was a guess.
+
+    Args:
+        file: Path to the file; `.gz`, `.bz2` and `.xz` are decompressed.
+        encoding: As in `kx.data.sources.encodings.decoded`. Defaults to None.
+
+    Raises:
+        DataError: If the file cannot be read or decoded.
+    """
     opener = _OPENERS.get(file.suffix.lower(), open)
     try:
         with opener(file, "rb") as opened:  # type: ignore[operator]
             content = opened.read()
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{file} cannot be read: {first_line(error)}") from error
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{file}, line {line}: this is not {encoding.removesuffix('-sig').upper()}. Save the"
-            " file as UTF-8: iconv -f ENCODING -t UTF-8 FILE (GB18030, ISO-8859-1 …)."
-        ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{file}, line {line}: a NUL character. Expected a table of text in UTF-8.")
-    return text
+    return decoded(content, file, encoding)
 
 
 def is_number(cell: str) -> bool:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from kx.contracts.examples import Examples
-from kx.contracts.specs import DataIssue, Spec
+from kx.contracts.specs import DataIssue
 from kx.data.sources.delimited import Rows, read_rows
-from kx.data.sources.labels import alike, class_targets
+from kx.data.sources.text.labelled import Copies, Texts, labelled
 from kx.errors import DataError
 from kx.paths import expanded
+
+_KEYS = {"train": "data.path", "validation": "data.validation_path", "test": "data.test_path"}
 
 
 def text_csv(
@@ -25,7 +24,11 @@ def text_csv(
     text: str = "text",
     label: str | list[str] = "label",
     label_separator: str | None = None,
+    validation_path: str | None = None,
     test_path: str | None = None,
+    classes: list[str] | None = None,
+    encoding: str = "auto",
+    copies: Copies = "kept",
     quotes: bool = True,
 ) -> Examples:
     """Loads texts with labels from a CSV or TSV file with a header line.
@@ -37,8 +40,15 @@ def text_csv(
             of columns of 0 and 1, for several labels at once. Defaults to `"label"`.
         label_separator: Separator of several labels in one column, such as `"|"`. Defaults to
             None: one label for each text.
-        test_path: Path to a second file for the test split. Defaults to None: the test split is
-            taken from the first file.
+        validation_path: Path to a file for the validation split. Defaults to None: it is taken
+            from the first file.
+        test_path: Path to a file for the test split. Defaults to None: it is taken from the first
+            file.
+        classes: Names of the classes that are kept. Defaults to None: all.
+        encoding: Encoding of the files. Defaults to `"auto"`: UTF-8, that of a byte order mark,
+            or GB18030 if a file is not UTF-8 and reads as Chinese.
+        copies: `"kept"`, or `"one_split"`: texts that differ in nothing but case, spaces and
+            punctuation are in one split alone. Defaults to `"kept"`.
         quotes: Whether a quotation mark at the beginning of a cell quotes it. Defaults to True.
 
     Returns:
@@ -48,73 +58,25 @@ def text_csv(
         DataError: If the file or a column is missing, a cell is empty, or a line is ambiguous.
     """
     several = label_separator is not None  # then an empty cell is an example without a label
-    read = partial(_read, text=text, label=label, quotes=quotes, empty_labels=several)
-    table = read(path)
-    num_own, issues = len(table.texts), list(table.issues)
-    if test_path is not None:
-        other = read(test_path, key="data.test_path")
-        issues += other.issues
-        table = table.followed_by(other)
-    _refuse_own_answers(path, test_path, text, label)
-    targets, spec = class_targets(table.labels, label, label_separator, table.where)
-    if isinstance(label, str) and spec.shape == ():
-        issues += alike(spec.class_names or (), Counter(table.labels[label]), Path(path).name)
-    everything = np.arange(len(targets))
-    return Examples(
-        table.texts,
-        targets,
-        Spec((), "string", kind="text"),
-        spec,
-        kind="text",
+    files = {"train": path, "validation": validation_path, "test": test_path}
+    given = {part: file for part, file in files.items() if file is not None}
+    _refuse_own_answers(given, text, label)
+    parts = {
+        part: _read(
+            file, text, label, key=_KEYS[part], quotes=quotes, empty_labels=several,
+            encoding=encoding,
+        )
+        for part, file in given.items()
+    }  # fmt: skip
+    return labelled(
+        parts,
+        label=label,
+        label_separator=label_separator,
+        classes=classes,
+        copies=copies,
         name=Path(path).name.split(".")[0],
         source=str(expanded(path).absolute()),
-        own_splits={"train": everything[:num_own], "test": everything[num_own:]}
-        if test_path is not None
-        else {},
-        columns=table.column,
-        issues=tuple(issues),
-        identity=([str(one) for one in table.texts], targets),
     )
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """Holds texts with the cells of their labels.
-
-    Args:
-        texts: Text of each row.
-        labels: Column name to cells, without spaces around them.
-        places: Place of each row, for messages.
-        issues: Issues of the file.
-        rows: All columns of the file.
-        num_others: Number of rows of the second file, the test split.
-    """
-
-    texts: list[str]
-    labels: dict[str, list[str]]
-    places: list[str]
-    issues: tuple[DataIssue, ...]
-    rows: Rows
-    num_others: int = 0
-
-    def followed_by(self, other: _Texts) -> _Texts:
-        labels = {name: cells + other.labels[name] for name, cells in self.labels.items()}
-        return replace(
-            self,
-            texts=self.texts + other.texts,
-            labels=labels,
-            places=self.places + other.places,
-            num_others=len(other.texts),
-        )
-
-    def where(self, row: int) -> str:
-        return self.places[row]
-
-    def column(self, name: str) -> list[str]:
-        """Returns the cells of a column for a split; the test file gets a placeholder."""
-        cells = [cell.strip() for cell in self.rows.column(name, "split.column")]
-        _refuse_empty(self.rows, name, cells)
-        return cells + cells[:1] * self.num_others
 
 
 def _read(
@@ -125,17 +87,25 @@ def _read(
     key: str = "data.path",
     quotes: bool,
     empty_labels: bool = False,
-) -> _Texts:
+    encoding: str,
+) -> Texts:
     """Reads the columns of texts and labels, and refuses empty labels."""
     names = [label] if isinstance(label, str) else label
     keys = {**dict.fromkeys(names, "data.label"), text: "data.text"}
-    rows = read_rows(path, keys, quotes=quotes, key=key)
+    rows = read_rows(path, keys, quotes=quotes, key=key, encoding=encoding)
     labels = {name: [cell.strip() for cell in rows.column(name)] for name in names}
     for name, cells in labels.items() if not empty_labels else ():
         _refuse_empty(rows, name, cells)
     texts = rows.column(text)
     places = [rows.where(row) for row in range(len(texts))]
-    return _Texts(texts, labels, places, tuple(_doubts(rows, texts)), rows)
+    issues = (*rows.issues, *_doubts(rows, texts))
+    return Texts(texts, labels, places, issues, partial(_column, rows))
+
+
+def _column(rows: Rows, name: str) -> list[str]:
+    cells = [cell.strip() for cell in rows.column(name, "split.column")]
+    _refuse_empty(rows, name, cells)
+    return cells
 
 
 def _refuse_empty(rows: Rows, name: str, cells: Sequence[str]) -> None:
@@ -163,14 +133,14 @@ def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
         )  # fmt: skip
 
 
-def _refuse_own_answers(
-    path: str, test_path: str | None, text: str, label: str | list[str]
-) -> None:
-    """Refuses the training file as the test file, and the text as its own label."""
-    if test_path is not None and os.path.samefile(expanded(path), expanded(test_path)):
-        raise DataError(
-            "data.test_path is the file of data.path: the model would be tested by what it was"
-            " trained on. Leave it out (split.test_fraction), or name another."
-        )
+def _refuse_own_answers(files: Mapping[str, str], text: str, label: str | list[str]) -> None:
+    """Refuses one file for two splits, and the text as its own label."""
+    for one, other in itertools.combinations(files, 2):
+        paths = [expanded(files[part]) for part in (one, other)]
+        if all(map(os.path.isfile, paths)) and os.path.samefile(*paths):
+            raise DataError(
+                f"{_KEYS[other]} is the file of {_KEYS[one]}: the model would be judged by what it"
+                f" was trained on. Leave it out (split.{other}_fraction), or name another."
+            )
     if text == label or (isinstance(label, list) and text in label):
         raise DataError(f"data.text and data.label are one column, {text!r}.")

@@ -1,0 +1,178 @@
+"""Examples of texts with labels, from whatever they were read."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from kx.contracts.examples import SPLITS, Examples
+from kx.contracts.specs import DataIssue, Spec
+from kx.data.sources.labels import alike, class_targets
+from kx.errors import DataError
+
+Copies = Literal["kept", "one_split"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Holds the texts of one split, or of all, with the cells of their labels.
+
+    Args:
+        texts: Texts.
+        labels: Column name to cells, without spaces around them.
+        places: Place of each text, for messages.
+        issues: Issues of the file. Defaults to none.
+        column: Function from the name of a further column to its cells. Defaults to None.
+    """
+
+    texts: list[str]
+    labels: Mapping[str, list[str]]
+    places: list[str]
+    issues: tuple[DataIssue, ...] = field(default=())
+    column: Callable[[str], list[str]] | None = None
+
+
+def labelled(
+    parts: Mapping[str, Texts],
+    *,
+    label: str | list[str],
+    name: str,
+    source: str,
+    label_separator: str | None = None,
+    classes: Sequence[str] | None = None,
+    copies: Copies = "kept",
+) -> Examples:
+    """Returns examples of texts with classes or labels.
+
+    Texts are copies if they differ in nothing but case, spaces, punctuation and the width of
+    characters. The number of copies of training texts in other splits of the source is told.
+
+    Args:
+        parts: Split name to texts; `train` alone is divided by the option of `split`.
+        label: Name of the column of the class, or a list of columns of 0 and 1.
+        name: Name of the data set.
+        source: Where it came from.
+        label_separator: Separator of several labels in one column. Defaults to None.
+        classes: Names of the classes that are kept. Defaults to None: all.
+        copies: `"kept"`, or `"one_split"`: copies are in one split alone; of splits of the
+            source's own, in the last that has one. Defaults to `"kept"`.
+
+    Raises:
+        DataError: If the labels cannot be read, or a split has no text.
+    """
+    kept = {
+        part: _of_classes(parts[part], label, classes, part) for part in SPLITS if part in parts
+    }
+    texts = [text for one in kept.values() for text in one.texts]
+    places = [place for one in kept.values() for place in one.places]
+    names = [label] if isinstance(label, str) else label
+    labels = {key: [cell for one in kept.values() for cell in one.labels[key]] for key in names}
+    issues = [issue for one in kept.values() for issue in one.issues]
+    targets, spec = class_targets(labels, label, label_separator, places.__getitem__)
+    if isinstance(label, str) and spec.shape == ():
+        issues += alike(spec.class_names or (), Counter(labels[label]), name)
+    ends = np.cumsum([0, *(len(one.texts) for one in kept.values())])
+    splits = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(kept)}
+    contents = np.array([plain_hash(text) for text in texts], dtype=object)
+    splits, told = _without_copies(splits, contents, remove=copies == "one_split")
+    own = {part: splits[part] for part in SPLITS if part in splits} if len(splits) > 1 else {}
+    return Examples(
+        texts,
+        targets,
+        Spec((), "string", kind="text"),
+        spec,
+        kind="text",
+        name=name,
+        source=source,
+        own_splits=own,
+        contents=contents if copies == "one_split" else None,
+        columns=lambda column: _column(kept, column),
+        issues=(*issues, *told),
+        identity=(texts, targets),
+    )
+
+
+def plain_hash(text: str) -> str:
+    """Returns a hash that is equal for texts with the same letters and digits.
+
+    Args:
+        text: Text.
+
+    Example:
+    >>> plain_hash("It's  GOOD!") == plain_hash("its good")
+    True
+    """
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+    return hashlib.md5((plain or text).encode(errors="replace"), usedforsecurity=False).hexdigest()
+
+
+def _without_copies(
+    splits: Mapping[str, np.ndarray], contents: np.ndarray, *, remove: bool
+) -> tuple[dict[str, np.ndarray], list[DataIssue]]:
+    """Returns the source's splits, and issues on texts of which a later split has a copy."""
+    found, issues = dict(splits), []
+    order = [part for part in SPLITS if part in splits]
+    for place, part in enumerate(order):
+        for other in order[place + 1 :]:
+            there = set(contents[found[other]])
+            same = np.array([content in there for content in contents[found[part]]], bool)
+            if not same.any():
+                continue
+            count = f"{int(same.sum()):,} of {len(same):,} texts are in {other}, too"
+            if remove:
+                found[part] = found[part][~same]
+                issues.append(DataIssue(part, "left out", count))
+            else:
+                text = f"{count}: data.copies=one_split leaves them out of {part}"
+                issues.append(DataIssue(part, "copy", text))
+    return found, issues
+
+
+def _of_classes(
+    texts: Texts, label: str | list[str], names: Sequence[str] | None, part: str
+) -> Texts:
+    """Returns the texts of some classes, or all of them."""
+    if not texts.texts:
+        raise DataError(f"The {part} split has no text.")
+    if names is None or not isinstance(label, str):
+        return texts
+    cells = texts.labels[label]
+    if absent := sorted(set(names) - set(cells)):
+        raise DataError(
+            f"data.classes: no text of the {part} split has the class {', '.join(absent)}."
+            f" Received: {', '.join(sorted(set(cells))[:20])}."
+        )
+    at = [row for row, cell in enumerate(cells) if cell in set(names)]
+    left = Counter(cell for cell in cells if cell not in set(names))
+    issues = [
+        DataIssue(f"{part}: {cell}", "left out", f"{count:,} texts: no class of data.classes")
+        for cell, count in sorted(left.items())
+    ]
+
+    def chosen(cells: Sequence[Any]) -> list[Any]:
+        return [cells[row] for row in at]
+
+    column = texts.column
+    return Texts(
+        chosen(texts.texts),
+        {label: chosen(cells)},
+        chosen(texts.places),
+        (*texts.issues, *issues),
+        None if column is None else lambda name: chosen(column(name)),
+    )
+
+
+def _column(parts: Mapping[str, Texts], name: str) -> list[str]:
+    """Returns the cells of a column for a split; other parts than `train` get a placeholder."""
+    train = parts["train"]
+    if train.column is None:
+        raise DataError(f"split.column={name}: these texts have no columns.")
+    cells = train.column(name)
+    others = sum(len(one.texts) for part, one in parts.items() if part != "train")
+    return cells + cells[:1] * others
