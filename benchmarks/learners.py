@@ -73,19 +73,20 @@ def digits(folder: Path) -> Path:
     return path
 
 
+def seconds_of(command: list[str], folder: Path) -> float:
+    """Returns the median seconds of the epochs of a side, after the first two."""
+    found = result_of(command, folder)["step_seconds"]
+    return statistics.median(found[2:] or found)  # type: ignore[index, call-overload]
+
+
 def compare(
     folder: Path, words: list[str], side: str, plain: list[str], epochs: int, pairs: int,
     bar: float | None,
 ) -> None:  # fmt: skip
     """Measures both sides in turn, and prints the ratio of their rates."""
-
-    def seconds_of(command: list[str]) -> float:
-        found = result_of(command, folder)["step_seconds"]
-        return statistics.median(found[2:] or found)  # type: ignore[index, call-overload]
-
     sides = {
-        "kx": lambda: seconds_of([str(SIDES / "kx_run.py"), *words, f"epochs={epochs}"]),
-        "plain": lambda: seconds_of([str(SIDES / side), *plain]),
+        "kx": lambda: seconds_of([str(SIDES / "kx_run.py"), *words, f"epochs={epochs}"], folder),
+        "plain": lambda: seconds_of([str(SIDES / side), *plain], folder),
     }
     numbers = alternate(sides, pairs, "s an epoch")
     ratio("kx / plain", numbers["plain"], numbers["kx"], at_least=bar)

@@ -16,7 +16,7 @@ from test_resume import compared
 import kx
 from kx.config import compose
 from kx.contracts.specs import Outputs
-from kx.data.samplers import Sampled, balanced, episodes, in_order, shuffle
+from kx.data.samplers import Sampled, balanced, by_length, episodes, in_order, shuffle
 from kx.errors import ConfigError
 from kx.tracking.records import identity
 from kx.training import train
@@ -30,7 +30,8 @@ def seeds(epoch: int, seed: int = 0) -> tf.Tensor:
 
 def split_of(classes: list[int] | np.ndarray, batch_size: int = 4) -> Sampled:
     found = np.asarray(classes)
-    return Sampled(len(found), found, [str(n) for n in range(found.max() + 1)], batch_size)
+    names = [str(number) for number in range(found.max() + 1)]
+    return Sampled(len(found), found, names, batch_size, np.arange(len(found)) % 5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -49,7 +50,48 @@ def test_balanced_gives_each_class_equally_often(labels: list[int], epoch: int) 
         assert times.max() - times.min() <= 1
 
 
-@pytest.mark.parametrize("make", [shuffle, balanced])
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=90),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(0, 3),
+)
+def test_by_length_gives_each_example_once_and_sorts_within_windows(
+    lengths: list[int], batch_size: int, window: int, epoch: int
+) -> None:
+    counts = np.array(lengths)
+    split = Sampled(len(counts), None, None, batch_size, counts)
+    indices = np.asarray(by_length(split, window=window)(seeds(epoch)))
+    assert sorted(indices.tolist()) == list(range(len(counts)))
+    whole = len(counts) // batch_size
+    batches = counts[indices[: whole * batch_size]].reshape(whole, batch_size)
+    # Of all ways to form batches within one window, sorted ones have the least padding.
+    if window >= whole:
+        spread = sorted((batch.min(), batch.max()) for batch in batches)
+        assert all(one[1] <= other[0] for one, other in zip(spread, spread[1:], strict=False))
+
+
+def test_by_length_leaves_little_padding_and_mixes_long_and_short_batches() -> None:
+    counts = np.random.default_rng(0).integers(1, 100, 6400)
+    split = Sampled(6400, None, None, 32, counts)
+    batches = counts[np.asarray(by_length(split)(seeds(0)))].reshape(-1, 32)
+    assert batches.sum() > 0.95 * 32 * batches.max(axis=1).sum()
+    shuffled = counts[np.asarray(shuffle(split)(seeds(0)))].reshape(-1, 32)
+    assert shuffled.sum() < 0.6 * 32 * shuffled.max(axis=1).sum()
+    halves = batches[:100].mean(), batches[100:].mean()
+    assert abs(halves[0] - halves[1]) < 20, "an epoch does not begin with the short ones"
+
+
+def test_by_length_wants_texts(project: Path) -> None:
+    with pytest.raises(ConfigError, match="by_length expects texts"):
+        kx.train("data=wine", "model=linear", "sampler=by_length", quiet=True)
+    words = ["data=reviews", "data.num_examples=300", "model=fasttext", "epochs=2", "report=none"]
+    run = kx.train(*words, "sampler=by_length", "tracking=none", quiet=True)
+    assert len(run.history["train/loss"]) == 2
+
+
+@pytest.mark.parametrize("make", [shuffle, balanced, by_length])
 def test_an_order_is_a_function_of_seed_and_epoch(make: Any) -> None:
     sampler = make(split_of(np.arange(60) % 3))
     orders = {

@@ -16,6 +16,7 @@ import tensorflow as tf
 from omegaconf import DictConfig
 
 from kx.config import build, plain
+from kx.contracts.fields import named_fields
 from kx.contracts.specs import Data, Spec
 from kx.data.store import Stored
 from kx.errors import ConfigError, first_line
@@ -36,12 +37,14 @@ class Sampled:
             single class.
         class_names: Name of each class, or None.
         batch_size: Number of examples in a batch.
+        lengths: Number of tokens of each example, or None where examples are not padded.
     """
 
     num_examples: int
     classes: np.ndarray | None
     class_names: Sequence[str] | None
     batch_size: int
+    lengths: np.ndarray | None = None
 
 
 def shuffle(split: Sampled) -> Sampler:
@@ -67,6 +70,33 @@ def in_order(split: Sampled) -> Sampler:
         split: Training split.
     """
     return lambda seeds: tf.range(split.num_examples)
+
+
+def by_length(split: Sampled, *, window: Count = 50) -> Sampler:
+    """Gives each example once, in batches of texts of like lengths, which need little padding.
+
+    Args:
+        split: Training split of texts.
+        window: Number of batches whose texts are sorted among themselves. Defaults to 50.
+
+    Raises:
+        ConfigError: If the examples have no lengths.
+    """
+    if split.lengths is None:
+        raise ConfigError("sampler=by_length expects texts. Take sampler=shuffle.")
+    lengths, size = tf.constant(split.lengths, tf.int64), split.batch_size
+    whole = split.num_examples // size * size
+
+    def drawn(seeds: tf.Tensor) -> tf.Tensor:
+        order = tf.random.experimental.stateless_shuffle(tf.range(split.num_examples), seed=seeds)
+        chosen, rest = order[:whole], order[whole:]  # the rest of any length, for a smaller batch
+        numbers = tf.range(whole, dtype=tf.int64) // (window * size)
+        keys = numbers * (tf.reduce_max(lengths) + 1) + tf.gather(lengths, chosen)
+        batches = tf.reshape(tf.gather(chosen, tf.argsort(keys, stable=True)), [-1, size])
+        mixed = tf.random.experimental.stateless_shuffle(batches, seed=_mixed(seeds, 0, 0))
+        return tf.concat([tf.reshape(mixed, [-1]), rest], axis=0)
+
+    return drawn
 
 
 def balanced(split: Sampled) -> Sampler:
@@ -219,7 +249,7 @@ def make_sampler(config: DictConfig, data: Data, train: Stored) -> tuple[Sampler
     single = isinstance(spec, Spec) and spec.class_names is not None and spec.shape == ()
     classes = np.asarray(train.targets) if single else None
     names = spec.class_names if isinstance(spec, Spec) else None
-    split = Sampled(train.num_examples, classes, names, config.batch_size)
+    split = Sampled(train.num_examples, classes, names, config.batch_size, _lengths(data, train))
     sampler = build(node, split, place="sampler")
     shape = _shape_of(sampler, train.num_examples, node)
     if len(shape) == 2 and shape[1] != config.batch_size:
@@ -228,6 +258,17 @@ def make_sampler(config: DictConfig, data: Data, train: Stored) -> tuple[Sampler
             f" batch_size={shape[1]}."
         )
     return sampler, int(np.prod(shape))
+
+
+def _lengths(data: Data, train: Stored) -> np.ndarray | None:
+    """Returns the number of tokens of each example, of its longest field, or None without any."""
+    inputs = named_fields(train.inputs, "")
+    found = [
+        np.count_nonzero(np.asarray(inputs[name]) != spec.padding_value, axis=1)
+        for name, spec in named_fields(data.inputs, "").items()
+        if spec.padding_value is not None and len(spec.shape) == 1
+    ]
+    return np.max(found, axis=0) if found else None
 
 
 def _shape_of(sampler: Any, num_examples: int, node: Any) -> tuple[int, ...]:

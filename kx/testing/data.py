@@ -77,7 +77,13 @@ def check_sampler(
     >>> from kx.data.samplers import balanced
     >>> check_sampler(balanced)
     """
-    split = Sampled(num_examples, np.arange(num_examples) % 3, ("a", "b", "c"), batch_size)
+    split = Sampled(
+        num_examples,
+        np.arange(num_examples) % 3,
+        ("a", "b", "c"),
+        batch_size,
+        1 + np.arange(num_examples) % 7,
+    )
     drawn, again = tf.function(sampler(split)), tf.function(sampler(split))
     try:  # in a graph, as a training draws them
         found = [np.asarray(drawn(tf.constant([7, epoch], tf.int64))) for epoch in range(3)]
