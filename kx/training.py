@@ -25,7 +25,7 @@ from kx.fit.episodes import environment_batches
 from kx.fit.final import final_metrics, restored_by
 from kx.fit.fit import Session, fit, past, run_tags
 from kx.fit.make_callbacks import make_callbacks
-from kx.fit.model.assemble import load_weights
+from kx.fit.model.assemble import begin_from
 from kx.fit.model.builder import Builder
 from kx.fit.model.phases import Plan, make_plan
 from kx.fit.own import refuse_absent_metrics
@@ -106,7 +106,7 @@ def train(
         built = builder.build()
         model = built.model
         if config.init_from and state is None:
-            load_weights(model, load(config.init_from).model().weights, config.init_from)
+            begin_from(load(config.init_from), model, data)
         watching = _callbacks(builder, callbacks)
         announce(job, data, model, builder.phases, quiet=quiet)
         about = run_tags(config, data, builder.batches, tags, continues=state is not None)

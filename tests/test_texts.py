@@ -21,6 +21,7 @@ from kx.data.sources.text.reviews import reviews
 from kx.data.sources.text.text_csv import text_csv
 from kx.data.sources.text.text_folder import text_folder
 from kx.data.sources.text.tfds_texts import sst2
+from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
@@ -98,10 +99,25 @@ def test_french_german_and_spanish_are_refused(word: str) -> None:
     assert decoded(word.encode("latin-1"), Path("a.txt"), "latin-1")[0] == word
 
 
-def test_an_encoding_that_there_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf8x", "hex"])
+def test_an_encoding_that_there_is_not(tmp_path: Path, encoding: str) -> None:
     path = written(tmp_path, "csv", ROWS)
-    with pytest.raises(ConfigError, match="data.encoding=utf8x: Python knows no such"):
-        text_csv(path, encoding="utf8x")
+    with pytest.raises(ConfigError, match=f"data.encoding={encoding}: Python knows no such"):
+        text_csv(path, encoding=encoding)
+
+
+def test_classes_are_chosen_among_single_ones_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "csv", [("x", "a|b"), ("y", "a")] * 20)
+    with pytest.raises(DataError, match="several labels, not one class"):
+        text_csv(path, label_separator="|", classes=["a"])
+
+
+def test_json_lines_are_not_judged_by_their_own_file_or_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "jsonl", ROWS)
+    with pytest.raises(DataError, match=r"data\.test_path is the file of data\.path"):
+        jsonl(path, test_path=path)
+    with pytest.raises(DataError, match="are one column"):
+        jsonl(path, text="label")
 
 
 # --- folders and lines
@@ -128,6 +144,17 @@ def test_folders_of_splits_and_of_classes_that_are_chosen(tmp_path: Path) -> Non
         text_folder(str(tmp_path), classes=["neg", "happy"])
     with pytest.raises(DataError, match="there is no folder"):
         text_folder(str(tmp_path / "nowhere"))
+    (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "train" / ".ipynb_checkpoints" / "0.txt").write_text("x")
+    again = text_folder(str(tmp_path), classes=["neg", "pos"])
+    assert again.num_examples == examples.num_examples
+    assert ".ipynb_checkpoints" in {issue.file for issue in again.issues}
+    for name in ("train", "test"):
+        (tmp_path / name).rename(tmp_path / f"{name}_set")
+    with pytest.raises(DataError, match="Are they splits"):
+        text_folder(str(tmp_path))
+    for name in ("train", "test"):
+        (tmp_path / f"{name}_set").rename(tmp_path / name)
     (tmp_path / "testing").mkdir()
     with pytest.raises(DataError, match="two folders are one split"):
         text_folder(str(tmp_path))
@@ -182,7 +209,9 @@ def test_a_line_that_is_no_example_is_named(tmp_path: Path, line: str, said: str
     ("one", "other", "same"),
     [
         ("It's  GOOD!", "its good", True), ("ＯＫ 好", "ok好。", True), ("not good", "good", False),
-        ("!!!", "???", False), ("", "", True),
+        ("!!!", "???", False), ("", "", True), ("C++ is fun", "C is fun", False),
+        ("1.5 stars", "15 stars", False), ("good 😀", "good 😡", False), ("में", "मैं", False),
+        ("well, yes.", "Well yes", True), ("-5 degrees", "5 degrees", False),
     ],
 )  # fmt: skip
 def test_copies_differ_in_case_spaces_and_punctuation_alone(
@@ -199,11 +228,11 @@ def test_copies_in_several_splits_are_told_and_left_out_on_request(
     path = written(tmp_path / "train", kind, train)
     other = written(tmp_path / "test", kind, [("Text 3!", "b"), ("text 4", "a"), ("new", "b")])
     read = partial(SOURCES[kind], path, test_path=other)
-    [told] = read().issues
+    [told] = divided(read(), stratified(read())).issues
     assert (told.file, told.what) == (
         "train",
         "copy",
-    ) and "2 of 20 texts are in test" in told.reason
+    ) and "2 of 18 texts are in test" in told.reason
     parts = stratified(read())
     assert sum(map(len, parts.values())) == 23
     alone = read(copies="one_split")
@@ -212,6 +241,9 @@ def test_copies_in_several_splits_are_told_and_left_out_on_request(
     parts = stratified(alone)
     kept = {alone.inputs[i] for name in ("train", "validation") for i in parts[name]}
     assert len(kept) == 18 and not {"text 3", "text 4"} & kept
+    alone = SOURCES[kind](written(tmp_path / "own", kind, [*train, *train]))
+    data = divided(alone, stratified(alone))
+    assert any(one.what == "copy" and one.file == "train" for one in data.issues)
     same = [("twice", "a"), ("Twice!", "a"), *train]
     for seed in range(8):
         examples = SOURCES[kind](written(tmp_path / "same", kind, same), copies="one_split")
@@ -253,7 +285,7 @@ def test_a_set_without_such_features_and_labels_that_are_not_published(
     project: Path, tfds_folder: Path
 ) -> None:
     words = ["data=imdb_reviews", f"data.data_dir={tfds_folder}"]
-    with pytest.raises(DataError, match="expected the features data.text=review"):
+    with pytest.raises(DataError, match=r"expected the features data\.text=review"):
         make_data(compose([*words, "data.text=review"]).config)
     with pytest.raises(DataError, match="has no split 'unsupervised'"):
         make_data(compose([*words, "data.train_split=unsupervised"]).config)

@@ -23,6 +23,7 @@ from kx.contracts.examples import Examples
 from kx.contracts.specs import Data, Outputs, Spec
 from kx.data.examples import raw_examples
 from kx.data.sources.text.text_csv import text_csv
+from kx.data.split.divided import divided
 from kx.data.store import store
 from kx.data.tokenizers.jieba import jieba, segment
 from kx.data.tokenizers.lengths import choose_length
@@ -160,6 +161,10 @@ def test_jieba_runs_alike_in_training_prediction_and_beside_an_export(
     data = make_data(compose(["data=text_csv", f"data.path={reviews}", "tokenizer=jieba"]).config)
     [raw] = raw_examples(data, "test", np.array([0]))
     assert raw.decode() in REVIEWS, "the raw text stays as it is"
+    stored = store(data, ["test"])["test"].inputs
+    in_words = segment([raw.decode()])
+    np.testing.assert_array_equal(stored[0], data.prepare(tf.constant(in_words[0])))
+    assert np.count_nonzero(stored[0]) == len(in_words[0].split())
     text = REVIEWS[0]
     assert kx.load_run(run.id).predict([text]) == run.predict([text])
     [said] = run.predict([text])
@@ -243,7 +248,74 @@ def of_length(length: int | None, *, masked: bool) -> keras.Model:
     x = keras.Input((length,), dtype="int32")
     h = keras.layers.Embedding(9, 4, mask_zero=masked)(x)
     h = keras.layers.GlobalAveragePooling1D()(h)
-    return keras.Model(x, keras.layers.Dense(2)(h))
+    return keras.Model(x, keras.layers.Dense(2, kernel_initializer="zeros")(h))
+
+
+def hidden_by_a_bias_of_zero() -> keras.Model:
+    x = keras.Input((None,), dtype="int32")
+    known = keras.ops.cast(keras.ops.not_equal(x, 0), "float32")[..., None]
+    h = keras.layers.Dense(8, activation="relu")(keras.layers.Embedding(9, 4)(x) * known)
+    return keras.Model(x, keras.layers.Dense(2)(keras.ops.sum(h, axis=1)))
+
+
+def of_a_wide_window() -> keras.Model:
+    x = keras.Input((None,), dtype="int32")
+    h = keras.layers.Conv1D(8, 9)(keras.layers.Embedding(9, 4)(x))
+    return keras.Model(x, keras.layers.Dense(2)(keras.layers.GlobalMaxPooling1D()(h)))
+
+
+@pytest.mark.parametrize("make", [hidden_by_a_bias_of_zero, of_a_wide_window])
+def test_what_depends_on_padding_after_a_training_is_not_trimmed(make: Any) -> None:
+    data, task = padded()
+    model = make()
+    before = model.get_weights()
+    config = compose(["data=text_csv", "data.path=x"]).config
+    assert trimmer(config, data, task, model) is None and data.issues
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_tokens_are_trimmed() -> None:
+    data, task = padded()
+    data.inputs = Spec((12, 3), "float32", padding_value=0)
+    x = keras.Input((None, 3))
+    h = keras.layers.LSTM(2)(keras.layers.Masking()(x))
+    assert trimmer(compose(["data=wine"]).config, data, task, keras.Model(x, h)) is None
+
+
+def test_tokens_are_learned_from_texts_as_the_data_prepares_them() -> None:
+    texts = ["<b>good</b> film", "<b>bad</b> film"]
+
+    def examples(inputs: Any, prepare: Any) -> Examples:
+        classes = Spec((), "int32", class_names=("a", "b"))
+        text = Spec((), "string", kind="text")
+        return Examples(inputs, [0, 1], text, classes, prepare=prepare, kind="text")
+
+    def without(text: tf.Tensor) -> tf.Tensor:
+        return tf.strings.regex_replace(text, "<[^>]*>", " ")
+
+    known = words(["good film", "bad film"]).inputs.vocabulary
+    parts = {"train": np.arange(2)}
+    found = divided(examples(texts, without), parts, lambda _: words)
+    assert found.inputs.vocabulary == known  # type: ignore[union-attr]
+    rows = {"body": texts, "id": ["1", "2"]}
+    found = divided(examples(rows, lambda raw: without(raw["body"])), parts, lambda _: words)
+    assert found.inputs.vocabulary == known  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="changes this text first"):
+        divided(examples(texts, without), parts, lambda _: jieba)
+
+
+def test_tokens_of_other_words_are_told_or_refused(project: Path) -> None:
+    words = ["data=reviews", "data.num_examples=200", "tokenizer.max_tokens=8", "model=fasttext",
+             "tokenizer.sequence_length=8", "epochs=1", "report=none"]  # fmt: skip
+    run = kx.train(*words, quiet=True)
+    other = [*words, "tokenizer=characters"]
+    with pytest.raises(ConfigError, match="its tokens stand for other words"):
+        kx.train(*other, "task=distillation", f"task.teacher={run.id}", quiet=True)
+    again = kx.train(*other, f"init_from={run.id}", quiet=True)
+    assert "begin as those of others" in again.artifact("data/issues.csv").read_text()
+    same = kx.train(*words, f"init_from={run.id}", "seed=1", quiet=True)
+    assert "begin as those of others" not in same.artifact("data/issues.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ class Examples:
             is not. Examples of no split are left out. Defaults to no split.
         contents: Hash of each example, where it is known. Copies of one content stay in one
             split, and which one does not depend on the order of the examples. Defaults to None.
+        copies: Hash of each example that is equal for copies; those in several splits are told.
+            Defaults to None: not known.
         columns: Function from a name to one value for each example, for splits by group or time.
             Defaults to None: the source has no columns.
         issues: Issues of single files and classes, printed and kept with the run.
@@ -101,6 +103,7 @@ class Examples:
     source: str = ""
     own_splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     contents: np.ndarray | None = None
+    copies: np.ndarray | None = None
     columns: Callable[[str], Sequence[Any]] | None = None
     issues: tuple[DataIssue, ...] = ()
     example_name: Callable[[int], str] | None = None

@@ -40,6 +40,8 @@ class Spec:
         padding_value: Value that pads examples of variable length to `shape[0]`. Augmentations
             fill masks and boxes with it. Defaults to None: not padded.
         sizes: Number of categories of each column, where it has some. Defaults to None.
+        vocabulary: Hash of the words that token ids stand for, and of how texts become words.
+            Defaults to None: not known.
 
     Example:
     >>> Spec((28, 28, 1), "uint8").shape
@@ -56,6 +58,7 @@ class Spec:
     kind: str = "array"
     padding_value: float | None = None
     sizes: tuple[int, ...] | None = None
+    vocabulary: str | None = None
 
     def __post_init__(self) -> None:
         names = self.class_names or ()

@@ -100,7 +100,8 @@ def make_data(
     examples = make_examples(config) if given is None else given
     if isinstance(examples, Data):
         _refuse_split(config, examples)
-        Tokenizers(config).refuse_unused(examples.name)
+        if tokenize:
+            Tokenizers(config).refuse_unused(examples.name)
         return examples
     check_examples(examples)
     node = plain(config.split, resolve=True)

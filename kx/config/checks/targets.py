@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kx.config.messages import shown
-from kx.config.moved import new_target
+from kx.config.moved import new_key, new_target
 from kx.config.schema import PIPELINE_KEYS
 from kx.config.signatures import signature_of
 from kx.errors import Mistake, did_you_mean
@@ -58,6 +58,8 @@ def check_targets(config: dict[str, Any]) -> list[Mistake]:
                 continue  # kx reads them itself
             if name not in found.names and not str(name).startswith("_"):
                 hint = did_you_mean(str(name), set(found.names) - _FROM_KX)
+                if moved := new_key(f"{path}.{name}"):
+                    hint = f"It is {moved} now."
                 mistakes.append(
                     Mistake(f"{path}.{name}", f"{target} has no argument {name!r}. {hint}")
                 )

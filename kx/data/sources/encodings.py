@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import unicodedata
 from pathlib import Path
 
@@ -33,11 +32,11 @@ def decoded(
     issues: tuple[DataIssue, ...] = ()
     if wanted != "auto":
         try:
-            codecs.lookup(wanted)
+            "a".encode(wanted)  # a LookupError also for what is no encoding of text: hex …
         except LookupError as error:
             raise ConfigError(
-                f"data.encoding={wanted}: Python knows no such encoding. utf-8, utf-16, gb18030,"
-                " big5, latin-1 …"
+                f"data.encoding={wanted}: Python knows no such encoding of text. utf-8, utf-16,"
+                " gb18030, big5, latin-1 …"
             ) from error
         codec = wanted
     else:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kx.contracts.examples import SPLITS, Examples, Preparation, at
 from kx.contracts.fields import map_fields
-from kx.contracts.specs import Data, Spec
+from kx.contracts.specs import Data, DataIssue, Spec
 from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
 from kx.data.tokenizers.fields import Tokenizer, text_fields, tokenized
@@ -37,7 +37,7 @@ def divided(
         ready = examples.adapt(examples.raw(parts["train"]))
     hosts: Mapping[str, Any] = {} if ready.host is None else {"": ready.host}
     if tokenizer_of is not None and text_fields(ready.inputs):
-        ready, hosts = tokenized(ready, examples.raw(parts["train"]), tokenizer_of)
+        ready, hosts = tokenized(ready, examples.dataset(parts["train"]), tokenizer_of)
     name_of = examples.example_name
     identity = examples.identity or _identity(examples)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
@@ -60,12 +60,29 @@ def divided(
         fingerprint=fingerprint(*identity, *[part for _, part in sorted(parts.items())]),
         assets=list(ready.assets),
         positions=parts,
-        issues=(*examples.issues, *ready.issues),
+        issues=(*examples.issues, *_copies(examples, parts), *ready.issues),
         class_counts=_class_counts(examples, parts),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
         facts=ready.facts,
         host=hosts,
     )
+
+
+def _copies(examples: Examples, parts: Mapping[str, np.ndarray]) -> list[DataIssue]:
+    """Returns issues on examples of which a later split has a copy."""
+    issues: list[DataIssue] = []
+    if examples.copies is None:
+        return issues
+    order = [part for part in SPLITS if part in parts]
+    for place, part in enumerate(order):
+        own = examples.copies[parts[part]]
+        for other in order[place + 1 :]:
+            there = set(examples.copies[parts[other]])
+            count = sum(one in there for one in own)
+            if count:
+                text = f"{count:,} of {len(own):,} texts are in {other}, too: data.copies=one_split"
+                issues.append(DataIssue(part, "copy", f"{text} keeps copies in one split"))
+    return issues
 
 
 def _class_counts(

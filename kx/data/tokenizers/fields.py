@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import tensorflow as tf
 
 from kx.contracts.examples import Preparation
 from kx.contracts.fields import named_fields
@@ -23,20 +26,33 @@ def text_fields(specs: Any) -> list[str]:
 
 
 def tokenized(
-    ready: Preparation, raw: Any, tokenizer_of: Callable[[str], Tokenizer]
+    ready: Preparation, train: tf.data.Dataset, tokenizer_of: Callable[[str], Tokenizer]
 ) -> tuple[Preparation, dict[str, Mapping[str, Any]]]:
     """Returns a preparation after which each text is tokenized, and the host steps by field.
 
     Args:
-        ready: Preparation of a source, which leaves its texts as they are.
-        raw: Raw inputs of the training split: a sequence, a mapping of sequences by field, or a
-            sequence of mappings.
+        ready: Preparation of a source, whose texts are strings.
+        train: Raw inputs of the training split.
         tokenizer_of: Function from the name of a field, `""` for one value, to its tokenizer.
 
     Raises:
-        ConfigError: If a text is no field of the raw inputs.
+        ConfigError: If a tokenizer has a host step, and its text is no raw text.
     """
-    found = {name: tokenizer_of(name)(_texts(raw, name)) for name in text_fields(ready.inputs)}
+    found: dict[str, Preparation] = {}
+    hosts: dict[str, Mapping[str, Any]] = {} if ready.host is None else {"": ready.host}
+    for name in text_fields(ready.inputs):
+        texts = _texts(train.map(partial(_field, ready.prepare, name)))
+        found[name] = tokenizer_of(name)(texts)
+        host = found[name].host
+        if host is None:
+            continue
+        if hosts.get(name) is not None or texts != _raw_texts(train, name):
+            raise ConfigError(
+                f"tokenizer{name and '.' + name}: {host['_target_']} runs in Python, before the"
+                " preparation of the data, which changes this text first. Choose another tokenizer,"
+                " or let the data return the text as it is."
+            )
+        hosts[name] = host
     specs: Any = {name: made.inputs for name, made in found.items()}
     specs = {**ready.inputs, **specs} if isinstance(ready.inputs, Mapping) else specs[""]
 
@@ -57,19 +73,24 @@ def tokenized(
         dict(ready.facts),
         (*ready.issues, *(issue for made in each for issue in made.issues)),
     )
-    return prepared, {name: made.host for name, made in found.items() if made.host is not None}
+    return prepared, hosts
 
 
-def _texts(raw: Any, name: str) -> list[str]:
-    if name and isinstance(raw, Mapping):
-        values = raw.get(name)
-    elif name:
-        values = [one.get(name) for one in raw] if isinstance(raw[0], Mapping) else None
-    else:
-        values = raw
-    if values is None or any(not isinstance(one, str | bytes) for one in values):
-        raise ConfigError(
-            f"The text {name or 'inputs'!r} is tokenized from the raw field of that name, which"
-            " must be a string. Received: none."
-        )
-    return [one.decode(errors="replace") if isinstance(one, bytes) else one for one in values]
+def _field(prepare: Callable[[Any], Any], name: str, raw: Any) -> Any:
+    inputs = prepare(raw)
+    return inputs[name] if name else inputs
+
+
+def _texts(dataset: tf.data.Dataset) -> list[str]:
+    return [one.decode(errors="replace") for one in dataset.as_numpy_iterator()]
+
+
+def _raw_texts(train: tf.data.Dataset, name: str) -> list[str] | None:
+    """Returns the raw texts of a field, or None if no raw field of that name is a text."""
+    spec = train.element_spec
+    if isinstance(spec, Mapping) is not bool(name) or (name and name not in spec):
+        return None
+    one = spec[name] if name else spec
+    if one.dtype != tf.string or one.shape.rank != 0:
+        return None
+    return _texts(train.map(lambda raw: raw[name]) if name else train)

@@ -10,7 +10,7 @@ from kx.contracts.examples import Preparation
 from kx.data.tokenizers.words import vectorized
 from kx.errors import DataError, MissingExtraError
 from kx.paths import expanded
-from kx.types import Count, Percentile
+from kx.types import Count, Percentile, Standardization
 
 
 def jieba(
@@ -20,7 +20,7 @@ def jieba(
     sequence_length: Count | None = None,
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
-    standardize: str | None = "lower",
+    standardize: Standardization | None = "lower",
     dictionary: str | None = None,
     stop_words: str | None = None,
     hmm: bool = True,

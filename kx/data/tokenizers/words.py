@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kx.contracts.examples import Preparation
 from kx.contracts.specs import Spec
 from kx.data.tokenizers.lengths import choose_length
 from kx.errors import ConfigError, DataError
-from kx.types import Count, Percentile
+from kx.types import Count, Percentile, Standardization
 
 _NO_WORDS = 2  # tokens that are not words: padding and unknown
-_COUNTED = 4096  # texts whose tokens are counted at a time
+_PARALLEL = 8  # texts whose tokens are counted at a time
 
 
 def words(
@@ -25,7 +28,7 @@ def words(
     sequence_length: Count | None = None,
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
-    standardize: str | None = "lower_and_strip_punctuation",
+    standardize: Standardization | None = "lower_and_strip_punctuation",
 ) -> Preparation:
     """Learns the words of texts, which are separated by spaces.
 
@@ -67,7 +70,7 @@ def characters(
     sequence_length: Count | None = None,
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
-    standardize: str | None = None,
+    standardize: Standardization | None = None,
 ) -> Preparation:
     """Learns the characters of texts, as for Chinese.
 
@@ -149,16 +152,18 @@ def vectorized(
             "The vocabulary is empty: no token is left of the texts to train on, after"
             f" tokenizer.standardize={standardize}. Are the texts in the column of data.text?"
         )
-    lengths = [
-        tf.math.count_nonzero(vectorize(all_texts[start : start + _COUNTED]), axis=1)
-        for start in range(0, len(texts), _COUNTED)
-    ]
-    length, issues = choose_length(
-        tf.concat(lengths, 0).numpy(), length_percentile, sequence_length
+    counted = tf.data.Dataset.from_tensor_slices(all_texts).map(
+        # One by one: a batch would be padded to its longest text.
+        lambda text: tf.math.count_nonzero(vectorize(text[None])),
+        num_parallel_calls=_PARALLEL,
     )
+    lengths = np.fromiter(counted.as_numpy_iterator(), "int64")
+    length, issues = choose_length(lengths, length_percentile, sequence_length)
+    known = [*vectorize.get_vocabulary(), split, standardize, ngrams, dict(host or {})]
     spec = Spec(
         (length,), "int32", vocabulary_size=vectorize.vocabulary_size(), kind="tokens",
         padding_value=0,
+        vocabulary=hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16],
     )  # fmt: skip
     return Preparation(
         _tokenize(vectorize, length),

@@ -20,6 +20,7 @@ from kx.contracts.specs import Data, class_names_of
 from kx.data.split.checks import check_examples
 from kx.data.split.choose import limited
 from kx.data.split.divided import divided
+from kx.data.tokenizers.host import after_host
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data, make_examples
 from kx.paths import expanded
@@ -149,7 +150,9 @@ def _tell_what_was_seen(run: Run, data: Data, *, own: bool) -> None:
         return
     kept = set(raw.numpy().ravel().tolist())
     splits = [split.map(lambda inputs, *_: inputs) for split in data.splits.values()]
-    here = {one for split in splits for one in split.as_numpy_iterator() if one in kept}
+    every = [one for split in splits for one in split.as_numpy_iterator()]
+    found = after_host(run.bundle().spec().get("host", {}), every)
+    here = {one for one in (tf.compat.as_bytes(one) for one in found) if one in kept}
     if here:
         print(
             f"note: {len(here)} of {len(kept)} examples of the run's own data are in {data.name}:"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.contracts.fields import named_fields
-from kx.contracts.specs import Data, Spec, Specs
+from kx.contracts.specs import Data, DataIssue, Spec, Specs
 from kx.contracts.task import Task
 from kx.errors import ConfigError
 from kx.fit.model.checks import (
@@ -153,6 +153,37 @@ def make_optimizer(
         place="schedule",
     )
     return build(node, learning_rate=schedule, place="optimizer")
+
+
+def begin_from(run: Any, model: keras.Model, data: Data) -> None:
+    """Sets the weights of a model to those of a finished run (`init_from`).
+
+    Args:
+        run: Finished run.
+        model: Model to change.
+        data: Data of the model; it is told if the tokens of the run stand for other words.
+
+    Raises:
+        ConfigError: If the number or the shapes of the weights differ.
+    """
+    load_weights(model, run.model().weights, run.name)
+    data.issues += other_vocabulary(run.bundle().spec()["inputs"], data, run.name)
+
+
+def other_vocabulary(inputs: Specs, data: Data, name: str) -> tuple[DataIssue, ...]:
+    """Returns an issue if the tokens of a run stand for other words than those of data.
+
+    Args:
+        inputs: Specs of the inputs of the run.
+        data: Data.
+        name: Name of the run.
+    """
+    here, there = (named_fields(specs, "") for specs in (data.inputs, inputs))
+    known = {name: (spec.vocabulary, there[name].vocabulary) for name, spec in here.items()
+             if name in there}  # fmt: skip
+    differ = [name for name, (one, other) in known.items() if one and other and one != other]
+    text = f"its tokens stand for other words: the embeddings of {name} begin as those of others"
+    return tuple(DataIssue(f"init_from {field}".strip(), "kept", text) for field in differ)
 
 
 def load_weights(model: keras.Model, source: Sequence[Any], name: str) -> None:

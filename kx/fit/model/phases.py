@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,11 +53,11 @@ def make_plan(config: DictConfig, data: Data) -> Plan:
             name.
     """
     if not config.transfer:
-        return Plan([Phase("training", config.epochs)], data.fingerprint)
+        return Plan([Phase("training", config.epochs)], _fingerprint(data))
     phases = list(build(config.transfer, config.epochs, place="transfer"))
     named = [phase for phase in phases if phase.data is not None]
     if not named:
-        return Plan(phases, data.fingerprint)
+        return Plan(phases, _fingerprint(data))
     if data.environment is not None:
         raise ConfigError("transfer: a phase has data of its own, and an environment has none.")
     names = [phase.name for phase in named]
@@ -71,8 +72,16 @@ def make_plan(config: DictConfig, data: Data) -> Plan:
             )
     sizes = [f"{name} {split} {int(part.cardinality())} {one.fingerprint}"
              for name, one in own.items() for split, part in one.splits.items()]  # fmt: skip
-    every = "\n".join([data.fingerprint, *sizes])
+    every = "\n".join([_fingerprint(data), *sizes])
     return Plan(phases, hashlib.sha256(every.encode()).hexdigest(), own)
+
+
+def _fingerprint(data: Data) -> str:
+    """Returns the fingerprint of the examples and of the files of their host steps."""
+    if not data.host:
+        return data.fingerprint
+    hosts = json.dumps({name: dict(node) for name, node in data.host.items()}, sort_keys=True)
+    return hashlib.sha256(f"{data.fingerprint}\n{hosts}".encode()).hexdigest()
 
 
 def _own_data(phase: Phase, data: Data) -> Data:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kx.contracts.fields import named_fields
 from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.errors import ConfigError
@@ -114,6 +115,14 @@ def _check_teacher(teacher: Any, inputs: Specs, class_names: Any) -> None:
             f"task.teacher={teacher.name}: it must take the same prepared inputs. Received:"
             f" {_forms(spec['inputs'])}. Here: {_forms(inputs)}. Give the data the same options, as"
             " data.image_size."
+        )
+
+    theirs = {name: one.vocabulary for name, one in named_fields(spec["inputs"], "").items()}
+    own = {name: one.vocabulary for name, one in named_fields(inputs, "").items()}
+    if any(own[name] and theirs[name] and own[name] != theirs[name] for name in own):
+        raise ConfigError(
+            f"task.teacher={teacher.name}: its tokens stand for other words. Give the data of this"
+            " run the same texts, split and tokenizer as the teacher's."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kx.contracts.examples import Examples
 from kx.data.sources.delimited import find_file, read_text
-from kx.data.sources.text.labelled import Copies, Texts, labelled
+from kx.data.sources.text.labelled import KEYS, Copies, Texts, labelled, refuse_own_answers
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
 
@@ -52,12 +52,9 @@ def jsonl(
         DataError: If a file is missing, or a line is no object with a text and a label.
     """
     files = {"train": path, "validation": validation_path, "test": test_path}
-    keys = {"train": "data.path"}
-    read = {
-        part: _objects(file, keys.get(part, f"data.{part}_path"), encoding)
-        for part, file in files.items()
-        if file is not None
-    }
+    given = {part: file for part, file in files.items() if file is not None}
+    refuse_own_answers(given, text, label)
+    read = {part: _objects(file, KEYS[part], encoding) for part, file in given.items()}
     several = any(
         isinstance(one.get(label), list) for objects, *_ in read.values() for one in objects
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +18,12 @@ from kx.contracts.examples import SPLITS, Examples
 from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.labels import alike, class_targets
 from kx.errors import DataError
+from kx.paths import expanded
 
+KEYS = {"train": "data.path", "validation": "data.validation_path", "test": "data.test_path"}
 Copies = Literal["kept", "one_split"]
+# Spaces, and marks that are not part of a number.
+_MARKS = re.compile(r"\s|(?<!\d)[.,](?=\d)|(?<=\d)[.,](?!\d)|(?<!\d)[.,](?!\d)|[!?…'\"’‘“”。、]")
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ def labelled(
 ) -> Examples:
     """Returns examples of texts with classes or labels.
 
-    Texts are copies if they differ in nothing but case, spaces, punctuation and the width of
-    characters. The number of copies of training texts in other splits of the source is told.
+    Texts are copies if they differ in nothing but case, spaces, punctuation marks and the width of
+    characters. The number of copies of training texts in other splits is told.
 
     Args:
         parts: Split name to texts; `train` alone is divided by the option of `split`.
@@ -66,8 +73,11 @@ def labelled(
     Raises:
         DataError: If the labels cannot be read, or a split has no text.
     """
+    several = label_separator is not None
     kept = {
-        part: _of_classes(parts[part], label, classes, part) for part in SPLITS if part in parts
+        part: _of_classes(parts[part], label, classes, part, several)
+        for part in SPLITS
+        if part in parts
     }
     texts = [text for one in kept.values() for text in one.texts]
     places = [place for one in kept.values() for place in one.places]
@@ -80,7 +90,9 @@ def labelled(
     ends = np.cumsum([0, *(len(one.texts) for one in kept.values())])
     splits = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(kept)}
     contents = np.array([plain_hash(text) for text in texts], dtype=object)
-    splits, told = _without_copies(splits, contents, remove=copies == "one_split")
+    told: list[DataIssue] = _empty(texts, places)
+    if copies == "one_split":
+        splits = _without_copies(splits, contents, told)
     own = {part: splits[part] for part in SPLITS if part in splits} if len(splits) > 1 else {}
     return Examples(
         texts,
@@ -92,6 +104,7 @@ def labelled(
         source=source,
         own_splits=own,
         contents=contents if copies == "one_split" else None,
+        copies=contents if copies == "kept" else None,
         columns=lambda column: _column(kept, column),
         issues=(*issues, *told),
         identity=(texts, targets),
@@ -99,7 +112,7 @@ def labelled(
 
 
 def plain_hash(text: str) -> str:
-    """Returns a hash that is equal for texts with the same letters and digits.
+    """Returns a hash that is equal for texts that differ in case, spaces and punctuation marks.
 
     Args:
         text: Text.
@@ -108,40 +121,50 @@ def plain_hash(text: str) -> str:
     >>> plain_hash("It's  GOOD!") == plain_hash("its good")
     True
     """
-    plain = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
-    return hashlib.md5((plain or text).encode(errors="replace"), usedforsecurity=False).hexdigest()
+    whole = unicodedata.normalize("NFKC", text).casefold()
+    plain = _MARKS.sub("", whole)
+    return hashlib.md5((plain or whole).encode(errors="replace"), usedforsecurity=False).hexdigest()
 
 
 def _without_copies(
-    splits: Mapping[str, np.ndarray], contents: np.ndarray, *, remove: bool
-) -> tuple[dict[str, np.ndarray], list[DataIssue]]:
-    """Returns the source's splits, and issues on texts of which a later split has a copy."""
-    found, issues = dict(splits), []
+    splits: Mapping[str, np.ndarray], contents: np.ndarray, issues: list[DataIssue]
+) -> dict[str, np.ndarray]:
+    """Returns the source's splits, each without texts of which a later split has a copy."""
+    found = dict(splits)
     order = [part for part in SPLITS if part in splits]
     for place, part in enumerate(order):
         for other in order[place + 1 :]:
             there = set(contents[found[other]])
             same = np.array([content in there for content in contents[found[part]]], bool)
-            if not same.any():
-                continue
-            count = f"{int(same.sum()):,} of {len(same):,} texts are in {other}, too"
-            if remove:
+            if same.any():
                 found[part] = found[part][~same]
-                issues.append(DataIssue(part, "left out", count))
-            else:
-                text = f"{count}: data.copies=one_split leaves them out of {part}"
-                issues.append(DataIssue(part, "copy", text))
-    return found, issues
+                text = f"{int(same.sum()):,} of {len(same):,} texts are in {other}, too"
+                issues.append(DataIssue(part, "left out", text))
+    return found
+
+
+def _empty(texts: Sequence[str], places: Sequence[str]) -> list[DataIssue]:
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    if not empty:
+        return []
+    reason = f"{len(empty):,} empty texts, the first in {places[empty[0]]}"
+    return [DataIssue("texts", "kept", reason)]
 
 
 def _of_classes(
-    texts: Texts, label: str | list[str], names: Sequence[str] | None, part: str
+    texts: Texts,
+    label: str | list[str],
+    names: Sequence[str] | None,
+    part: str,
+    several: bool,
 ) -> Texts:
     """Returns the texts of some classes, or all of them."""
     if not texts.texts:
         raise DataError(f"The {part} split has no text.")
-    if names is None or not isinstance(label, str):
+    if names is None:
         return texts
+    if several or not isinstance(label, str):
+        raise DataError("data.classes: these texts have several labels, not one class each.")
     cells = texts.labels[label]
     if absent := sorted(set(names) - set(cells)):
         raise DataError(
@@ -176,3 +199,25 @@ def _column(parts: Mapping[str, Texts], name: str) -> list[str]:
     cells = train.column(name)
     others = sum(len(one.texts) for part, one in parts.items() if part != "train")
     return cells + cells[:1] * others
+
+
+def refuse_own_answers(files: Mapping[str, str], text: str, label: str | list[str]) -> None:
+    """Refuses one file for two splits, and the text as its own label.
+
+    Args:
+        files: Split name to path.
+        text: Name of the column of the text.
+        label: Name of the column of the label, or names.
+
+    Raises:
+        DataError: If a model would be judged by what it was trained on.
+    """
+    for one, other in itertools.combinations(files, 2):
+        paths = [expanded(files[part]) for part in (one, other)]
+        if all(map(os.path.isfile, paths)) and os.path.samefile(*paths):
+            raise DataError(
+                f"{KEYS[other]} is the file of {KEYS[one]}: the model would be judged by what it"
+                f" was trained on. Leave it out (split.{other}_fraction), or name another."
+            )
+    if text == label or (isinstance(label, list) and text in label):
+        raise DataError(f"data.text and data.label are one column, {text!r}.")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from kx.contracts.examples import Examples
 from kx.contracts.specs import DataIssue
 from kx.data.sources.delimited import Rows, read_rows
-from kx.data.sources.text.labelled import Copies, Texts, labelled
+from kx.data.sources.text.labelled import KEYS, Copies, Texts, labelled, refuse_own_answers
 from kx.errors import DataError
 from kx.paths import expanded
-
-_KEYS = {"train": "data.path", "validation": "data.validation_path", "test": "data.test_path"}
 
 
 def text_csv(
@@ -60,10 +56,10 @@ def text_csv(
     several = label_separator is not None  # then an empty cell is an example without a label
     files = {"train": path, "validation": validation_path, "test": test_path}
     given = {part: file for part, file in files.items() if file is not None}
-    _refuse_own_answers(given, text, label)
+    refuse_own_answers(given, text, label)
     parts = {
         part: _read(
-            file, text, label, key=_KEYS[part], quotes=quotes, empty_labels=several,
+            file, text, label, key=KEYS[part], quotes=quotes, empty_labels=several,
             encoding=encoding,
         )
         for part, file in given.items()
@@ -120,10 +116,6 @@ def _refuse_empty(rows: Rows, name: str, cells: Sequence[str]) -> None:
 def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
     """Yields issues of a file that may be meant in another way than it is read."""
     name = rows.path.name
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
-    if empty:
-        first = rows.lines[empty[0]]
-        yield DataIssue(name, "kept", f"{len(empty):,} empty texts, the first in line {first}")
     longest = max(range(len(texts)), key=lambda row: rows.num_lines[row])
     if rows.num_lines[longest] > 1:
         count = sum(number > 1 for number in rows.num_lines)
@@ -131,16 +123,3 @@ def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
             name, "kept", f"{count:,} rows have a quoted cell of several lines; the longest has"
             f" {rows.num_lines[longest]} lines, from line {rows.lines[longest]} on",
         )  # fmt: skip
-
-
-def _refuse_own_answers(files: Mapping[str, str], text: str, label: str | list[str]) -> None:
-    """Refuses one file for two splits, and the text as its own label."""
-    for one, other in itertools.combinations(files, 2):
-        paths = [expanded(files[part]) for part in (one, other)]
-        if all(map(os.path.isfile, paths)) and os.path.samefile(*paths):
-            raise DataError(
-                f"{_KEYS[other]} is the file of {_KEYS[one]}: the model would be judged by what it"
-                f" was trained on. Leave it out (split.{other}_fraction), or name another."
-            )
-    if text == label or (isinstance(label, list) and text in label):
-        raise DataError(f"data.text and data.label are one column, {text!r}.")

@@ -47,13 +47,14 @@ def text_folder(
     folder = expanded(root)
     if not folder.is_dir():
         raise DataError(f"data.root: there is no folder {folder.absolute()}.")
-    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    inner = _folders(folder)
     splits = {path: _SPLITS[path.name.lower()] for path in inner if path.name.lower() in _SPLITS}
     issues: list[DataIssue] = []
     if "train" in splits.values():
         for other in sorted(set(folder.iterdir()) - set(splits)):
             issues.append(DataIssue(other.name, "left out", "beside train, and no split"))
     else:
+        _refuse_unknown_splits(folder, inner)
         splits = {folder: "train"}
     if len(set(splits.values())) < len(splits):
         names = ", ".join(path.name for path in splits)
@@ -65,6 +66,22 @@ def text_folder(
     )  # fmt: skip
     found.issues = (*issues, *found.issues)
     return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    hidden = folder.glob(".*")
+    return sorted(path for path in set(folder.iterdir()) - set(hidden) if path.is_dir())
+
+
+def _refuse_unknown_splits(folder: Path, classes: list[Path]) -> None:
+    """Raises an error if all class folders hold the same folders: these are the classes."""
+    inside = [tuple(path.name for path in _folders(one)) for one in classes]
+    if len(inside) > 1 and len(set(inside)) == 1 and inside[0]:
+        names = ", ".join(path.name for path in classes)
+        raise DataError(
+            f"data.root: {names} in {folder} have the folders {', '.join(inside[0])} each. Are they"
+            " splits? Name them train, val and test."
+        )
 
 
 def _read(folder: Path, encoding: str, issues: list[DataIssue]) -> Texts:
@@ -87,6 +104,9 @@ def _read(folder: Path, encoding: str, issues: list[DataIssue]) -> Texts:
 def _files(folder: Path, issues: list[DataIssue]) -> Iterator[tuple[Path, str]]:
     """Yields the files of texts with their class, in the order of their names."""
     for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            issues.append(DataIssue(path.name, "left out", "a hidden file or folder"))
+            continue
         if not path.is_dir():
             issues.append(DataIssue(path.name, "left out", "beside the class folders, of no class"))
             continue

@@ -50,10 +50,13 @@ def tfds_texts(
     builder = prepared_builder(name, data_dir, download)
     features = builder.info.features
     names = list(features) if hasattr(features, "keys") else []
-    if text not in names or label not in names or not hasattr(features[label], "names"):
+    import tensorflow_datasets as tfds
+
+    has = text in names and isinstance(features[text], tfds.features.Text)
+    if not has or label not in names or not hasattr(features[label], "names"):
         raise DataError(
-            f"data.name={name}: expected the features data.text={text} and data.label={label} (a"
-            f" ClassLabel). Received: {', '.join(names)}."
+            f"data.name={name}: expected the features data.text={text} (a Text) and"
+            f" data.label={label} (a ClassLabel). Received: {', '.join(names)}."
         )
     classes = features[label].names
     splits = {"train": train_split, "validation": validation_split, "test": test_split}
