@@ -137,21 +137,28 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["KX_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
+def forget_modules(folder: Path) -> None:
+    """Forgets what was imported from a folder: another project may have modules of these names."""
+    sys.path[:] = [item for item in sys.path if not item.startswith(str(folder))]
+    for name, module in list(sys.modules.items()):
+        # Not getattr(module, "__file__"): modules that load when they are used would load.
+        if str(getattr(module, "__dict__", {}).get("__file__")).startswith(str(folder)):
+            del sys.modules[name]
+
+
 @pytest.fixture
-def new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty project folder, made the current one; its modules are forgotten after the test."""
+def new_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """An empty project folder, made the current one; modules of other tests are forgotten."""
+    forget_modules(tmp_path_factory.getbasetemp())
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "pyproject.toml").touch()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield folder
-    # Another test's project may have a module of the same name.
-    sys.path[:] = [item for item in sys.path if item != str(folder)]
-    for name, module in list(sys.modules.items()):
-        # Not by getattr: modules that load when they are used would load.
-        if str(vars(module).get("__file__")).startswith(str(folder)):
-            del sys.modules[name]
+    forget_modules(folder)
 
 
 @pytest.fixture

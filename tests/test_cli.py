@@ -486,10 +486,18 @@ def test_summary_shows_the_model_without_training(
 def test_summary_counts_the_operations_of_a_dense_net() -> None:
     import keras
 
-    from kx.commands.summary import forward_flops
+    from kx.commands.summary import forward_flops, memory_bytes
+    from kx.fit.model.learner import Built
 
     model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(20, use_bias=False)])
     assert forward_flops(model) == 2 * 10 * 20
+    x = keras.Input((None,), dtype="int32")
+    h = keras.layers.Dense(4)(keras.layers.Embedding(9, 3)(x))
+    of_texts = keras.Model(x, h)  # of any length
+    assert forward_flops(of_texts, length=50) == 50 * forward_flops(of_texts)
+    built = Built(of_texts, of_texts)
+    of_texts.compile("sgd", "mse")
+    assert memory_bytes(built, 8, 50)["activations"] == 50 * memory_bytes(built, 8)["activations"]
 
 
 @pytest.mark.parametrize("words", [[], ["data=cifar10", "augment=[crop_flip,rotate]"]])

@@ -9,13 +9,13 @@ import keras
 import tensorflow as tf
 
 from kx.config import Composed
-from kx.contracts.fields import map_fields, named_fields
+from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.fit.display import summary_text
 from kx.fit.model.checks import ends_of
 from kx.fit.model.learner import Built, optimizers_of
 
 
-def forward_flops(model: keras.Model) -> int:
+def forward_flops(model: keras.Model, length: int = 1) -> int:
     """Returns the floating-point operations of a forward pass on one example.
 
     A multiplication and an addition count as two operations, as in TensorFlow's
@@ -23,6 +23,7 @@ def forward_flops(model: keras.Model) -> int:
 
     Args:
         model: Built model.
+        length: Size of the axes of any size: the number of tokens of a text. Defaults to 1.
     """
     tf.get_logger().setLevel("ERROR")  # the profiler logs its own deprecations
     from tensorflow.python.framework.convert_to_constants import (
@@ -30,7 +31,9 @@ def forward_flops(model: keras.Model) -> int:
     )
 
     inputs, _ = ends_of(model)
-    specs = map_fields(lambda x: tf.TensorSpec((1, *x.shape[1:]), x.dtype), inputs)
+    specs = map_fields(
+        lambda x: tf.TensorSpec((1, *(size or length for size in x.shape[1:])), x.dtype), inputs
+    )
     function = tf.function(lambda x: model(x, training=False))
     _, graph_def = convert_variables_to_constants_v2_as_graph(function.get_concrete_function(specs))
     with tf.Graph().as_default() as graph:
@@ -41,12 +44,13 @@ def forward_flops(model: keras.Model) -> int:
     return int(profile.total_float_ops)
 
 
-def memory_bytes(built: Built, batch_size: int) -> dict[str, int]:
+def memory_bytes(built: Built, batch_size: int, length: int = 1) -> dict[str, int]:
     """Returns an estimate of the memory of a training step, by purpose.
 
     Args:
         built: Built model, and its learner, which is compiled.
         batch_size: Number of examples in a batch.
+        length: Size of the axes of any size: the number of tokens of a text. Defaults to 1.
 
     Returns:
         Bytes of `"weights"`, `"gradients"`, `"optimizer"` and `"activations"`.
@@ -63,7 +67,8 @@ def memory_bytes(built: Built, batch_size: int) -> dict[str, int]:
     for layer in _leaf_layers(built.model):
         tensors = getattr(layer, "output", None)
         for tensor in keras.tree.flatten(tensors):
-            outputs += math.prod(tensor.shape[1:]) * _bytes(layer.compute_dtype or "float32")
+            count = math.prod(size or length for size in tensor.shape[1:])
+            outputs += count * _bytes(layer.compute_dtype or "float32")
     return {
         "weights": weights,
         "gradients": gradients,
@@ -113,6 +118,8 @@ def show_summary(job: Composed) -> None:
     )  # fmt: skip
     built = assemble(config, data, task, named=named_runs(config, "model", load))
     model = built.model
+    padded = [one for one in values_of(data.inputs) if one.padding_value is not None]
+    length = max((one.shape[0] for one in padded), default=1)
     phases = make_plan(config, data).phases
     lines, memory = [], dict[str, int]()
     for phase in reversed(phases):  # ends in the state of the first phase
@@ -121,7 +128,7 @@ def show_summary(job: Composed) -> None:
         optimizer = make_optimizer(config, 1, learning_rate=phase.learning_rate)
         task.compile(built.learner, optimizer, **compile_options(config))
         lines.append(phase_line(built, phase))
-        for what, size in memory_bytes(built, config.batch_size).items():
+        for what, size in memory_bytes(built, config.batch_size, length).items():
             memory[what] = max(size, memory.get(what, 0))
     print(summary_text(model))
     if len(phases) > 1:
@@ -133,7 +140,7 @@ def show_summary(job: Composed) -> None:
         print(f"{name:<24}{spec.dtype + ' ' + str(spec.shape):>14}")
     for name, output in named_fields(task.outputs, "scores").items():
         print(f"{name:<24}{math.prod(size or 1 for size in output.shape):>14,}")
-    print(f"{'FLOPs, forward, 1 example':<24}{forward_flops(model):>13,}")
+    print(f"{'FLOPs, forward, 1 example':<24}{forward_flops(model, length):>13,}")
     for what, size in memory.items():
         label = f"{what} (batch of {config.batch_size})" if what == "activations" else what
         print(f"{label:<28}{size / 2**20:>10,.1f} MiB")
