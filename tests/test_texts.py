@@ -97,6 +97,9 @@ def test_french_german_and_spanish_are_refused(word: str) -> None:
     with pytest.raises(DataError, match="State its encoding"):
         decoded((word * 5).encode("latin-1"), Path("a.txt"), "auto")
     assert decoded(word.encode("latin-1"), Path("a.txt"), "latin-1")[0] == word
+    with pytest.raises(DataError) as caught:  # of a file that is no data, such as a manifest
+        decoded(word.encode("latin-1"), Path("a.txt"))
+    assert "data.encoding" not in str(caught.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf8x", "hex"])
@@ -146,6 +149,8 @@ def test_folders_of_splits_and_of_classes_that_are_chosen(tmp_path: Path) -> Non
         text_folder(str(tmp_path / "nowhere"))
     (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
     (tmp_path / "train" / ".ipynb_checkpoints" / "0.txt").write_text("x")
+    (tmp_path / "train" / "pos" / ".cache").mkdir()
+    (tmp_path / "train" / "pos" / ".cache" / "0.txt").write_text("x")
     again = text_folder(str(tmp_path), classes=["neg", "pos"])
     assert again.num_examples == examples.num_examples
     assert ".ipynb_checkpoints" in {issue.file for issue in again.issues}

@@ -275,6 +275,15 @@ def test_what_depends_on_padding_after_a_training_is_not_trimmed(make: Any) -> N
         np.testing.assert_array_equal(one, other)
 
 
+def test_batches_by_length_that_are_not_trimmed_are_told_once() -> None:
+    data, task = padded()
+    config = compose(["data=text_csv", "data.path=x", "sampler=by_length"]).config
+    assert trimmer(config, data, task, of_length(None, masked=True)) and not data.issues
+    for _ in range(2):
+        assert trimmer(config, data, task, of_length(12, masked=True)) is None
+    assert [one.file for one in data.issues] == ["sampler=by_length"]
+
+
 def test_only_tokens_are_trimmed() -> None:
     data, task = padded()
     data.inputs = Spec((12, 3), "float32", padding_value=0)
@@ -336,7 +345,7 @@ def test_padding_is_trimmed_where_it_changes_nothing(
     trim = trimmer(compose([*words, "data=text_csv", "data.path=x"]).config, data, task, model)
     assert (trim is not None) == trims
     told = [issue.reason for issue in data.issues]
-    assert (told != []) == (not masked) and all("depend on padding" in one for one in told)
+    assert (told != []) == (not masked) and all("with less padding" in one for one in told)
     if trim is not None:
         tokens = store(data, ["train"])["train"].inputs
         cut = trim(tokens[:8])

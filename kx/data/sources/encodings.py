@@ -28,29 +28,24 @@ def decoded(
         ConfigError: If there is no such encoding.
         DataError: If the text has another encoding, or a NUL character.
     """
-    wanted: str = encoding or "auto"
     issues: tuple[DataIssue, ...] = ()
-    if wanted != "auto":
-        try:
-            "a".encode(wanted)  # a LookupError also for what is no encoding of text: hex …
-        except LookupError as error:
-            raise ConfigError(
-                f"data.encoding={wanted}: Python knows no such encoding of text. utf-8, utf-16,"
-                " gb18030, big5, latin-1 …"
-            ) from error
-        codec = wanted
-    else:
+    codec = encoding if encoding not in (None, "auto") else None
+    if codec is None:
         codec = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    else:
+        _require_known(codec)
     try:
         text = content.decode(codec)
     except UnicodeDecodeError as error:
         guessed = _as_chinese(content) if encoding == "auto" and codec == "utf-8" else None
         if guessed is None:
             line = content[: error.start].count(b"\n") + 1
+            # A file that is no data of a config has no such key.
+            state = "State its encoding, data.encoding=gb18030 (latin-1, big5 …), or save"
             raise DataError(
                 f"{file}, line {line}: this is not {codec.removesuffix('-sig').upper()}."
-                " State its encoding, data.encoding=gb18030 (latin-1, big5 …), or save the file as"
-                " UTF-8: iconv -f ENCODING -t UTF-8 FILE."
+                f" {'Save' if encoding is None else state} the file as UTF-8: iconv -f ENCODING -t"
+                " UTF-8 FILE."
             ) from error
         text = guessed
         reason = "read as GB18030, since it is not UTF-8 (data.encoding=gb18030 states it)"
@@ -59,6 +54,16 @@ def decoded(
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{file}, line {line}: a NUL character. Expected text in UTF-8.")
     return text.removeprefix("\ufeff"), issues
+
+
+def _require_known(codec: str) -> None:
+    try:
+        "a".encode(codec)  # a LookupError also for what is no encoding of text: hex …
+    except LookupError as error:
+        raise ConfigError(
+            f"data.encoding={codec}: Python knows no such encoding of text. utf-8, utf-16,"
+            " gb18030, big5, latin-1 …"
+        ) from error
 
 
 def _as_chinese(content: bytes) -> str | None:

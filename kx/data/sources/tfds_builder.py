@@ -7,10 +7,13 @@ import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kx.errors import DataError, did_you_mean, first_line
 from kx.paths import expanded
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
@@ -56,6 +59,30 @@ def prepared_builder(name: str, data_dir: str | None, download: bool) -> Any:
             _not_available(name, where, tried, f"tried to download it: {problem[:300]}")
         ) from error
     return builder
+
+
+def dataset_of(builder: Any, split: str, **options: Any) -> tf.data.Dataset:
+    """Returns a split of a prepared data set, in a fixed order.
+
+    Args:
+        builder: Builder of `prepared_builder`.
+        split: TFDS split, which may be a slice.
+        **options: Further arguments of `as_dataset`, such as decoders.
+
+    Raises:
+        DataError: If there is no such split.
+    """
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    try:
+        return builder.as_dataset(split=split, shuffle_files=False, read_config=config, **options)
+    except (ValueError, AssertionError) as error:
+        own = ", ".join(builder.info.splits)
+        raise DataError(
+            f"{builder.name} has no split {split!r}. Available: {own} (slices too: train[:50%])."
+            f" {error}"
+        ) from error
 
 
 def _is_prepared(builder: Any) -> bool:

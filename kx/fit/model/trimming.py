@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data, DataIssue, Outputs, Spec
 from kx.contracts.task import Task
+from kx.data.samplers import by_length
 from kx.strategy import ONE_DEVICE
 
 _LENGTH = 16  # tokens of the texts by which a model is tried
@@ -27,7 +28,8 @@ def trimmer(
 
     It stays where the step is compiled for each length (XLA, JAX), where devices share a batch,
     where targets have the axes of the text, and for a model whose input has a fixed length. If the
-    scores of a model depend on the padding, it stays too, and `data.issues` says so.
+    scores of a model depend on the padding, it stays too, and `data.issues` says so; also that
+    `sampler=by_length` has no padding to save.
 
     Args:
         config: Config of the run.
@@ -35,20 +37,35 @@ def trimmer(
         task: Task of the run.
         model: Model that takes the batch.
     """
+    names = _trimmable(config, data, task, model)
+    if names and _depends_on_padding(model, data.inputs, names):
+        names = []
+        text = "other scores, or none, with less padding: each batch keeps texts of full length"
+        _tell(data, DataIssue(f"model {model.name}", "kept", text))
+    if names:
+        return partial(_trimmed, names={n: named_fields(data.inputs, "")[n] for n in names})
+    # A config that a version before samplers recorded has none.
+    sampler = (config.get("sampler") or {}).get("_target_")
+    if sampler == f"{by_length.__module__}.{by_length.__name__}":
+        text = "batches keep full padding here: texts of like lengths together gain nothing"
+        _tell(data, DataIssue("sampler=by_length", "kept", text))
+    return None
+
+
+def _tell(data: Data, issue: DataIssue) -> None:
+    if issue not in data.issues:  # the model may be built again, for another device
+        data.issues += (issue,)
+
+
+def _trimmable(config: DictConfig, data: Data, task: Task, model: keras.Model) -> list[str]:
+    """Returns the padded fields that may be trimmed, as far as the config and the specs tell."""
     several_shapes = config.backend == "tensorflow" and config.jit_compile is False
     one_device = config.strategy["_target_"] in ONE_DEVICE
     plain = task.inputs is None and task.learner is None and data.environment is None
     outputs = task.outputs
     if not (several_shapes and one_device and plain and isinstance(outputs, Outputs)):
-        return None
-    names = [] if outputs.axes else _of_any_length(model, data.inputs)
-    if not names:
-        return None
-    if _depends_on_padding(model, data.inputs, names):
-        text = "its scores depend on padding: each batch keeps texts of full length"
-        data.issues += (DataIssue(f"model {model.name}", "kept", text),)
-        return None
-    return partial(_trimmed, names={n: named_fields(data.inputs, "")[n] for n in names})
+        return []
+    return [] if outputs.axes else _of_any_length(model, data.inputs)
 
 
 def _of_any_length(model: keras.Model, inputs: Any) -> list[str]:

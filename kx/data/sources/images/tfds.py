@@ -11,7 +11,7 @@ import tensorflow as tf
 from kx.contracts.examples import Examples
 from kx.contracts.specs import Spec
 from kx.data.sources.images.pixels import decode_image, normalization
-from kx.data.sources.tfds_builder import prepared_builder
+from kx.data.sources.tfds_builder import dataset_of, prepared_builder
 from kx.errors import DataError
 from kx.types import Count, Normalization
 
@@ -112,20 +112,8 @@ class _Stored:
     def __init__(self, builder: Any, split: str) -> None:
         import tensorflow_datasets as tfds
 
-        options = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        try:
-            self.dataset = builder.as_dataset(
-                split=split,
-                shuffle_files=False,
-                read_config=options,
-                decoders={"image": tfds.decode.SkipDecoding()},
-            )
-        except (ValueError, AssertionError) as error:
-            own = ", ".join(builder.info.splits)
-            raise DataError(
-                f"{builder.name} has no split {split!r}. Available: {own} (slices too:"
-                f" train[:50%]). {error}"
-            ) from error
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        self.dataset = dataset_of(builder, split, decoders=decoders)
         only_labels = self.dataset.map(lambda example: example["label"]).batch(4096)
         self.labels = np.concatenate([np.zeros(0, "int64"), *only_labels.as_numpy_iterator()])
 

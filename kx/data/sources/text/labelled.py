@@ -23,7 +23,7 @@ from kx.paths import expanded
 KEYS = {"train": "data.path", "validation": "data.validation_path", "test": "data.test_path"}
 Copies = Literal["kept", "one_split"]
 # Spaces, and marks that are not part of a number.
-_MARKS = re.compile(r"\s|(?<!\d)[.,](?=\d)|(?<=\d)[.,](?!\d)|(?<!\d)[.,](?!\d)|[!?…'\"’‘“”。、]")
+_MARKS = re.compile(r"\s|(?<!\d)[.,]|[.,](?!\d)|[!?…'\"’‘“”。、]")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,11 @@ def _files(folder: Path, issues: list[DataIssue]) -> Iterator[tuple[Path, str]]:
         before = len(issues)
         count = 0
         for file in sorted(path.rglob("*")):
-            if file.is_dir() or file.name.startswith("."):
+            if file.is_dir():
+                continue
+            if any(part.startswith(".") for part in file.relative_to(path).parts):
+                reason = "a hidden file, or in a hidden folder"
+                issues.append(DataIssue(str(file.relative_to(folder)), "left out", reason))
                 continue
             if file.suffix.lower() not in _TEXTS:
                 reason = f"expected .txt files. Received: {file.suffix}"

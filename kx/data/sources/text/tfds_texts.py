@@ -8,7 +8,7 @@ from typing import Any
 from kx.contracts.examples import Examples
 from kx.data.sources.delimited import read_text
 from kx.data.sources.text.labelled import Copies, Texts, labelled
-from kx.data.sources.tfds_builder import prepared_builder
+from kx.data.sources.tfds_builder import dataset_of, prepared_builder
 from kx.errors import DataError
 from kx.paths import expanded
 
@@ -47,11 +47,11 @@ def tfds_texts(
     Raises:
         DataError: If the data set is missing and cannot be downloaded, or has no such features.
     """
+    import tensorflow_datasets as tfds
+
     builder = prepared_builder(name, data_dir, download)
     features = builder.info.features
     names = list(features) if hasattr(features, "keys") else []
-    import tensorflow_datasets as tfds
-
     has = text in names and isinstance(features[text], tfds.features.Text)
     if not has or label not in names or not hasattr(features[label], "names"):
         raise DataError(
@@ -72,19 +72,8 @@ def tfds_texts(
 
 
 def _read(builder: Any, split: str, text: str, label: str, classes: list[str]) -> Texts:
-    import tensorflow_datasets as tfds
-
-    options = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    try:
-        dataset = builder.as_dataset(split=split, shuffle_files=False, read_config=options)
-    except (ValueError, AssertionError) as error:
-        own = ", ".join(builder.info.splits)
-        raise DataError(
-            f"{builder.name} has no split {split!r}. Available: {own} (slices too: train[:50%])."
-            f" {error}"
-        ) from error
     texts, labels = [], []
-    for one in tfds.as_numpy(dataset):
+    for one in dataset_of(builder, split).as_numpy_iterator():
         number = int(one[label])
         if number < 0:
             raise DataError(
