@@ -68,11 +68,14 @@ def show_finished(record: Record) -> None:
 
 
 def _main_scores(run: Any) -> set[str]:
-    """Returns the names of the metrics that Keras measured; the report has the others."""
+    """Returns the names of the metrics that Keras measured; the report has the others.
+
+    Of texts that a model writes, those of the report are main ones, too.
+    """
     trained = {name.removeprefix("train/") for name in run.history if name.startswith("train/")}
     measured = {name.removeprefix("test/") for name in run.metrics if name.startswith("test/")}
     # A task without a loss of its own has those of the report alone.
-    return trained & measured or measured
+    return measured if run.writes else trained & measured or measured
 
 
 def _short(uri: str) -> str:

@@ -48,6 +48,7 @@ class Run:
     """
 
     compared: Sequence[str] = ()  # with baselines, in words
+    writes: bool = False  # texts, which the report alone judges
 
     def __init__(
         self,

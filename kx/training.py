@@ -135,7 +135,7 @@ def train(
             folder.paused = not evaluate
     chosen_by = getattr(restored_by(watching), "monitor", None)
     run = Run(job, tracker, metrics, history, bundle, model, chosen_by=chosen_by)
-    run.compared = compared
+    run.compared, run.writes = compared, builder.task.generates
     return run
 
 

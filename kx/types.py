@@ -74,7 +74,10 @@ RunName = Annotated[
 ]
 # What the name of a metric does not tell is refused once it is known that there is such a metric.
 MetricMode = Annotated[str, Rule("one of min, max", lambda v: v in ("min", "max", "unknown"))]
-Standardization = Literal["lower_and_strip_punctuation", "lower", "strip_punctuation"]
+Standardization = Literal[
+    "lower_and_strip_punctuation", "lower", "strip_punctuation", "separate_punctuation",
+    "lower_and_separate_punctuation",
+]  # fmt: skip
 Normalization = Literal["unit", "symmetric", "standardize", "mnist", "imagenet", "caffe", "none"]
 
 

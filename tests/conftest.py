@@ -340,6 +340,16 @@ FAMILIES = {
         "data=grid_world", "task=dqn", "data.epoch_steps=120", "task.learning_starts=20",
         "task.replay_size=100", "model.hidden_units=[8]", "epochs=2", "data.test_episodes=12",
     ],
+    "translation": [
+        "data=text_pairs", "split.limit=150",
+        "model.units=16", "model.num_layers=1", "model.num_heads=2", "model.mlp_units=16",
+        "task.num_beams=2", "epochs=2",
+    ],
+    "language": [
+        "data=text_lines", "data.num_characters=64", "split.limit=300", "task.context_length=24",
+        "task.num_tokens=5", "model.units=16", "model.num_layers=1", "model.num_heads=2",
+        "model.mlp_units=16", "epochs=2",
+    ],
     "fields": ["data=easy_vqa", "data.num_images=80", "model.filters=[4,8]", "epochs=2"],
     "multilabel": [
         "data=text_csv", "data.text=review", "data.label=[funny,sad]", "task=multilabel",

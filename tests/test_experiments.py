@@ -52,7 +52,14 @@ def test_an_experiment_runs_for_a_step(
         pytest.importorskip("gymnasium")
     [data] = re.findall(r"override /data: (\w+)", text)
     words = [*where.get(data, [f"data.data_dir={tfds_folder}"]), *where.get(name, [])]
-    words += ["debug=fast", "tracking=none", "report=none", "batch_size=16", *FEWER.get(name, [])]
+    words += [
+        "debug=fast",
+        "run_eagerly=true",
+        "tracking=none",
+        "report=none",
+        "batch_size=16",
+        *FEWER.get(name, []),
+    ]
     if "teacher: ???" in text:
         source = [word for word in words if word.startswith("data.")]
         teacher = ["model=linear", f"data={data}", *source, "debug=fast", "report=none"]

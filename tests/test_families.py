@@ -20,8 +20,11 @@ from kx.contracts.fields import named_fields
 from kx.run import main as run_main
 from kx.training import train
 
-# Two inputs, masks, reconstruction, a teacher, two networks, no examples.
-FAMILIES = ("fields", "masks", "reconstruction", "distillation", "adversarial", "agent")
+# Two inputs, masks, reconstruction, a teacher, two networks, no examples, texts that are written.
+FAMILIES = (
+    "fields", "masks", "reconstruction", "distillation", "adversarial", "agent", "translation",
+    "language",
+)  # fmt: skip
 
 
 def words_of(family: str, trained: Callable[[str], Any], texts: Path) -> list[str]:
@@ -74,7 +77,7 @@ def test_a_run_is_evaluated_again_to_the_same_numbers(
     assert list((tmp_path / "again").glob("*.png"))
 
 
-PLAIN = ("fields", "masks", "reconstruction")  # which train as an image does
+PLAIN = ("fields", "masks", "reconstruction", "language")  # which train as an image does
 
 
 @pytest.mark.parametrize(

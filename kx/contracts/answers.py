@@ -43,6 +43,16 @@ class Answers:
         """Prepared inputs of the examples, an array, or arrays of fields by name."""
         raise NotImplementedError("These answers were given without the inputs.")
 
+    @property
+    def raw(self) -> Sequence[tuple[Any, Any]]:
+        """The raw input and the raw target of each example, as bytes where they are texts."""
+        raise NotImplementedError("These answers were given without the examples.")
+
+    @property
+    def encoded(self) -> Iterator[tuple[Any, ...]]:
+        """Batches of the examples as the task encodes them: inputs, targets, and weights."""
+        raise NotImplementedError("These answers were given without the examples.")
+
     def batches(self, batch_size: int = _BATCH_SIZE) -> Iterator[tuple[Any, Any, Any]]:
         """Yields `(inputs, targets, scores)` of some examples at a time.
 

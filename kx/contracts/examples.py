@@ -32,6 +32,9 @@ class Preparation:
         host: Step on raw texts before `prepare` that TensorFlow's graph cannot hold: a node of
             plain values, whose `_target_` is a function `(texts, **arguments) -> texts`. Where a
             model is exported, it takes the texts after this step. Defaults to None.
+        detokenize: How token ids become a text again, for models that write texts: plain values,
+            the arguments of `kx.data.tokenizers.detokenize.Detokenizer`. Defaults to None: they
+            cannot.
     """
 
     prepare: Callable[[Any], Any]
@@ -40,6 +43,7 @@ class Preparation:
     facts: Mapping[str, Any] = field(default_factory=dict)
     issues: tuple[DataIssue, ...] = ()
     host: Mapping[str, Any] | None = None
+    detokenize: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -76,6 +80,8 @@ class Examples:
             Defaults to None: not known.
         columns: Function from a name to one value for each example, for splits by group or time.
             Defaults to None: the source has no columns.
+        in_order: Whether the examples follow one another, as the pieces of a text, so that a split
+            by time needs no column. Defaults to False.
         issues: Issues of single files and classes, printed and kept with the run.
         example_name: Function from a position to the name of the example. Defaults to None.
         identity: Values that the fingerprint covers. Defaults to inputs, targets and weights.
@@ -105,6 +111,7 @@ class Examples:
     contents: np.ndarray | None = None
     copies: np.ndarray | None = None
     columns: Callable[[str], Sequence[Any]] | None = None
+    in_order: bool = False
     issues: tuple[DataIssue, ...] = ()
     example_name: Callable[[int], str] | None = None
     identity: Sequence[Any] = ()
@@ -121,6 +128,8 @@ class Examples:
     @property
     def num_examples(self) -> int:
         """The number of examples."""
+        if isinstance(self.targets, Mapping) and not self.targets:  # there is nothing to predict
+            return count_of(self.inputs)
         return count_of(self.targets)
 
     @property

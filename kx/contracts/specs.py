@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from kx.contracts.environment import Environment
+    from kx.contracts.examples import Preparation
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,14 @@ class Outputs:
         class_names: Name of each score. Defaults to None: no names.
         axes: Sizes of the axes between batch and scores, such as `(height, width)`; None for an
             axis of any size. Defaults to no axes.
+        along: Name of the input, `""` for one value, whose length the only axis has: scores for
+            each of its tokens. Defaults to None: of none.
     """
 
     units: int
     class_names: tuple[str, ...] | None = None
     axes: tuple[int | None, ...] = ()
+    along: str | None = None
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -208,6 +212,8 @@ class Data:
             `validation` and `test` those of episodes. Defaults to None.
         host: Steps on raw texts before `prepare`, outside TensorFlow's graph, by field (`""` for
             one value): nodes as in `kx.contracts.examples.Preparation`. Defaults to none.
+        target_texts: Preparation of targets that are texts, which is kept with the run. Defaults to
+            None: the targets are no texts.
     """
 
     train: tf.data.Dataset
@@ -230,6 +236,7 @@ class Data:
     facts: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target_texts: Preparation | None = None
 
     def __post_init__(self) -> None:
         if self.targets is None:

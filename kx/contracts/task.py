@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from kx.contracts.answers import Answers, Baseline
+from kx.contracts.fields import map_fields, values_of
 from kx.contracts.specs import Outputs, Specs
 from kx.errors import ConfigError
 
@@ -57,7 +58,11 @@ class Task:
         learner_metrics: Names of further metrics that the learner logs, as callbacks monitor them:
             `"return"`, `"val_return"`. Defaults to none.
         inputs: Spec of what the kept model takes, or specs of fields by name, where it is not what
-            the data has: noise. Defaults to None: the inputs of the data.
+            the data has: noise; or what `encode` makes of inputs and targets, such as the tokens
+            before each token. Defaults to None: the inputs of the data.
+        generates: Whether `answer` asks the model several times, so that the scores of an example
+            alone do not give its answer. Reports get no scores then (`answers.scores` is None), and
+            ask `answers.model`. Defaults to False.
         assets: Trackable objects that `answer` needs, such as lookup tables. Defaults to none.
         views: Number of times that each example is augmented for the learner, in training and
             validation: `encode` and the learner get inputs of shape `(batch, views, …)`. Reports,
@@ -88,6 +93,7 @@ class Task:
     learner: Callable[[keras.Model], keras.Model] | None = None
     learner_metrics: Sequence[str] = ()
     inputs: Specs | None = None
+    generates: bool = False
     assets: Sequence[Any] = ()
     views: int = 1
     check: Callable[[keras.Model], None] | None = None
@@ -107,6 +113,26 @@ class Task:
 
     def _decoded(self, model: Any, inputs: Any) -> dict[str, Any]:
         return self.decode(model(inputs, training=False))
+
+    @property
+    def own_inputs(self) -> Specs | None:
+        """Specs of what the model takes where no example of the data gives it, or None."""
+        return self.inputs if self.encode is None else None
+
+    def model_inputs(self, inputs: Any, targets: Specs) -> Any:
+        """Returns what the model takes for prepared inputs whose targets are not known.
+
+        Args:
+            inputs: Batch of prepared inputs.
+            targets: Spec of one target, or of each of its fields.
+        """
+        if self.inputs is None or self.encode is None:
+            return inputs
+        count = keras.ops.shape(values_of(inputs)[0])[0]
+        unknown = map_fields(
+            lambda spec: keras.ops.zeros((count, *spec.shape), spec.dtype), targets
+        )
+        return self.encode(inputs, unknown)[0]
 
     def compile(
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, **options: Any

@@ -138,7 +138,7 @@ def _store(
             check_shapes(inputs, targets, data, split)
             found = count_classes(targets, data, split)
             counts = found if counts is None else counts + found
-            position += count_of(targets)
+            position += count_of(inputs)
     except tf.errors.OpError as error:
         if shutil.disk_usage(cache_dir).free < _FULL_BYTES:
             raise DataError(
@@ -202,7 +202,7 @@ def _in_memory(
         # With prefetch, the next examples are prepared while these are copied.
         for batch in prepared.batch(_CHECKED).prefetch(2).as_numpy_iterator():
             check_shapes(batch[0], batch[1], data, split)
-            count = count_of(batch[1])
+            count = count_of(batch[0])
             for kept, found in zip(arrays, batch, strict=True):
                 map_fields(partial(_copy, slice(position, position + count)), kept, found)
             position += count

@@ -25,7 +25,7 @@ from kx.data.examples import (
     prepared_examples,
     raw_examples,
 )
-from kx.data.store import Stored
+from kx.data.store import Stored, first_examples
 from kx.evaluation.predictions import predictions
 from kx.fit.model.checks import own_methods
 from kx.report import figures
@@ -94,6 +94,18 @@ class SplitAnswers(Answers):
         return tf.constant(np.concatenate([np.asarray(weights) for *_, weights in batches]))
 
     @property
+    def raw(self) -> list[tuple[Any, Any]]:
+        """The raw input and the raw target of each example."""
+        pairs = self.data.splits[self.split].take(self.num_examples)
+        return [(raw, target) for raw, target, *_ in pairs.as_numpy_iterator()]
+
+    @property
+    def encoded(self) -> Iterator[tuple[Any, ...]]:
+        """Batches of the examples as the task encodes them: inputs, targets, and weights."""
+        encode = encode_examples(self.task)
+        return iter(eval_batches(self.stored, batch_size=_GATHERED, encode=encode))
+
+    @property
     def inputs(self) -> Any:
         """Prepared inputs of the examples."""
         if self.stored.dataset is None:
@@ -132,13 +144,13 @@ def answers_of(
             Defaults to None.
     """
     judged = judged or f"the {split} split of {data.name}"
-    if not scores_examples(task, data):
-        limit = max_batches or stored.num_examples
-        if data.environment is not None and limit < stored.num_examples:
+    if task.generates or not scores_examples(task, data):
+        few = _limited(stored, task, data, batch_size, max_batches)
+        if few.num_examples < stored.num_examples:
             judged = f"the first of {stored.num_examples:,} of {judged}"
             judged += f" (evaluation_steps={max_batches})"
-            stored = Stored(limit)
-        return SplitAnswers(None, None, task, data, stored, split, judged, model, training)
+        targets = _targets(few) if task.generates else None
+        return SplitAnswers(targets, None, task, data, few, split, judged, model, training)
 
     def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:
         return encode_examples(task)(inputs, targets)[0], targets
@@ -154,6 +166,24 @@ def answers_of(
             f"the first of {stored.num_examples:,} of {judged} (evaluation_steps={max_batches})"
         )
     return SplitAnswers(targets, scores, task, data, stored, split, judged, model, training)
+
+
+def _limited(
+    stored: Stored, task: Task, data: Data, batch_size: int, max_batches: int | None
+) -> Stored:
+    """Returns the examples of a split, or the first episodes or batches of it."""
+    if max_batches is not None and data.environment is not None:
+        return Stored(min(max_batches, stored.num_examples))
+    if max_batches is not None and task.generates:
+        return first_examples(stored, max_batches * batch_size)
+    return stored
+
+
+def _targets(stored: Stored) -> Any:
+    """Returns the targets of a split as an array, or arrays by name."""
+    if stored.dataset is None:
+        return map_fields(np.asarray, stored.targets)
+    return _gathered(targets for _, targets, *_ in stored.dataset.batch(_GATHERED))
 
 
 def _unchanged(inputs: Any, targets: Any) -> tuple[Any, Any]:
@@ -235,8 +265,9 @@ def report_on(
         history: Metrics of the training, drawn as curves. Defaults to None: no curves.
     """
     findings = answers.task.report(answers, options)
-    if answers.scores is not None:
+    if answers.scores is not None or answers.task.generates:
         findings.judged = f"{answers.num_examples:,} examples: {answers.judged}"
+    if answers.scores is not None:
         findings.predictions = predictions(answers, answers.task) | {"positions": answers.positions}
     curves = figures.training_curves(history or {})
     if curves is not None:

@@ -51,7 +51,7 @@ def own_inputs(task: Task, data: Data) -> Specs | None:
     """
     if data.environment is not None:
         return data.inputs
-    return task.inputs
+    return task.own_inputs
 
 
 class Preparation(tf.Module):
@@ -66,6 +66,9 @@ class Preparation(tf.Module):
     def __init__(self, data: Data, own: Specs | None = None) -> None:
         super().__init__()
         self.assets = list(data.assets)
+        if data.target_texts is not None:
+            text = tf.TensorSpec([], tf.string)
+            self.prepare_target = tf.function(data.target_texts.prepare, input_signature=[text])
         if own is None:
             raw, specs, preparing = data.train.element_spec[0], data.inputs, data.prepare
         else:
@@ -173,8 +176,8 @@ def examples_to_keep(data: Data, task: Task) -> list[Any]:
     if data.environment is not None:
         reset = data.environment.make().reset
         return [reset(tf.constant(seed, tf.int64))[1].numpy() for seed in range(_NUM_EXAMPLES)]
-    if task.inputs is not None:
-        return [map_fields(partial(_random, n), task.inputs) for n in range(_NUM_EXAMPLES)]
+    if task.own_inputs is not None:
+        return [map_fields(partial(_random, n), task.own_inputs) for n in range(_NUM_EXAMPLES)]
     split = data.test or data.validation or data.train
     inputs_only = split.map(lambda inputs, *_: inputs)
     kept = list(inputs_only.take(_NUM_EXAMPLES).as_numpy_iterator())
@@ -233,6 +236,7 @@ def save_bundle(
         "targets": _specs_to_json(data.targets),
         "own_inputs": None if own is None else _specs_to_json(own),
         "host": {name: dict(node) for name, node in data.host.items()},
+        "target_host": data.target_texts and data.target_texts.host,
         "raw_dtype": map_fields(lambda spec: spec.dtype.name, preparation.raw),
         "facts": dict(data.facts),
         "precision": job.config.precision,
@@ -241,7 +245,7 @@ def save_bundle(
         json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8"
     )
     kept = after_host(data.host, kept)
-    asked = _save_examples(bundle.folder / "examples", preparation, model, task, kept)
+    asked = _save_examples(bundle.folder / "examples", preparation, model, task, data.targets, kept)
     if not (tracker.kept and job.config.tracking.log_model):
         uncompiled(model).save(bundle.folder / "model.keras")
         return bundle
@@ -254,9 +258,10 @@ def save_bundle(
 
 
 def _save_examples(
-    folder: Path, preparation: Preparation, model: keras.Model, task: Task, kept: Sequence[Any]
-) -> tuple[Any, Any]:
-    """Writes raw examples with the model's answers; returns prepared examples and scores."""
+    folder: Path, preparation: Preparation, model: keras.Model, task: Task, targets: Specs,
+    kept: Sequence[Any],
+) -> tuple[Any, Any]:  # fmt: skip
+    """Writes raw examples with the model's answers; returns what the model took, and its scores."""
     folder.mkdir()
 
     def batch(spec: tf.TensorSpec, *each: Any) -> tf.Tensor:
@@ -267,8 +272,8 @@ def _save_examples(
 
     raw = map_fields(batch, preparation.raw, *kept)
     prepared = preparation.prepare(raw)
-    # `predict` would compile first, which takes longer than the rest for a few examples.
-    scores = map_fields(keras.ops.convert_to_numpy, model(prepared, training=False))
+    taken = task.model_inputs(prepared, targets)
+    scores = map_fields(keras.ops.convert_to_numpy, model(taken, training=False))
     answers = task.answer(model, prepared)
     for name, value in named_fields(raw, "").items():
         _inputs_file(folder, name).write_bytes(tf.io.serialize_tensor(value).numpy())
@@ -276,7 +281,7 @@ def _save_examples(
         value = tf.convert_to_tensor(value)
         path = folder / f"answer_{name}-{value.dtype.name}.tensor"
         path.write_bytes(tf.io.serialize_tensor(value).numpy())
-    return prepared, scores
+    return taken, scores
 
 
 def _signature(prepared: Any, scores: Any) -> Any:

@@ -209,16 +209,17 @@ def _compare(
 ) -> dict[str, float]:
     """Returns the largest difference of each reloaded file; raises above the tolerance."""
     prepared = run.bundle.preparation().prepare(examples)
-    scores = map_fields(np.asarray, run.model(prepared, training=False))
+    taken = run.task.model_inputs(prepared, run.bundle.spec()["targets"])
+    scores = map_fields(np.asarray, run.model(taken, training=False))
     for name, value in named_fields(examples, "inputs").items():
         (work / f"raw-{name}.tensor").write_bytes(tf.io.serialize_tensor(value).numpy())
-    arrays = {name: value.numpy() for name, value in named_fields(prepared, "inputs").items()}
+    arrays = {name: value.numpy() for name, value in named_fields(taken, "inputs").items()}
     np.savez(work / "prepared.npz", **arrays)
     settings = {
         "saved_model": str(draft / "saved_model"),
         "keras": str(draft / "model.keras"),
         "raw": {name: one.dtype.name for name, one in named_fields(examples, "inputs").items()},
-        "fields": isinstance(prepared, Mapping),
+        "fields": isinstance(taken, Mapping),
         "modules": _modules(run),
         "path": [str(project_dir())],
         "work": str(work),
@@ -233,7 +234,8 @@ def _compare(
     got = np.load(work / "answers.npz", allow_pickle=False)
     # Labels and class indices are decoded again: of two scores that are nearly equal, another
     # device than that of the training may choose the other.
-    again = run.task.answer(lambda *_, **__: scores, prepared)
+    asked = run.model if run.task.generates else lambda *_, **__: scores
+    again = run.task.answer(asked, prepared)
     now = {name: np.asarray(value) for name, value in again.items()}
     expected = {k: v if v.dtype.kind == "f" else now[k] for k, v in expected.items()}
     differences = {

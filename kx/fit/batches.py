@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from kx.config import build, plain
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.examples import Examples
-from kx.contracts.specs import Data, Outputs
+from kx.contracts.specs import Data, DataIssue, Outputs
 from kx.contracts.task import Task, encode_examples
 from kx.data.augment import Chain, check_fits, check_range
 from kx.data.batches import eval_batches, refuse_large_batch, train_batches
@@ -177,7 +177,11 @@ def make_batches(
         stored = dict.fromkeys(("train", "validation"), few)
     data.issues += adapt(data, stored["train"])
     sampler, num_drawn = make_sampler(config, data, stored["train"])
-    num_steps = steps_per_epoch(config, (num_drawn + (not drop_remainder) * (size - 1)) // size)
+    num_batches = (num_drawn + (not drop_remainder) * (size - 1)) // size
+    num_steps = steps_per_epoch(config, num_batches)
+    if config.steps_per_epoch and config.steps_per_epoch > num_batches:
+        told = f"{config.steps_per_epoch:,} are more than an epoch has: {num_batches:,} batches"
+        data.issues += (DataIssue("steps_per_epoch", "kept", told),)
     encode = encode_examples(task)
 
     train = partial(

@@ -76,6 +76,24 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     return figure
 
 
+def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str) -> Figure:
+    """Draws numbers from 0 to 1 as a grid of shades.
+
+    Args:
+        values: Numbers, shape `(num_rows, num_columns)`.
+        rows: Name of each row.
+        columns: Name of each column.
+        title: Title.
+    """
+    figure, axes = _new(2.5 + 0.35 * len(columns), 2.0 + 0.35 * len(rows))
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=max(1e-6, float(values.max())))
+    font = font_for("".join([*rows, *columns]))
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", fontproperties=font)
+    axes.set_yticks(range(len(rows)), rows, fontproperties=font)
+    axes.set_title(title, size=9)
+    return figure
+
+
 def roc(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> Figure:
     """Draws ROC curves, one against the rest for each class.
 

@@ -26,6 +26,7 @@ from kx.data.augment.operations import (
     Augment,
     Batch,
     changes_images,
+    changes_texts,
     mixes_examples,
     moves_pixels,
 )
@@ -33,8 +34,8 @@ from kx.data.augment.pixels import autocontrast, blur, color, grayscale, light
 from kx.data.augment.policy import randaugment, trivial
 
 __all__ = [
-    "Augment", "Batch", "Chain", "autocontrast", "blur", "chain", "changes_images", "check_fits",
-    "check_range", "color", "crop_flip", "cutmix", "erase", "flip", "grayscale", "light",
+    "Augment", "Batch", "Chain", "autocontrast", "blur", "chain", "changes_images",
+    "changes_texts", "check_fits", "check_range", "color", "crop_flip", "cutmix", "erase", "flip", "grayscale", "light",
     "mixes_examples", "mixup", "moves_pixels", "randaugment", "resized_crop", "rotate", "shear",
     "translate", "trivial", "zoom",
 ]  # fmt: skip

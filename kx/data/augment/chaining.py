@@ -10,7 +10,7 @@ import tensorflow as tf
 from kx.config import build
 from kx.contracts.fields import values_of
 from kx.contracts.specs import Spec, Specs
-from kx.data.augment.operations import Augment, Batch, is_marked, matrices_of
+from kx.data.augment.operations import Augment, Batch, is_marked, matrices_of, precedes_encoding
 from kx.data.augment.warp import warp_boxes, warp_mask
 from kx.data.random import fold_in
 
@@ -20,8 +20,8 @@ _FIRST_VIEW = 10_007  # streams of views, apart from those of the entries of a c
 class Chain:
     """Holds augmentations in order, each with a random stream of its own.
 
-    Those that change images alone run before the task encodes the targets, until the first one
-    that mixes examples or is of a user: from there on, all run after it.
+    Those that change images or texts alone run before the task encodes the targets, until the
+    first one that mixes examples or is of a user: from there on, all run after it.
 
     Args:
         names: Name of each augmentation.
@@ -30,7 +30,7 @@ class Chain:
 
     def __init__(self, names: Sequence[str], functions: Sequence[Augment]) -> None:
         self.names, self.functions = list(names), list(functions)
-        whole = [i for i, one in enumerate(functions) if not is_marked(one, "changes_images")]
+        whole = [i for i, one in enumerate(functions) if not precedes_encoding(one)]
         self._first_whole = whole[0] if whole else len(self.functions)
         self._inputs: Specs | None = None
         self._targets: Specs | None = None

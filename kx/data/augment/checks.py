@@ -11,7 +11,7 @@ import tensorflow as tf
 from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Spec, Specs
 from kx.data.augment.chaining import Chain, image_fields
-from kx.data.augment.operations import is_marked, matrices_of
+from kx.data.augment.operations import is_marked, matrices_of, precedes_encoding
 from kx.data.random import example_seeds
 from kx.errors import ConfigError
 
@@ -43,7 +43,8 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views
         seeds = example_seeds(0, tf.constant(0, tf.int64), tf.range(count))
         moved = fitted.before_encoding(given, truths, seeds)
         first = tf.nest.map_structure(lambda one: one[:, 0], moved[0]) if views > 1 else moved[0]
-        _require_shapes((given, truths), (first, moved[1]))
+        if not _marked(augment, "changes_texts"):  # these may make texts shorter
+            _require_shapes((given, truths), (first, moved[1]))
         if views > 1:
             encode(given, truths)  # as reports call it
         inputs, encoded, *_ = encode(*moved)
@@ -134,7 +135,7 @@ def _refuse_left_behind(augment: Chain, inputs: Specs, targets: Specs) -> None:
         if name not in masks and len(spec.shape) > 1 and spec.shape[:2] in sizes
     }
     first_whole = next(
-        (i for i, one in enumerate(augment.functions) if not is_marked(one, "changes_images")),
+        (i for i, one in enumerate(augment.functions) if not precedes_encoding(one)),
         len(augment.functions),
     )
     moving = [

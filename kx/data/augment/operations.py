@@ -83,6 +83,18 @@ def moves_pixels(
     return function
 
 
+def changes_texts(function: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Marks an augmentation that changes token ids alone, before the task encodes them.
+
+    Texts may be shorter after it. Targets stay as they are.
+
+    Args:
+        function: Augmentation `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
+    """
+    function.changes_texts = True  # type: ignore[attr-defined]
+    return function
+
+
 def mixes_examples(function: Callable[..., Batch]) -> Callable[..., Batch]:
     """Marks an augmentation that mixes examples of a batch, and their encoded targets.
 
@@ -111,6 +123,15 @@ def is_marked(function: Any, mark: str) -> bool:
         mark: Name of the mark: `"changes_images"`, `"moves_pixels"` …
     """
     return bool(getattr(_innermost(function), mark, False))
+
+
+def precedes_encoding(function: Any) -> bool:
+    """Returns whether an augmentation changes inputs alone, so that targets are encoded after it.
+
+    Args:
+        function: Augmentation, or a partial of it.
+    """
+    return is_marked(function, "changes_images") or is_marked(function, "changes_texts")
 
 
 def matrices_of(function: Any) -> Callable[..., tf.Tensor] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,13 @@ from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, DataIssue, Spec
 from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
-from kx.data.tokenizers.fields import Tokenizer, text_fields, tokenized
+from kx.data.tokenizers.fields import (
+    Tokenizer,
+    prepare_text_target,
+    text_fields,
+    tokenized,
+    tokenized_target,
+)
 from kx.errors import DataError
 
 
@@ -36,8 +43,18 @@ def divided(
     if examples.adapt is not None:
         ready = examples.adapt(examples.raw(parts["train"]))
     hosts: Mapping[str, Any] = {} if ready.host is None else {"": ready.host}
+    target_spec, prepare_target = examples.target_spec, examples.prepare_target
+    target_texts: Preparation | None = None
+    writes = isinstance(target_spec, Spec) and target_spec.dtype == "string"
     if tokenizer_of is not None and text_fields(ready.inputs):
-        ready, hosts = tokenized(ready, examples.dataset(parts["train"]), tokenizer_of)
+        only = "source" if writes else ""
+        ready, hosts = tokenized(ready, examples.dataset(parts["train"]), tokenizer_of, only)
+    if tokenizer_of is not None and writes:
+        train = list(examples.targets[parts["train"]])
+        target_texts = tokenized_target(train, tokenizer_of("target"))
+        prepare_target = partial(prepare_text_target, target_texts)
+        target_spec = target_texts.inputs
+        ready = _with_target(ready, target_texts)
     name_of = examples.example_name
     identity = examples.identity or _identity(examples)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
@@ -48,23 +65,34 @@ def divided(
         inputs=ready.inputs,
         targets=map_fields(
             lambda spec, targets: _with_statistics(spec, targets[parts["train"]]),
-            examples.target_spec,
+            target_spec,
             examples.targets,
         ),
         prepare=ready.prepare,
-        prepare_target=examples.prepare_target,
+        prepare_target=prepare_target,
         normalize=examples.normalize,
         kind=examples.kind,
         name=examples.name,
         source=examples.source,
         fingerprint=fingerprint(*identity, *[part for _, part in sorted(parts.items())]),
-        assets=list(ready.assets),
+        assets=[*ready.assets, *(target_texts.assets if target_texts else ())],
+        target_texts=target_texts,
         positions=parts,
         issues=(*examples.issues, *_copies(examples, parts), *ready.issues),
         class_counts=_class_counts(examples, parts),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
         facts=ready.facts,
         host=hosts,
+    )
+
+
+def _with_target(ready: Preparation, made: Preparation) -> Preparation:
+    """Returns the preparation of the inputs, with what is known of targets that are texts."""
+    known = {**ready.facts.get("detokenize", {}), "target": made.detokenize}
+    return replace(
+        ready,
+        facts={**ready.facts, "detokenize": known},
+        issues=(*ready.issues, *made.issues),
     )
 
 

@@ -15,7 +15,7 @@ from kx.contracts.examples import Examples
 from kx.data.fingerprint import content_hashes
 from kx.data.split.choose import joined_by_content
 from kx.data.split.fold import Fold
-from kx.data.split.times import read_start, read_times, refuse_ignored
+from kx.data.split.times import in_order, read_start, read_times, refuse_ignored
 from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Fraction, Seed
@@ -165,7 +165,7 @@ def group(
 def time(
     examples: Examples,
     *,
-    column: str,
+    column: str | None = None,
     validation_fraction: Fraction = 0.1,
     test_fraction: Fraction = 0.2,
     validation_from: str | float | None = None,
@@ -181,7 +181,8 @@ def time(
 
     Args:
         examples: Examples of a source that has columns.
-        column: Name of the column of the times: numbers, or dates as in ISO 8601.
+        column: Name of the column of the times: numbers, or dates as in ISO 8601. Defaults to
+            None: the order of the examples, of a source whose examples follow one another.
         validation_fraction: As in `stratified`. Defaults to 0.1.
         test_fraction: As in `stratified`. Defaults to 0.2.
         validation_from: Time with which the validation split starts, in place of the fraction.
@@ -196,7 +197,10 @@ def time(
         Split name to positions, by time.
     """
     refuse_ignored(examples, fold, {"validation": validation_from, "test": test_from})
-    times = read_times(_column(examples, column), f"column {column!r} of {examples.name}")
+    if column is None:
+        times = in_order(examples)
+    else:
+        times = read_times(_column(examples, column), f"column {column!r} of {examples.name}")
     starts = {
         part: None if value is None else read_start(times, value, f"split.{part}_from")
         for part, value in (("validation", validation_from), ("test", test_from))

@@ -39,6 +39,23 @@ def read_times(values: Sequence[Any], where: str) -> np.ndarray:
     return dates.dt.tz_localize(None).to_numpy()
 
 
+def in_order(examples: Examples) -> np.ndarray:
+    """Returns the number of each example as its time, where examples follow one another.
+
+    Args:
+        examples: Examples of a source.
+
+    Raises:
+        ConfigError: If they have no order of their own.
+    """
+    if not examples.in_order:
+        raise ConfigError(
+            f"split.column: the examples of {examples.name} have no order of their own. Name the"
+            " column of their times: split.column=date."
+        )
+    return np.arange(examples.num_examples, dtype="float64")
+
+
 def refuse_ignored(
     examples: Examples, fold: Mapping[str, Any] | None, starts: Mapping[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,9 @@ import tensorflow as tf
 
 from kx.contracts.examples import Preparation
 from kx.contracts.fields import named_fields
+from kx.contracts.specs import Spec
+from kx.data.tokenizers.detokenize import enclosed, with_ends
+from kx.data.tokenizers.host import host_in_graph
 from kx.errors import ConfigError
 
 Tokenizer = Callable[[Sequence[str]], Preparation]
@@ -26,14 +30,19 @@ def text_fields(specs: Any) -> list[str]:
 
 
 def tokenized(
-    ready: Preparation, train: tf.data.Dataset, tokenizer_of: Callable[[str], Tokenizer]
+    ready: Preparation,
+    train: tf.data.Dataset,
+    tokenizer_of: Callable[[str], Tokenizer],
+    only: str = "",
 ) -> tuple[Preparation, dict[str, Mapping[str, Any]]]:
     """Returns a preparation after which each text is tokenized, and the host steps by field.
 
     Args:
         ready: Preparation of a source, whose texts are strings.
         train: Raw inputs of the training split.
-        tokenizer_of: Function from the name of a field, `""` for one value, to its tokenizer.
+        tokenizer_of: Function from the name of a field to its tokenizer.
+        only: Name of the tokenizer of a single value: `"source"` where the target is a text, too.
+            Defaults to `""`.
 
     Raises:
         ConfigError: If a tokenizer has a host step, and its text is no raw text.
@@ -42,7 +51,7 @@ def tokenized(
     hosts: dict[str, Mapping[str, Any]] = {} if ready.host is None else {"": ready.host}
     for name in text_fields(ready.inputs):
         texts = _texts(train.map(partial(_field, ready.prepare, name)))
-        found[name] = tokenizer_of(name)(texts)
+        found[name] = tokenizer_of(name or only)(texts)
         host = found[name].host
         if host is None:
             continue
@@ -66,14 +75,54 @@ def tokenized(
         }
 
     each = list(found.values())
+    tokens = {name: made.detokenize for name, made in found.items() if made.detokenize}
     prepared = Preparation(
         prepare,
         specs,
         [*ready.assets, *(asset for made in each for asset in made.assets)],
-        dict(ready.facts),
+        {**ready.facts, **({"detokenize": tokens} if tokens else {})},
         (*ready.issues, *(issue for made in each for issue in made.issues)),
     )
     return prepared, hosts
+
+
+def tokenized_target(texts: Sequence[str], tokenizer: Tokenizer) -> Preparation:
+    """Returns how targets that are texts become token ids, with a start and an end.
+
+    Args:
+        texts: Targets of the training split.
+        tokenizer: Tokenizer of the target.
+
+    Raises:
+        ConfigError: If its ids cannot become a text again.
+    """
+    made = tokenizer(texts)
+    spec = made.inputs
+    if made.detokenize is None or not isinstance(spec, Spec) or spec.vocabulary_size is None:
+        raise ConfigError(
+            "tokenizer.target: its token ids cannot become a text again (ngrams, or a tokenizer"
+            " without `detokenize`). tokenizer.target.ngrams=null, or another tokenizer."
+        )
+    size: int = spec.vocabulary_size
+
+    return replace(
+        made,
+        prepare=lambda text: enclosed(made.prepare(text), size),
+        inputs=replace(spec, shape=(spec.shape[0] + 2,), vocabulary_size=size + 2),
+        detokenize=with_ends(made.detokenize),
+    )
+
+
+def prepare_text_target(made: Preparation, raw: Any, target: Any) -> Any:
+    """Returns a target that is a text as token ids: a `prepare_target` of data.
+
+    Args:
+        made: Preparation of the targets.
+        raw: Raw input, which is not used.
+        target: Text.
+    """
+    text = target if made.host is None else host_in_graph(made.host, target)
+    return made.prepare(text)
 
 
 def _field(prepare: Callable[[Any], Any], name: str, raw: Any) -> Any:

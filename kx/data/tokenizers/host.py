@@ -50,12 +50,19 @@ def prepare_one(data: Data, raw: Any) -> Any:
         raw: Raw example.
     """
     for name, node in data.host.items():
-        text = _in_graph(node, raw[name] if name else raw)
+        text = host_in_graph(node, raw[name] if name else raw)
         raw = {**raw, name: text} if name else text
     return data.prepare(raw)
 
 
-def _in_graph(node: Mapping[str, Any], text: tf.Tensor) -> tf.Tensor:
+def host_in_graph(node: Mapping[str, Any], text: tf.Tensor) -> tf.Tensor:
+    """Returns a text after a host step, as an operation of a graph that calls Python.
+
+    Args:
+        node: Function as `_target_`, and its arguments.
+        text: Scalar string.
+    """
+
     def one(text: bytes) -> bytes:
         return run_host(node, [text])[0].encode()
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from kx.contracts.examples import Preparation
 from kx.contracts.specs import Spec
 from kx.data.tokenizers.lengths import choose_length
+from kx.data.tokenizers.punctuation import CLOSED_UP, separate_punctuation
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Percentile, Standardization
 
@@ -41,8 +42,9 @@ def words(
             given. Defaults to 99.
         ngrams: Number of neighbouring words of which tokens are made: 2 adds each pair after the
             single words. Defaults to None: single words.
-        standardize: As in `keras.layers.TextVectorization`. Defaults to
-            `"lower_and_strip_punctuation"`.
+        standardize: As in `keras.layers.TextVectorization`; or `"separate_punctuation"`, by which
+            punctuation marks are tokens of their own, or `"lower_and_separate_punctuation"`.
+            Defaults to `"lower_and_strip_punctuation"`.
 
     Returns:
         Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
@@ -56,6 +58,46 @@ def words(
     >>> made = words(["a cat", "a dog and a cat"], sequence_length=4)
     >>> made.prepare(tf.constant("a bird")).numpy().tolist()
     [2, 1, 0, 0]
+    """
+    return vectorized(
+        texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
+        length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+    )  # fmt: skip
+
+
+def words_and_punctuation(
+    texts: Sequence[str],
+    *,
+    max_tokens: Count = 20000,
+    sequence_length: Count | None = None,
+    length_percentile: Percentile = 99.0,
+    ngrams: Count | None = None,
+    standardize: Standardization | None = "separate_punctuation",
+) -> Preparation:
+    """Learns the words and the punctuation marks of texts, so that texts can be written.
+
+    Args:
+        texts: Texts of the training split.
+        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
+        sequence_length: Number of tokens to which a text is cut or padded. Defaults to None: the
+            length in which `length_percentile` of the texts fit, between 32 and 512.
+        length_percentile: Percentage of the training texts that fit in the length if none is
+            given. Defaults to 99.
+        ngrams: Number of neighbouring tokens that are joined: 2 adds each pair after the single
+            tokens. Defaults to None: single tokens.
+        standardize: As in `words`. Defaults to `"separate_punctuation"`.
+
+    Returns:
+        Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
+        words.
+
+    Raises:
+        ConfigError: If the vocabulary has no place for a word.
+        DataError: If no word is left of the texts.
+
+    Example:
+    >>> words_and_punctuation(["A cat."]).detokenize["tokens"]
+    ['', '[UNK]', 'cat', 'A', '.']
     """
     return vectorized(
         texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
@@ -137,7 +179,7 @@ def vectorized(
             f" Received: {max_tokens}."
         )
     vectorize = keras.layers.TextVectorization(
-        max_tokens=max_tokens, standardize=standardize, split=split, ngrams=ngrams
+        max_tokens=max_tokens, standardize=_standardize(standardize), split=split, ngrams=ngrams
     )
     all_texts = tf.constant(list(texts), tf.string)
     try:
@@ -172,7 +214,32 @@ def vectorized(
         (vectorize, vectorize._lookup_layer.lookup_table),
         issues=issues,
         host=host,
+        detokenize=None if ngrams else _detokenize(vectorize, split, spaced=host is None),
     )
+
+
+def _standardize(name: str | None) -> Any:
+    """Returns what `keras.layers.TextVectorization` takes."""
+    if name is None or not name.endswith("separate_punctuation"):
+        return name
+    lower = name.startswith("lower")
+    return lambda texts: separate_punctuation(tf.strings.lower(texts) if lower else texts)
+
+
+def _detokenize(
+    vectorize: keras.layers.TextVectorization, split: str, *, spaced: bool
+) -> dict[str, Any]:
+    """Returns how ids become texts.
+
+    Args:
+        vectorize: Layer with the vocabulary.
+        split: `"whitespace"` or `"character"`.
+        spaced: Whether spaces separated the words in the texts themselves.
+    """
+    tokens = list(map(str, vectorize.get_vocabulary()))  # not NumPy's strings
+    if split == "character":
+        return {"tokens": tokens, "joiner": ""}
+    return {"tokens": tokens, "joiner": " ", "replacements": CLOSED_UP[spaced]}
 
 
 def _tokenize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kx.contracts.examples import Preparation
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data, Spec, Specs
+from kx.data.tokenizers.fields import prepare_text_target
 from kx.errors import DataError
 from kx.runs import Run
 
@@ -36,6 +39,9 @@ def as_trained(data: Data, run: Run) -> Data:
         return map_fields(lambda one: one[0], batch)
 
     data.prepare, data.inputs, data.host = prepare, spec["inputs"], spec.get("host", {})
+    if hasattr(preparation, "prepare_target"):
+        _prepare_texts(data, preparation, spec)
+        return data
     if isinstance(trained, Spec) and isinstance(data.targets, Spec):
         _renumber_classes(data, data.targets, trained)
     elif named_fields(data.targets, "").keys() != named_fields(trained, "").keys():
@@ -44,6 +50,15 @@ def as_trained(data: Data, run: Run) -> Data:
         map_fields(_require_same_classes, data.targets, trained)
     data.targets = trained
     return data
+
+
+def _prepare_texts(data: Data, preparation: Any, spec: Mapping[str, Any]) -> None:
+    """Gives targets that are texts the vocabulary of a run."""
+    if not (isinstance(data.targets, Spec) and data.targets.dtype == "string"):
+        raise DataError("The model writes texts. Received: data whose targets are no texts.")
+    made = Preparation(preparation.prepare_target, spec["targets"], host=spec.get("target_host"))
+    data.prepare_target = partial(prepare_text_target, made)
+    data.targets = spec["targets"]
 
 
 def require_same_world(data: Data, run: Run) -> None:

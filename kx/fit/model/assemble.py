@@ -77,14 +77,14 @@ def assemble(
         return Built(model, core, feed)
 
 
-def _normalized(data: Data, inputs: Any) -> Any:
-    """Returns a batch of prepared inputs after their normalization, in TensorFlow's graph."""
+def _normalized(data: Data, inputs: Any, *rest: Any) -> tuple[Any, ...]:
+    """Returns a batch whose inputs are normalized, in TensorFlow's graph."""
     layers = named_fields(data.normalize, "")
     found = {
         name: value if layers.get(name) is None else layers[name](value)
         for name, value in named_fields(inputs, "").items()
     }
-    return found if isinstance(inputs, Mapping) else found[""]
+    return (found if isinstance(inputs, Mapping) else found[""], *rest)
 
 
 def _takes_as_it_is(core: keras.Model, inputs: Specs) -> bool:

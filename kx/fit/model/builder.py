@@ -189,6 +189,4 @@ class Builder:
 def _fed(batches: tf.data.Dataset, built: Built) -> tf.data.Dataset:
     if built.feed is None:
         return batches
-    return batches.map(
-        lambda inputs, *rest: (built.feed(inputs), *rest), num_parallel_calls=NUM_PARALLEL_CALLS
-    )
+    return batches.map(built.feed, num_parallel_calls=NUM_PARALLEL_CALLS)

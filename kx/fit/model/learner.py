@@ -21,13 +21,13 @@ class Built:
     Args:
         model: Model that is kept: evaluated, saved and exported.
         learner: Model that is compiled and trained: `model` itself, or one around it.
-        feed: Function from a batch of prepared inputs to what the learner takes. Defaults to
-            None: the inputs themselves.
+        feed: Function from a batch `(inputs, targets[, weights])` to one that the learner takes.
+            Defaults to None: the batch itself.
     """
 
     model: keras.Model
     learner: keras.Model
-    feed: Callable[[Any], Any] | None = None
+    feed: Callable[..., tuple[Any, ...]] | None = None
 
     @property
     def is_plain(self) -> bool:

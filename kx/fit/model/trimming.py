@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -23,13 +24,13 @@ _CLOSE = 1e-3
 
 def trimmer(
     config: DictConfig, data: Data, task: Task, model: keras.Model
-) -> Callable[[Any], Any] | None:
+) -> Callable[..., tuple[Any, ...]] | None:
     """Returns a function that trims the padding of a batch, or None where it has to stay.
 
-    It stays where the step is compiled for each length (XLA, JAX), where devices share a batch,
-    where targets have the axes of the text, and for a model whose input has a fixed length. If the
-    scores of a model depend on the padding, it stays too, and `data.issues` says so; also that
-    `sampler=by_length` has no padding to save.
+    Targets with a value for each token (`Outputs.along`) are trimmed with their input. Padding
+    stays where the step is compiled for each length (XLA, JAX), where devices share a batch, and
+    for a model whose input has a fixed length. If the scores of a model depend on the padding, it
+    stays too, and `data.issues` says so; also that `sampler=by_length` has no padding to save.
 
     Args:
         config: Config of the run.
@@ -37,13 +38,15 @@ def trimmer(
         task: Task of the run.
         model: Model that takes the batch.
     """
-    names = _trimmable(config, data, task, model)
-    if names and _depends_on_padding(model, data.inputs, names):
+    names, specs = _trimmable(config, data, task, model), task.inputs or data.inputs
+    along = task.outputs.along if isinstance(task.outputs, Outputs) else None
+    if names and _depends_on_padding(model, specs, names, along):
         names = []
         text = "other scores, or none, with less padding: each batch keeps texts of full length"
         _tell(data, DataIssue(f"model {model.name}", "kept", text))
     if names:
-        return partial(_trimmed, names={n: named_fields(data.inputs, "")[n] for n in names})
+        fields = named_fields(specs, "")
+        return partial(_trimmed_batch, {name: fields[name] for name in names}, along)
     # A config that a version before samplers recorded has none.
     sampler = (config.get("sampler") or {}).get("_target_")
     if sampler == f"{by_length.__module__}.{by_length.__name__}":
@@ -61,11 +64,12 @@ def _trimmable(config: DictConfig, data: Data, task: Task, model: keras.Model) -
     """Returns the padded fields that may be trimmed, as far as the config and the specs tell."""
     several_shapes = config.backend == "tensorflow" and config.jit_compile is False
     one_device = config.strategy["_target_"] in ONE_DEVICE
-    plain = task.inputs is None and task.learner is None and data.environment is None
+    plain = task.own_inputs is None and task.learner is None and data.environment is None
     outputs = task.outputs
     if not (several_shapes and one_device and plain and isinstance(outputs, Outputs)):
         return []
-    return [] if outputs.axes else _of_any_length(model, data.inputs)
+    names = _of_any_length(model, task.inputs or data.inputs)
+    return [] if outputs.axes and outputs.along not in names else names
 
 
 def _of_any_length(model: keras.Model, inputs: Any) -> list[str]:
@@ -85,7 +89,9 @@ def _of_any_length(model: keras.Model, inputs: Any) -> list[str]:
     ]
 
 
-def _depends_on_padding(model: keras.Model, inputs: Any, names: list[str]) -> bool:
+def _depends_on_padding(
+    model: keras.Model, inputs: Any, names: list[str], along: str | None
+) -> bool:
     """Returns whether scores change with padding, or a model does not take short texts at all.
 
     The variables are others meanwhile: a bias of 0, as before a training, hides what it adds to
@@ -96,10 +102,12 @@ def _depends_on_padding(model: keras.Model, inputs: Any, names: list[str]) -> bo
     try:
         for one, value in kept:
             one.assign(value + generator.normal(scale=0.3, size=value.shape))
-        return any(
-            _differs(model, _example(inputs, names, held, generator), names, held)
-            for held in (1, 2, _LENGTH // 2)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras, on texts of one token
+            return any(
+                _differs(model, _example(inputs, names, held, generator), names, held, along)
+                for held in (1, 2, _LENGTH // 2)
+            )
     except Exception:  # of any operation: a window is longer than the text …
         return True
     finally:
@@ -126,12 +134,25 @@ def _own_names(inputs: Any) -> Any:
     return {name: name for name in inputs} if isinstance(inputs, Mapping) else ""
 
 
-def _differs(model: keras.Model, whole: Any, names: list[str], held: int) -> bool:
+def _differs(
+    model: keras.Model, whole: Any, names: list[str], held: int, along: str | None
+) -> bool:
     short = map_fields(
         lambda one, name: one[:, :held] if name in names else one, whole, _own_names(whole)
     )
     one, other = (keras.ops.convert_to_numpy(model(x, training=False)) for x in (whole, short))
+    one = one if along is None else one[:, :held]  # the scores of padding do not count
     return one.shape != other.shape or not np.allclose(one, other, rtol=_CLOSE, atol=_CLOSE)
+
+
+def _trimmed_batch(
+    names: Mapping[str, Spec], along: str | None, inputs: Any, *rest: Any
+) -> tuple[Any, ...]:
+    inputs = _trimmed(inputs, names)
+    if along is None:
+        return (inputs, *rest)
+    length = tf.shape(inputs[along] if along else inputs)[1]
+    return (inputs, *(one if one.shape.rank == 1 else one[:, :length] for one in rest))
 
 
 def _trimmed(inputs: Any, names: Mapping[str, Spec]) -> Any:

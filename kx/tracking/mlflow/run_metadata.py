@@ -103,7 +103,9 @@ def _log_start_files(
 
 def _main_params(job: Composed, config: dict[str, Any]) -> dict[str, Any]:
     """Returns the main columns of a table of runs: the chosen options and the main numbers."""
-    chosen = {key: value for key, value in job.choices.items() if value not in ("none", "default")}
+    chosen = {
+        _param(key): value for key, value in job.choices.items() if value not in ("none", "default")
+    }
     numbers = {key: config[key] for key in ("epochs", "batch_size", "seed", "precision")}
     rate = config["optimizer"].get("learning_rate")
     return {**chosen, **numbers, **({} if rate is None else {"optimizer.learning_rate": rate})}
@@ -112,7 +114,12 @@ def _main_params(job: Composed, config: dict[str, Any]) -> dict[str, Any]:
 def _override_params(job: Composed) -> dict[str, str]:
     words = [redact_word(word) for word in job.overrides]
     pairs = [word.lstrip("+~").partition("=") for word in words]
-    return {key.replace("@", "."): value for key, _, value in pairs}
+    return {_param(key): value for key, _, value in pairs}
+
+
+def _param(key: str) -> str:
+    """Returns a name that MLflow takes: the place of an option, in `group@place`."""
+    return key.rpartition("@")[2]
 
 
 def _named(what: str, specs: Specs) -> dict[str, Spec]:

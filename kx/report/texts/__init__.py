@@ -1,0 +1,1 @@
+"""Reports on texts that a model wrote."""

@@ -1,0 +1,1 @@
+"""Tasks of texts that are written: translation, and language models."""
