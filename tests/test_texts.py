@@ -312,3 +312,50 @@ def test_reviews_need_the_order_of_words(language: str, project: Path) -> None:
     assert "better than TF-IDF" in " ".join(run.compared)
     with pytest.raises(DataError, match="expected 100,000 or less"):
         reviews("en", 10**6)
+
+
+# --- several texts, and numbers
+
+
+def pairs_with(label: str, values: list[str], folder: Path) -> str:
+    lines = [f"premise,hypothesis,{label}"]
+    lines += [f"a man {i % 7} runs,a man {'runs' if i % 2 else 'sleeps'},{values[i % len(values)]}"
+              for i in range(80)]  # fmt: skip
+    (folder / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
+    return f"data.path={folder / 'pairs.csv'}"
+
+
+def test_two_texts_are_fields_with_a_vocabulary_each(project: Path) -> None:
+    words = ["data=text_csv", pairs_with("label", ["no", "yes"], project), "model=fusion",
+             "data.text=[premise,hypothesis]"]  # fmt: skip
+    run = kx.train(*words, "epochs=4", "report.splits=[test]", quiet=True)
+    [answer] = run.predict([{"premise": "a man runs", "hypothesis": "a man sleeps"}])
+    assert set(answer["probabilities"]) == {"no", "yes"}
+    assert any("TF-IDF" in one for one in run.compared)
+    with pytest.raises(DataError, match=r"has no column 'hypotesis'.*Did you mean 'hypothesis'"):
+        kx.train(*words[:3], "data.text=[premise,hypotesis]", quiet=True)
+    with pytest.raises(DataError, match="data.text and data.label are one column, 'label'"):
+        kx.train(*words[:3], "data.text=[premise,label]", quiet=True)
+
+
+def test_a_number_of_a_text_is_predicted_in_its_unit(project: Path) -> None:
+    words = ["data=text_csv", pairs_with("stars", ["1.5", "4.5"], project), "data.text=hypothesis",
+             "data.label=stars", "data.numeric=true", "task=regression"]  # fmt: skip
+    run = kx.train(
+        *words, "model=fasttext", "epochs=10", "optimizer.learning_rate=0.05", quiet=True
+    )
+    [answer] = run.predict(["a man sleeps"])
+    assert answer["value"] == pytest.approx(1.5, abs=0.8)
+    assert any("ridge" in one for one in run.compared)
+    pairs_with("stars", ["1.5", "many"], project)
+    with pytest.raises(DataError, match=r"line 3: data.numeric=true: expected a number.*'many'"):
+        kx.train(*words, quiet=True)
+
+
+def test_json_lines_have_several_texts_and_numbers_too(tmp_path: Path) -> None:
+    rows = [{"a": f"x {i}", "b": "y", "score": i / 2} for i in range(9)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = jsonl(str(tmp_path / "t.jsonl"), text=["a", "b"], label="score", numeric=True)
+    assert found.inputs["a"][3] == "x 3" and set(found.inputs["b"]) == {"y"}
+    assert found.targets.tolist() == [i / 2 for i in range(9)]
+    assert found.target_spec.column_names == ("score",)

@@ -146,4 +146,8 @@ def _seen(data: Data, split: str, stored: Stored) -> Seen:
 def _raw(data: Data, split: str, count: int) -> list[Any]:
     """Returns raw inputs of a split, texts as strings."""
     found = [raw for raw, *_ in data.splits[split].take(count).as_numpy_iterator()]
-    return [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in found]
+    return [map_fields(_as_string, one) for one in found]
+
+
+def _as_string(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kx.contracts.answers import Baseline, Seen
+from kx.contracts.fields import values_of
 from kx.contracts.specs import Spec, Specs
 
 _LEAST = 1e-6  # probability of what a baseline excludes, whose logarithm must be finite
@@ -33,11 +34,10 @@ def of_classes(inputs: Specs | None, num_classes: int) -> dict[str, Baseline]:
         Functions `(train, test)` to logarithms of probabilities, shape `(num_test, num_classes)`.
     """
     found: dict[str, Baseline] = {"majority": _in_logs(num_classes, _majority)}
-    if isinstance(inputs, Spec):
-        if inputs.kind == "tokens":
-            name = "TF-IDF and logistic regression"
-            found[name] = _in_logs(num_classes, _tfidf)
-        elif len(inputs.shape) in (1, 3):
+    if _are_texts(inputs):
+        found["TF-IDF and logistic regression"] = _in_logs(num_classes, _tfidf)
+    elif isinstance(inputs, Spec):
+        if len(inputs.shape) in (1, 3):
             of_pixels = inputs.kind == "image" or len(inputs.shape) == 3
             name = f"logistic regression{' on pixels' if of_pixels else ''}"
             found[name] = _in_logs(num_classes, _logistic)
@@ -76,19 +76,44 @@ def _majority(train: Seen, test: Seen) -> tuple[Any, Any]:
     return classes, np.tile(shares, (len(test.targets), 1))
 
 
+def _are_texts(inputs: Specs | None) -> bool:
+    """Returns whether an example is a text, or texts by name."""
+    return inputs is not None and all(spec.kind == "tokens" for spec in values_of(inputs))
+
+
 def _tfidf(train: Seen, test: Seen) -> tuple[Any, Any]:
+    chosen, known, asked = _weighted(train, test)
+    answer = _fitted(known, np.asarray(train.targets)[chosen], 10.0, train.notes)
+    return answer([asked])
+
+
+def _weighted(train: Seen, test: Seen) -> tuple[np.ndarray, Any, Any]:
+    """Returns the training texts that are used, and TF-IDF of these and of those that are asked.
+
+    Several texts of an example have a vocabulary each.
+    """
+    from scipy.sparse import hstack
+
+    names = list(train.raw[0]) if isinstance(train.raw[0], Mapping) else [""]
+    both = [[[one[name] if name else one for one in part.raw] for part in (train, test)]
+            for name in names]  # fmt: skip
+    length = max(1, int(np.mean([len(text) for known, _ in both for text in known])) * len(names))
+    chosen = _chosen(train, max(1000, _MOST_CHARACTERS // length))
+    pairs = [_of_field([known[place] for place in chosen], asked) for known, asked in both]
+    if len(pairs) == 1:
+        return chosen, *pairs[0]
+    return chosen, *(hstack(parts).tocsr() for parts in zip(*pairs, strict=True))
+
+
+def _of_field(known: list[str], asked: list[str]) -> tuple[Any, Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    spaced = np.mean([" " in text.strip() for text in train.raw]) > 0.5
+    spaced = np.mean([" " in text.strip() for text in known]) > 0.5
     options: dict[str, Any] = {"ngram_range": (1, 2)}
     if not spaced:  # Chinese, Japanese, Thai …
         options["analyzer"] = "char"
-    length = max(1, int(np.mean([len(text) for text in train.raw])))
-    chosen = _chosen(train, max(1000, _MOST_CHARACTERS // length))
     words = TfidfVectorizer(sublinear_tf=True, **options)
-    known = words.fit_transform([train.raw[place] for place in chosen])
-    answer = _fitted(known, np.asarray(train.targets)[chosen], 10.0, train.notes)
-    return answer([words.transform(test.raw)])
+    return words.fit_transform(known), words.transform(asked)
 
 
 def _logistic(train: Seen, test: Seen) -> tuple[Any, Any]:
@@ -165,7 +190,17 @@ def of_numbers(inputs: Specs | None, mean: Any, deviation: Any) -> dict[str, Bas
             len(asked), -1
         )
 
+    def ridge_of_texts(train: Seen, test: Seen) -> np.ndarray:
+        from sklearn.linear_model import Ridge
+
+        chosen, known, asked = _weighted(train, test)
+        targets = np.asarray(train.targets)[chosen].reshape(len(chosen), -1)
+        model = Ridge(1.0).fit(known, (targets - mean) / deviation)
+        return np.asarray(model.predict(asked), "float32").reshape(asked.shape[0], -1)
+
     found: dict[str, Baseline] = {"mean": average}
+    if _are_texts(inputs):
+        found["TF-IDF and ridge regression"] = ridge_of_texts
     if isinstance(inputs, Spec) and inputs.kind != "tokens" and len(inputs.shape) == 1:
         found["ridge regression"] = ridge
     return found

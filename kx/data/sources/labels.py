@@ -57,6 +57,38 @@ def class_targets(
     return classes, Spec((), "int32", class_names=tuple(names))
 
 
+def number_targets(
+    columns: Mapping[str, Sequence[str]], label: str | list[str], where: Callable[[int], str]
+) -> tuple[np.ndarray, Spec]:
+    """Returns numbers to predict, and their spec.
+
+    Args:
+        columns: Column name to cells, without spaces around them.
+        label: Name of the column of the number, or a list of columns.
+        where: Function from the number of a row to its place, for messages.
+
+    Returns:
+        Array of float32 of shape `(num_rows,)`, or `(num_rows, num_columns)`, and its spec.
+
+    Raises:
+        DataError: If a cell is no finite number.
+    """
+    names = [label] if isinstance(label, str) else label
+    values = np.empty((len(columns[names[0]]), len(names)), "float32")
+    for place, name in enumerate(names):
+        for row, cell in enumerate(columns[name]):
+            number = _number(cell)
+            if number is None:
+                raise DataError(
+                    f"{where(row)}: data.numeric=true: expected a number in column {name!r}."
+                    f" Received: {cell!r}."
+                )
+            values[row, place] = number
+    if isinstance(label, str):
+        return values[:, 0], Spec((), "float32", column_names=(label,))
+    return values, Spec((len(label),), "float32", column_names=tuple(label))
+
+
 def _zeros_and_ones(name: str, cells: Sequence[str], where: Callable[[int], str]) -> np.ndarray:
     values = np.empty(len(cells), "float32")
     for row, cell in enumerate(cells):

@@ -20,8 +20,9 @@ _SEPARATOR = "\x1f"  # of several labels: no text has it
 def jsonl(
     path: str,
     *,
-    text: str = "text",
+    text: str | list[str] = "text",
     label: str = "label",
+    numeric: bool = False,
     validation_path: str | None = None,
     test_path: str | None = None,
     classes: list[str] | None = None,
@@ -32,9 +33,11 @@ def jsonl(
 
     Args:
         path: Path to the file; `.gz`, `.bz2` and `.xz` are decompressed.
-        text: Name of the text. Defaults to `"text"`.
+        text: Name of the text, or a list of names, each of which is a field of the input. Defaults
+            to `"text"`.
         label: Name of the label: a word, a number, or true or false; or a list of words, for
             several labels at once. Defaults to `"label"`.
+        numeric: Whether the label is a number to predict (`task=regression`). Defaults to False.
         validation_path: Path to a file for the validation split. Defaults to None: it is taken
             from the first file.
         test_path: Path to a file for the test split. Defaults to None: it is taken from the first
@@ -60,7 +63,8 @@ def jsonl(
     )
     parts = {part: _texts(*found, text, label, several) for part, found in read.items()}
     return labelled(
-        parts, label=label, label_separator=_SEPARATOR if several else None, classes=classes,
+        parts, text=text, label=label, numeric=numeric,
+        label_separator=_SEPARATOR if several else None, classes=classes,
         copies=copies, name=Path(path).name.split(".")[0], source=str(expanded(path).absolute()),
     )  # fmt: skip
 
@@ -90,19 +94,23 @@ def _texts(
     objects: Sequence[Mapping[str, Any]],
     places: list[str],
     issues: Any,
-    text: str,
+    text: str | list[str],
     label: str,
     several: bool,
 ) -> Texts:
-    texts, labels = [], []
+    texts: list[Any] = []
+    labels = []
+    fields = [text] if isinstance(text, str) else text
+    wanted = [*((name, "data.text") for name in fields), (label, "data.label")]
     for one, where in zip(objects, places, strict=True):
-        for key, named_by in ((text, "data.text"), (label, "data.label")):
+        for key, named_by in wanted:
             if one.get(key) is None:
                 hint = did_you_mean(key, one, "Names")
                 raise DataError(f"{where}: there is no {key!r} ({named_by}). {hint}")
-        if not isinstance(one[text], str):
-            raise DataError(f"{where}: {text!r} is no text (data.text): {one[text]!r}.")
-        texts.append(one[text])
+        for name in fields:
+            if not isinstance(one[name], str):
+                raise DataError(f"{where}: {name!r} is no text (data.text): {one[name]!r}.")
+        texts.append(one[text] if isinstance(text, str) else tuple(one[name] for name in fields))
         labels.append(_label(one[label], where, label, several))
     return Texts(texts, {label: labels}, places, issues, partial(_column, objects, places))
 

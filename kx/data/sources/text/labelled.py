@@ -15,13 +15,15 @@ from typing import Any, Literal
 import numpy as np
 
 from kx.contracts.examples import SPLITS, Examples
+from kx.contracts.fields import map_fields
 from kx.contracts.specs import DataIssue, Spec
-from kx.data.sources.labels import alike, class_targets
+from kx.data.sources.labels import alike, class_targets, number_targets
 from kx.errors import DataError
 from kx.paths import expanded
 
 KEYS = {"train": "data.path", "validation": "data.validation_path", "test": "data.test_path"}
 Copies = Literal["kept", "one_split"]
+_BETWEEN = "\x1f"  # the texts of several fields: no text has it
 # Spaces, and marks that are not part of a number.
 _MARKS = re.compile(r"\s|(?<!\d)[.,]|[.,](?!\d)|[!?…'\"’‘“”。、]")
 
@@ -31,14 +33,14 @@ class Texts:
     """Holds the texts of one split, or of all, with the cells of their labels.
 
     Args:
-        texts: Texts.
+        texts: Texts, or tuples of the texts of several fields.
         labels: Column name to cells, without spaces around them.
         places: Place of each text, for messages.
         issues: Issues of the file. Defaults to none.
         column: Function from the name of a further column to its cells. Defaults to None.
     """
 
-    texts: list[str]
+    texts: list[Any]
     labels: Mapping[str, list[str]]
     places: list[str]
     issues: tuple[DataIssue, ...] = field(default=())
@@ -51,11 +53,13 @@ def labelled(
     label: str | list[str],
     name: str,
     source: str,
+    text: str | list[str] = "text",
+    numeric: bool = False,
     label_separator: str | None = None,
     classes: Sequence[str] | None = None,
     copies: Copies = "kept",
 ) -> Examples:
-    """Returns examples of texts with classes or labels.
+    """Returns examples of texts with classes, labels or numbers.
 
     Texts are copies if they differ in nothing but case, spaces, punctuation marks and the width of
     characters. The number of copies of training texts in other splits is told.
@@ -65,6 +69,9 @@ def labelled(
         label: Name of the column of the class, or a list of columns of 0 and 1.
         name: Name of the data set.
         source: Where it came from.
+        text: Name of the text, or names of several fields, which are the inputs by name. Defaults
+            to `"text"`.
+        numeric: Whether the label is a number to predict. Defaults to False.
         label_separator: Separator of several labels in one column. Defaults to None.
         classes: Names of the classes that are kept. Defaults to None: all.
         copies: `"kept"`, or `"one_split"`: copies are in one split alone; of splits of the
@@ -84,22 +91,28 @@ def labelled(
     names = [label] if isinstance(label, str) else label
     labels = {key: [cell for one in kept.values() for cell in one.labels[key]] for key in names}
     issues = [issue for one in kept.values() for issue in one.issues]
-    targets, spec = class_targets(labels, label, label_separator, places.__getitem__)
-    if isinstance(label, str) and spec.shape == ():
+    if numeric:
+        targets, spec = number_targets(labels, label, places.__getitem__)
+    else:
+        targets, spec = class_targets(labels, label, label_separator, places.__getitem__)
+    if not numeric and isinstance(label, str) and spec.shape == ():
         issues += alike(spec.class_names or (), Counter(labels[label]), name)
     ends = np.cumsum([0, *(len(one.texts) for one in kept.values())])
     splits = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(kept)}
-    contents = np.array([plain_hash(text) for text in texts], dtype=object)
+    contents = np.array([plain_hash(_joined(text)) for text in texts], dtype=object)
     told: list[DataIssue] = _empty(texts, places)
     if copies == "one_split":
         splits = _without_copies(splits, contents, told)
     own = {part: splits[part] for part in SPLITS if part in splits} if len(splits) > 1 else {}
+    inputs: Any = texts
+    if isinstance(text, list):
+        inputs = {one: [text[place] for text in texts] for place, one in enumerate(text)}
     return Examples(
-        texts,
+        inputs,
         targets,
-        Spec((), "string", kind="text"),
+        map_fields(lambda _: Spec((), "string", kind="text"), inputs),
         spec,
-        kind="text",
+        kind=map_fields(lambda _: "text", inputs),
         name=name,
         source=source,
         own_splits=own,
@@ -107,8 +120,13 @@ def labelled(
         copies=contents if copies == "kept" else None,
         columns=lambda column: _column(kept, column),
         issues=(*issues, *told),
-        identity=(texts, targets),
+        identity=(list(map(_joined, texts)), targets),
     )
+
+
+def _joined(text: Any) -> str:
+    """Returns a text, or the texts of several fields as one."""
+    return text if isinstance(text, str) else _BETWEEN.join(text)
 
 
 def plain_hash(text: str) -> str:
@@ -143,8 +161,12 @@ def _without_copies(
     return found
 
 
-def _empty(texts: Sequence[str], places: Sequence[str]) -> list[DataIssue]:
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
+def _empty(texts: Sequence[Any], places: Sequence[str]) -> list[DataIssue]:
+    empty = [
+        row
+        for row, text in enumerate(texts)
+        if not all(one.strip() for one in ([text] if isinstance(text, str) else text))
+    ]
     if not empty:
         return []
     reason = f"{len(empty):,} empty texts, the first in {places[empty[0]]}"
@@ -201,12 +223,14 @@ def _column(parts: Mapping[str, Texts], name: str) -> list[str]:
     return cells + cells[:1] * others
 
 
-def refuse_own_answers(files: Mapping[str, str], text: str, label: str | list[str]) -> None:
+def refuse_own_answers(
+    files: Mapping[str, str], text: str | list[str], label: str | list[str]
+) -> None:
     """Refuses one file for two splits, and the text as its own label.
 
     Args:
         files: Split name to path.
-        text: Name of the column of the text.
+        text: Name of the column of the text, or names.
         label: Name of the column of the label, or names.
 
     Raises:
@@ -219,5 +243,8 @@ def refuse_own_answers(files: Mapping[str, str], text: str, label: str | list[st
                 f"{KEYS[other]} is the file of {KEYS[one]}: the model would be judged by what it"
                 f" was trained on. Leave it out (split.{other}_fraction), or name another."
             )
-    if text == label or (isinstance(label, list) and text in label):
-        raise DataError(f"data.text and data.label are one column, {text!r}.")
+    texts, labels = ([one] if isinstance(one, str) else one for one in (text, label))
+    if both := [one for one in texts if one in labels]:
+        raise DataError(f"data.text and data.label are one column, {both[0]!r}.")
+    if len(set(texts)) < len(texts):
+        raise DataError(f"data.text: expected different columns. Received: {', '.join(texts)}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kx.contracts.examples import Examples
 from kx.contracts.specs import DataIssue
@@ -17,8 +18,9 @@ from kx.paths import expanded
 def text_csv(
     path: str,
     *,
-    text: str = "text",
+    text: str | list[str] = "text",
     label: str | list[str] = "label",
+    numeric: bool = False,
     label_separator: str | None = None,
     validation_path: str | None = None,
     test_path: str | None = None,
@@ -31,9 +33,12 @@ def text_csv(
 
     Args:
         path: Path to the file; `.tsv` is split at tabs; `.gz`, `.bz2` and `.xz` are decompressed.
-        text: Name of the column of the text. Defaults to `"text"`.
+        text: Name of the column of the text, or a list of columns, each of which is a field of
+            the input, such as `[premise, hypothesis]`. Defaults to `"text"`.
         label: Name of the column of the label (any words or numbers; each is a class), or a list
             of columns of 0 and 1, for several labels at once. Defaults to `"label"`.
+        numeric: Whether the label is a number to predict (`task=regression`), or a list of
+            columns of numbers. Defaults to False.
         label_separator: Separator of several labels in one column, such as `"|"`. Defaults to
             None: one label for each text.
         validation_path: Path to a file for the validation split. Defaults to None: it is taken
@@ -66,7 +71,9 @@ def text_csv(
     }  # fmt: skip
     return labelled(
         parts,
+        text=text,
         label=label,
+        numeric=numeric,
         label_separator=label_separator,
         classes=classes,
         copies=copies,
@@ -77,7 +84,7 @@ def text_csv(
 
 def _read(
     path: str,
-    text: str,
+    text: str | list[str],
     label: str | list[str],
     *,
     key: str = "data.path",
@@ -87,12 +94,14 @@ def _read(
 ) -> Texts:
     """Reads the columns of texts and labels, and refuses empty labels."""
     names = [label] if isinstance(label, str) else label
-    keys = {**dict.fromkeys(names, "data.label"), text: "data.text"}
+    fields = [text] if isinstance(text, str) else text
+    keys = {**dict.fromkeys(names, "data.label"), **dict.fromkeys(fields, "data.text")}
     rows = read_rows(path, keys, quotes=quotes, key=key, encoding=encoding)
     labels = {name: [cell.strip() for cell in rows.column(name)] for name in names}
     for name, cells in labels.items() if not empty_labels else ():
         _refuse_empty(rows, name, cells)
-    texts = rows.column(text)
+    columns = [rows.column(one) for one in fields]
+    texts: list[Any] = columns[0] if isinstance(text, str) else list(zip(*columns, strict=True))
     places = [rows.where(row) for row in range(len(texts))]
     issues = (*rows.issues, *_doubts(rows, texts))
     return Texts(texts, labels, places, issues, partial(_column, rows))
@@ -113,7 +122,7 @@ def _refuse_empty(rows: Rows, name: str, cells: Sequence[str]) -> None:
         )
 
 
-def _doubts(rows: Rows, texts: Sequence[str]) -> Iterator[DataIssue]:
+def _doubts(rows: Rows, texts: Sequence[Any]) -> Iterator[DataIssue]:
     """Yields issues of a file that may be meant in another way than it is read."""
     name = rows.path.name
     longest = max(range(len(texts)), key=lambda row: rows.num_lines[row])
