@@ -48,7 +48,7 @@ class Run:
     """
 
     compared: Sequence[str] = ()  # with baselines, in words
-    writes: bool = False  # texts, which the report alone judges
+    writes = False  # texts, which the report alone judges
 
     def __init__(
         self,
@@ -295,7 +295,6 @@ def load_run(name: str = "latest", *, uri: str | None = None, experiment: str | 
     found = find_run(name, where, experiment)
     kind = found.data.tags.get("kx.kind")
     if kind in GROUPS:
-        raise RunNotFoundError(
-            f"{found.info.run_name} is a {kind}, a group of runs. Name one of them: kx runs."
-        )
+        name = found.info.run_name
+        raise RunNotFoundError(f"{name} is a {kind}, a group of runs. Name one of them: kx runs.")
     return Run.from_store(found, where)

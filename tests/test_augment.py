@@ -21,7 +21,10 @@ from kx.data.random import example_seeds, uniform
 from kx.errors import ConfigError
 from kx.testing import check_augment
 
-OPTIONS = sorted(p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem != "none")
+OF_TEXTS = ("window",)
+OPTIONS = sorted(
+    p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem not in ("none", *OF_TEXTS)
+)
 GENERATOR = np.random.default_rng(0)
 SHAPE = (16, 20, 3)
 
@@ -69,6 +72,11 @@ def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: i
     other, _ = run(images, targets, example_seeds(4, tf.constant(1), tf.range(len(IMAGES))))
     if option not in ("autocontrast", "grayscale", "light", "color") or channels == 3:
         assert option == "autocontrast" or not np.array_equal(other, changed)
+
+
+@pytest.mark.parametrize("option", OF_TEXTS)
+def test_an_augmentation_of_texts_keeps_the_contract(option: str) -> None:
+    check_augment(built(option, "task=language_model", "task.context_length=8"), (20,), texts=True)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -97,6 +97,8 @@ def test_a_data_option_keeps_the_contract(configured: Configured, option: str) -
         assert data.fingerprint != make_data(configured(option, "seed=1").config).fingerprint
         return
     assert set(values_of(data.kind)) <= {"image", "row", "text", "array"} and data.source
+    if option == "text_lines":  # it has an order, by which it is divided
+        return
     other = configured(option, "split.seed=1")
     assert data.fingerprint != make_data(other.config).fingerprint
 

@@ -36,7 +36,12 @@ def where(
         "data.ignored_class=null", "model.filters=4",
     ]  # fmt: skip
     words["easy_vqa"] = ["data.num_images=40"]
-    nothing: dict[str, list[str]] = {"digits": [], "grid_world": [], "gymnasium": []}
+    rows = [f"{'好吃' if i % 2 else '太慢了'}第{i}次,{i % 2}" for i in range(60)]
+    (tmp_path / "waimai.csv").write_text("\n".join(["review,label", *rows]), encoding="utf-8")
+    words["text_csv"] = [f"data.path={tmp_path / 'waimai.csv'}"]
+    nothing: dict[str, list[str]] = dict.fromkeys(
+        ("digits", "grid_world", "gymnasium", "text_pairs", "text_lines"), []
+    )
     own = {"flowers_transfer": ["model.weights=null"]}
     for name in ("digits_wgan_gp", "mnist_dcgan"):
         own[name] = ["task.classifier=null", "model.filters=[4,4]", "task.critic.filters=[4]"]

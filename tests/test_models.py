@@ -40,10 +40,12 @@ TEXT_MODELS = (
     "bow_mlp",
     "transformer",
 )
+WRITERS = ("gpt", "seq2seq_transformer", "seq2seq_lstm")
 INPUTS = {
     "cnn": IMAGE, "mnist_cnn": IMAGE, "resnet": IMAGE, "wide_resnet": IMAGE, "vit": IMAGE,
     "linear": ROW, "mlp": ROW, "fusion": {"image": IMAGE, "text": TEXT, "row": ROW},
     **dict.fromkeys(TEXT_MODELS, TEXT),
+    "gpt": TEXT, **dict.fromkeys(WRITERS[1:], {"source": TEXT, "target": TEXT}),
     **dict.fromkeys(["unet", "autoencoder", "vae"], Spec((20, 12, 3), "float32")),
     "q_table": Spec((), "int32", sizes=(5,)), "q_network": ROW, "policy_network": ROW, "dcgan": ROW,
     **dict.fromkeys(["mobilenet", "efficientnet", "convnext", "resnet50", "densenet"], IMAGE),
@@ -54,7 +56,8 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name i
 # A builder of many equal parts is built of few.
 FEW = {
     "vit": ["model.num_layers=1"], "transformer": ["model.num_layers=1"],
-    "resnet": ["model.depth=8"],
+    "resnet": ["model.depth=8"], "gpt": ["model.num_layers=1"],
+    "seq2seq_transformer": ["model.num_layers=1"],
     "wide_resnet": ["model.depth=10", "model.width=1"], "unet": ["model.filters=4"],
 }  # fmt: skip
 SMALL = [name for name in MODELS if name not in [large.values[0] for large in LARGE]]
@@ -103,6 +106,8 @@ def test_a_builder_gives_an_uncompiled_model_of_raw_scores(project: Path, name: 
     outputs: Any = Outputs(4, axes=axes)
     if name == "policy_network":
         outputs = {"action": Outputs(4), "value": Outputs(1)}
+    if name in WRITERS:
+        outputs = Outputs(50, axes=(None,), along="" if name == "gpt" else "target")
     check_model(partial(build, config), INPUTS[name], outputs, unused=unused)
 
 

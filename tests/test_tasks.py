@@ -73,6 +73,16 @@ def test_a_task_keeps_the_contract(project: Path, name: str) -> None:
         image = Spec((6, 5, 1), "uint8", kind="image")
         check_task(partial(build, config, place="task"), TARGETS["classification"], inputs=image)
         return
+    if name in ("translation", "language_model"):
+        tokens = ["", "?", *"abcdef", "[START]", "[END]"]
+        text = Spec((7,), "int32", vocabulary_size=len(tokens), kind="tokens", padding_value=0)
+        node = {"tokens": tokens, "ends": name == "translation"}
+        facts = {"detokenize": {"": node, "target": node}}
+        task = partial(build, config, place="task", facts=facts)
+        check_task(task, text if name == "translation" else {}, inputs=text)
+        with pytest.raises(ConfigError, match="expects (a text for each text|texts whose token)"):
+            build(config, TARGETS["binary"], inputs=text, facts={}, place="task")
+        return
     check_task(partial(build, config, place="task"), TARGETS[name])
     task = task_of(name)
     scores = np.random.default_rng(0).normal(size=(40, *task.outputs.shape)).astype("float32")

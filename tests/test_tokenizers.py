@@ -34,7 +34,9 @@ from kx.fit.model.trimming import trimmer
 from kx.tasks.prediction.classification import classification
 from kx.testing import ContractError, check_tokenizer
 
-TOKENIZERS = sorted(p.stem for p in (CONF_DIR / "tokenizer").glob("*.yaml") if p.stem != "none")
+TOKENIZERS = sorted(
+    p.stem for p in (CONF_DIR / "tokenizer").glob("*.yaml") if p.stem not in ("none", "pairs")
+)
 REVIEWS = ["很好吃，送得快", "难吃，太慢了", "味道很好 OK", "太难吃，不好"]
 QUICK = ["report=none", "tracking=none", "epochs=1"]
 
@@ -348,10 +350,11 @@ def test_padding_is_trimmed_where_it_changes_nothing(
     assert (told != []) == (not masked) and all("with less padding" in one for one in told)
     if trim is not None:
         tokens = store(data, ["train"])["train"].inputs
-        cut = trim(tokens[:8])
+        cut, same = trim(tokens[:8], "targets")
+        assert same == "targets"
         assert cut.shape[1] == int(tf.math.count_nonzero(tokens[:8], axis=1).numpy().max())
         np.testing.assert_array_equal(cut, tokens[:8, : cut.shape[1]])
-        assert trim(tf.zeros((3, 12), tf.int32)).shape == (3, 1), "one token of padding at least"
+        assert trim(tf.zeros((3, 12), tf.int32))[0].shape == (3, 1), "one token of padding at least"
 
 
 @pytest.mark.parametrize(
@@ -367,3 +370,70 @@ def test_the_scores_of_shipped_models_do_not_depend_on_padding(name: str, projec
     tokens = np.array([[3, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
     whole, short = model(tokens, training=False), model(tokens[:, :3], training=False)
     np.testing.assert_allclose(whole, short, rtol=1e-4, atol=1e-5)
+
+
+# --- word vectors from a file
+
+
+def vectors_file(folder: Path, lines: list[str], name: str = "v.txt") -> str:
+    import gzip
+
+    path = folder / name
+    opener: Any = gzip.open if name.endswith(".gz") else open
+    with opener(path, "wt", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return str(path)
+
+
+GLOVE = ["wonderful 1 2 3", "film 4 5 6", "unheard 0 0 0", ", 9 9 9"]
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.vec.gz"])
+@pytest.mark.parametrize("freeze", [True, False])
+def test_an_embedding_begins_with_the_vectors_of_a_file(
+    project: Path, texts: Path, name: str, freeze: bool
+) -> None:
+    head = ["4 3"] if name.endswith(".gz") else []  # as word2vec and fastText have it
+    path = vectors_file(project, [*head, *GLOVE], name)
+    words = ["data=text_csv", f"data.path={texts}", "data.text=review", "data.label=sentiment",
+             "model=lstm", "model.units=4", f"tokenizer.vectors={path}",
+             f"tokenizer.freeze_vectors={str(freeze).lower()}", *QUICK]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"have 3 numbers.*64 units.*model.embedding_units=3"):
+        kx.train(*words, quiet=True)
+    run = kx.train(*words, "model.embedding_units=3", "optimizer.learning_rate=0.1", quiet=True)
+    [layer] = [x for x in run.model().layers if isinstance(x, keras.layers.Embedding)]
+    data = make_data(compose([*words, "model.embedding_units=3"]).config)
+    assert "2 of" in " ".join(one.reason for one in data.issues)
+    place = int(data.prepare(tf.constant("film"))[0])  # type: ignore[index]
+    kept = np.asarray(layer.embeddings)
+    assert (kept[place].tolist() == [4, 5, 6]) is freeze
+    rare = int(data.prepare(tf.constant("boring"))[0])  # type: ignore[index]
+    assert np.abs(kept[rare]).max() < (0.06 if freeze else 2)  # drawn by the initializer
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["film 1 2 3", "dull 1 2"],
+            "line 2: expected a word and 3 numbers.*Received: 2 after 'dull'",
+        ),
+        (["film 1 x 3"], "line 1: could not convert"),
+        (["film 1 nan 3"], "line 1: expected finite numbers"),
+        (["chat 1 2 3"], "none of the .* words of the training texts has a vector"),
+    ],
+)
+def test_a_file_of_other_vectors_is_refused(tmp_path: Path, lines: list[str], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        words(["a dull film"], vectors=vectors_file(tmp_path, lines))
+    with pytest.raises(DataError, match="cannot be read"):
+        words(["a dull film"], vectors=str(tmp_path / "absent.txt"))
+
+
+def test_vectors_without_a_place_are_refused(project: Path, texts: Path) -> None:
+    path = vectors_file(project, GLOVE)
+    given = ["data=text_csv", f"data.path={texts}", "data.text=review", "data.label=sentiment"]
+    with pytest.raises(ConfigError, match=r"model 'bow_mlp' has no embedding"):
+        kx.train(*given, "model=bow_mlp", f"tokenizer.vectors={path}", *QUICK, quiet=True)
+    with pytest.raises(ConfigError, match="freeze_vectors has no effect without"):
+        kx.train(*given, "tokenizer.freeze_vectors=true", *QUICK, quiet=True)

@@ -35,6 +35,8 @@ class Preparation:
         detokenize: How token ids become a text again, for models that write texts: plain values,
             the arguments of `kx.data.tokenizers.detokenize.Detokenizer`. Defaults to None: they
             cannot.
+        vectors: Vectors of the tokens, with which the embedding of a model begins
+            (`kx.data.tokenizers.vectors.Vectors`). Defaults to None: it begins at random.
     """
 
     prepare: Callable[[Any], Any]
@@ -44,6 +46,7 @@ class Preparation:
     issues: tuple[DataIssue, ...] = ()
     host: Mapping[str, Any] | None = None
     detokenize: Mapping[str, Any] | None = None
+    vectors: Any = None
 
 
 @dataclass

@@ -212,6 +212,8 @@ class Data:
             `validation` and `test` those of episodes. Defaults to None.
         host: Steps on raw texts before `prepare`, outside TensorFlow's graph, by field (`""` for
             one value): nodes as in `kx.contracts.examples.Preparation`. Defaults to none.
+        vectors: Vectors of tokens by field (`""` for one value, `"target"` for a target that is a
+            text), with which embeddings begin. Defaults to none.
         target_texts: Preparation of targets that are texts, which is kept with the run. Defaults to
             None: the targets are no texts.
     """
@@ -236,6 +238,7 @@ class Data:
     facts: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vectors: Mapping[str, Any] = field(default_factory=dict)
     target_texts: Preparation | None = None
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ def check_augment(
     *,
     dtype: str = "uint8",
     mixes: bool = False,
+    texts: bool = False,
 ) -> None:
     """Checks that an augmentation keeps form and range, and is a function of its seeds.
 
@@ -27,6 +28,8 @@ def check_augment(
         shape: Shape of an example. Defaults to `(16, 20, 3)`.
         dtype: Dtype of the examples: pixels from 0 to 255. Defaults to `"uint8"`.
         mixes: Whether it mixes examples of the batch, and their targets. Defaults to False.
+        texts: Whether it changes texts: token ids of shape `(shape[0],)`, which it may make
+            shorter. Defaults to False.
 
     Raises:
         ContractError: If a part of the contract does not hold.
@@ -40,6 +43,12 @@ def check_augment(
     images = tf.cast(tf.clip_by_value(smooth, 0, 255), dtype)
     targets = tf.one_hot(tf.range(_COUNT) % 3, 3)
     seeds = example_seeds(3, tf.constant(1), tf.range(_COUNT))
+    if texts:
+        lengths = np.arange(_COUNT)[:, None] + shape[0] - _COUNT
+        places = np.arange(shape[0])[None]
+        tokens = tf.constant(np.where(places < lengths, 1 + places, 0), "int32")
+        _check_texts(augment, tokens, targets, seeds)
+        return
     changed, after = augment(images, targets, seeds)
     require(
         changed.dtype == images.dtype and changed.shape == images.shape,
@@ -56,6 +65,16 @@ def check_augment(
         np.allclose(sums, 1, atol=1e-6), f"expected targets that sum to 1. Received: {sums.max()}."
     )
     _check_stateless(augment, images, targets, seeds, mixes=mixes)
+
+
+def _check_texts(augment: Augment, tokens: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> None:
+    changed, _ = augment(tokens, targets, seeds)
+    require(
+        changed.dtype == tokens.dtype and changed.shape[0] == _COUNT and changed.shape.rank == 2,
+        f"expected token ids of {_COUNT} texts. Received: {changed.shape} {changed.dtype.name}.",
+    )
+    require(int(tf.reduce_min(changed)) >= 0, "expected token ids of 0 or more.")
+    _check_stateless(augment, tokens, targets, seeds, mixes=False)
 
 
 def _check_stateless(
@@ -75,7 +94,7 @@ def _check_stateless(
         " `seeds` alone, not from NumPy or Python.",
     )
     other, _ = augment(images, targets, example_seeds(4, tf.constant(1), tf.range(_COUNT)))
-    require(tuple(other.shape) == tuple(images.shape), "expected one shape for all seeds.")
+    require(tuple(other.shape) == tuple(first.shape), "expected one shape for all seeds.")
     if mixes:
         return
     changed, after = augment(images, targets, seeds)

@@ -103,6 +103,9 @@ def _check_training(
 
     def numbers(output: Outputs) -> np.ndarray:
         shape = (8, *(size or 1 for size in output.shape))
+        if output.along is not None:  # scores for each token of a text
+            spec = inputs[output.along] if isinstance(inputs, Mapping) else inputs
+            shape = (8, spec.shape[0], output.units)
         return generator.normal(size=shape).astype("float32")
 
     examples = map_fields(lambda spec: random_inputs(spec, 8), inputs)

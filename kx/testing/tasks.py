@@ -58,7 +58,11 @@ def check_task(
         scores = map_fields(partial(_random_scores, num_examples), made.outputs)
         _check_decoding(made, scores, num_examples)
         return
-    scores = _check_learning(made, examples, truth)
+    model = _check_learning(made, examples, truth)
+    if made.generates:
+        _check_writing(made, model, examples, truth)
+        return
+    scores = model.predict(examples, verbose=0)
     _check_decoding(made, scores, num_examples)
     options = ReportOptions(num_bootstrap_samples=20)
     _check_report(made.report(_Given(truth, scores, examples), options))
@@ -82,17 +86,45 @@ def _check_decoding(made: Task, scores: Any, num_examples: int) -> None:
 
 @dataclass(frozen=True)
 class _Given(Answers):
-    """Answers with their inputs."""
+    """Answers with their inputs, and of a task that generates with the model."""
 
     examples: Any = None
+    asked: Any = None
+    batches_of: Any = ()
 
     @property
     def inputs(self) -> Any:
         return self.examples
 
+    @property
+    def model(self) -> Any:
+        return self.asked
+
+    @property
+    def raw(self) -> Any:
+        count = len(values_of(self.examples)[0])
+        return [(b"text %d" % number, b"a b c %d" % number) for number in range(count)]
+
+    @property
+    def encoded(self) -> Any:
+        return iter(self.batches_of)
+
+
+def _check_writing(made: Task, model: keras.Model, examples: Any, truth: Any) -> None:
+    """Checks the answers and the report of a task that asks the model several times."""
+    count = len(values_of(examples)[0])
+    for name, value in made.answer(model, examples).items():
+        require(
+            len(value) == count,
+            f"expected an answer for each example: {count}. Received for {name!r}: {len(value)}.",
+        )
+    options = ReportOptions(num_bootstrap_samples=20)
+    encoded = [encode_examples(made)(examples, truth)]
+    _check_report(made.report(_Given(truth, None, examples, model, encoded), options))
+
 
 def _check_learning(task: Task, inputs: Any, truth: Any) -> Any:
-    """Trains on random targets, and returns the scores."""
+    """Trains on random targets, and returns the model."""
     data = encode_examples(task)(inputs, truth)
     model = _small_model(data[0], task.outputs)
     task.compile(model, keras.optimizers.Adam(0.01))
@@ -114,16 +146,22 @@ def _check_learning(task: Task, inputs: Any, truth: Any) -> Any:
         ),
         "expected new metrics at each call of `metrics`: a metric belongs to one model.",
     )
-    return model.predict(inputs, verbose=0)
+    return model
 
 
 def _small_model(inputs: Any, outputs: Outputs | Mapping[str, Outputs]) -> keras.Model:
-    """Returns a linear model of all numbers of an example."""
+    """Returns a linear model of all numbers of an example, or of each token of a text."""
+    if isinstance(outputs, Outputs) and outputs.along is not None:
+        any_length = map_fields(lambda one: keras.Input((None,), dtype=_dtype(one)), inputs)
+        tokens = any_length[outputs.along] if isinstance(inputs, Mapping) else any_length
+        y = keras.layers.Dense(outputs.units)(keras.layers.Embedding(outputs.units, 8)(tokens))
+        return keras.Model(any_length, y)
 
     def flat(x: keras.KerasTensor) -> Any:
         scaled = keras.layers.Rescaling(1 / 255 if x.dtype == "uint8" else 1.0)(x)
         return keras.layers.Flatten()(scaled)
 
+    xs = map_fields(lambda one: keras.Input(one.shape[1:], dtype=_dtype(one)), inputs)
     xs = map_fields(lambda one: keras.Input(one.shape[1:], dtype=_dtype(one)), inputs)
     flats = [flat(x) for x in values_of(xs)]
     h = keras.layers.Concatenate()(flats) if len(flats) > 1 else flats[0]

@@ -77,6 +77,7 @@ def divided(
         fingerprint=fingerprint(*identity, *[part for _, part in sorted(parts.items())]),
         assets=[*ready.assets, *(target_texts.assets if target_texts else ())],
         target_texts=target_texts,
+        vectors=ready.vectors or {},
         positions=parts,
         issues=(*examples.issues, *_copies(examples, parts), *ready.issues),
         class_counts=_class_counts(examples, parts),
@@ -89,8 +90,10 @@ def divided(
 def _with_target(ready: Preparation, made: Preparation) -> Preparation:
     """Returns the preparation of the inputs, with what is known of targets that are texts."""
     known = {**ready.facts.get("detokenize", {}), "target": made.detokenize}
+    of_target = {} if made.vectors is None else {"target": made.vectors}
     return replace(
         ready,
+        vectors={**(ready.vectors or {}), **of_target},
         facts={**ready.facts, "detokenize": known},
         issues=(*ready.issues, *made.issues),
     )

@@ -82,6 +82,7 @@ def tokenized(
         [*ready.assets, *(asset for made in each for asset in made.assets)],
         {**ready.facts, **({"detokenize": tokens} if tokens else {})},
         (*ready.issues, *(issue for made in each for issue in made.issues)),
+        vectors={name: made.vectors for name, made in found.items() if made.vectors is not None},
     )
     return prepared, hosts
 

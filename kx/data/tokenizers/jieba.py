@@ -24,6 +24,8 @@ def jieba(
     dictionary: str | None = None,
     stop_words: str | None = None,
     hmm: bool = True,
+    vectors: str | None = None,
+    freeze_vectors: bool = False,
 ) -> Preparation:
     """Learns the words of Chinese texts, which jieba separates.
 
@@ -45,6 +47,10 @@ def jieba(
         stop_words: Path to a file of words that are left out, a line each. Defaults to None.
         hmm: Whether a hidden Markov model finds words that are not in the dictionary. Defaults to
             True.
+        vectors: Path to a text file of word vectors (GloVe, word2vec, fastText), with which the
+            embedding of a model begins. Defaults to None: it begins at random.
+        freeze_vectors: Whether these embeddings stay as they are in the training. Defaults to
+            False.
 
     Returns:
         Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
@@ -65,6 +71,7 @@ def jieba(
     return vectorized(
         separated, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
         length_percentile=length_percentile, ngrams=ngrams, standardize=standardize, host=host,
+        vectors=vectors, freeze_vectors=freeze_vectors,
     )  # fmt: skip
 
 

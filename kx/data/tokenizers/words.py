@@ -15,6 +15,7 @@ from kx.contracts.examples import Preparation
 from kx.contracts.specs import Spec
 from kx.data.tokenizers.lengths import choose_length
 from kx.data.tokenizers.punctuation import CLOSED_UP, separate_punctuation
+from kx.data.tokenizers.vectors import read_vectors
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Percentile, Standardization
 
@@ -30,6 +31,8 @@ def words(
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
     standardize: Standardization | None = "lower_and_strip_punctuation",
+    vectors: str | None = None,
+    freeze_vectors: bool = False,
 ) -> Preparation:
     """Learns the words of texts, which are separated by spaces.
 
@@ -45,6 +48,10 @@ def words(
         standardize: As in `keras.layers.TextVectorization`; or `"separate_punctuation"`, by which
             punctuation marks are tokens of their own, or `"lower_and_separate_punctuation"`.
             Defaults to `"lower_and_strip_punctuation"`.
+        vectors: Path to a text file of word vectors (GloVe, word2vec, fastText), with which the
+            embedding of a model begins. Defaults to None: it begins at random.
+        freeze_vectors: Whether these embeddings stay as they are in the training. Defaults to
+            False.
 
     Returns:
         Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
@@ -62,6 +69,7 @@ def words(
     return vectorized(
         texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
         length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+        vectors=vectors, freeze_vectors=freeze_vectors,
     )  # fmt: skip
 
 
@@ -73,6 +81,8 @@ def words_and_punctuation(
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
     standardize: Standardization | None = "separate_punctuation",
+    vectors: str | None = None,
+    freeze_vectors: bool = False,
 ) -> Preparation:
     """Learns the words and the punctuation marks of texts, so that texts can be written.
 
@@ -86,6 +96,10 @@ def words_and_punctuation(
         ngrams: Number of neighbouring tokens that are joined: 2 adds each pair after the single
             tokens. Defaults to None: single tokens.
         standardize: As in `words`. Defaults to `"separate_punctuation"`.
+        vectors: Path to a text file of word vectors (GloVe, word2vec, fastText), with which the
+            embedding of a model begins. Defaults to None: it begins at random.
+        freeze_vectors: Whether these embeddings stay as they are in the training. Defaults to
+            False.
 
     Returns:
         Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
@@ -102,6 +116,7 @@ def words_and_punctuation(
     return vectorized(
         texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
         length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+        vectors=vectors, freeze_vectors=freeze_vectors,
     )  # fmt: skip
 
 
@@ -113,6 +128,8 @@ def characters(
     length_percentile: Percentile = 99.0,
     ngrams: Count | None = None,
     standardize: Standardization | None = None,
+    vectors: str | None = None,
+    freeze_vectors: bool = False,
 ) -> Preparation:
     """Learns the characters of texts, as for Chinese.
 
@@ -126,6 +143,10 @@ def characters(
         ngrams: Number of neighbouring characters of which tokens are made: 2 adds each pair after
             the single characters. Defaults to None: single characters.
         standardize: As in `keras.layers.TextVectorization`. Defaults to None: the text alone.
+        vectors: Path to a text file of word vectors (GloVe, word2vec, fastText), with which the
+            embedding of a model begins. Defaults to None: it begins at random.
+        freeze_vectors: Whether these embeddings stay as they are in the training. Defaults to
+            False.
 
     Returns:
         Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
@@ -143,6 +164,7 @@ def characters(
     return vectorized(
         texts, "character", max_tokens=max_tokens, sequence_length=sequence_length,
         length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
+        vectors=vectors, freeze_vectors=freeze_vectors,
     )  # fmt: skip
 
 
@@ -155,6 +177,8 @@ def vectorized(
     length_percentile: float,
     ngrams: int | None,
     standardize: str | None,
+    vectors: str | None = None,
+    freeze_vectors: bool = False,
     host: Mapping[str, Any] | None = None,
 ) -> Preparation:
     """Returns a preparation by `keras.layers.TextVectorization`, adapted on texts.
@@ -167,6 +191,8 @@ def vectorized(
         length_percentile: Percentage of the texts that fit in a chosen length.
         ngrams: Number of neighbouring tokens that are joined, or None.
         standardize: As in `keras.layers.TextVectorization`.
+        vectors: Path to a file of word vectors, or None. Defaults to None.
+        freeze_vectors: Whether these stay as they are in the training. Defaults to False.
         host: Host step that the texts have passed. Defaults to None.
 
     Raises:
@@ -207,6 +233,12 @@ def vectorized(
         padding_value=0,
         vocabulary=hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16],
     )  # fmt: skip
+    begun = None
+    if vectors is not None:
+        begun, told = read_vectors(vectors, vectorize.get_vocabulary(), freeze=freeze_vectors)
+        issues = (*issues, told)
+    elif freeze_vectors:
+        raise ConfigError("tokenizer.freeze_vectors has no effect without tokenizer.vectors=FILE.")
     return Preparation(
         _tokenize(vectorize, length),
         spec,
@@ -215,6 +247,7 @@ def vectorized(
         issues=issues,
         host=host,
         detokenize=None if ngrams else _detokenize(vectorize, split, spaced=host is None),
+        vectors=begun,
     )
 
 

@@ -24,6 +24,7 @@ from kx.fit.model.checks import (
 )
 from kx.fit.model.learner import Built, make_learner, refuse_other_backend
 from kx.fit.model.trimming import trimmer
+from kx.fit.model.vectors import begin_with_vectors
 
 
 def assemble(
@@ -58,6 +59,7 @@ def assemble(
                     f" Received: {core!r}."
                 )
             refuse_own_steps(core)
+            begin_with_vectors(core, data)
         (task.check or partial(check_scores, task=task, data=data))(core)
         model, feed = core, None
         if task.inputs is None and not (

@@ -23,9 +23,9 @@ from kx.types import Count, NonNegative, Share
 
 def language_model(
     targets: Specs,
-    *,
     inputs: Specs,
     facts: Mapping[str, Any],
+    *,
     monitor: str = "val_perplexity",
     monitor_mode: str = "min",
     context_length: Count = 256,

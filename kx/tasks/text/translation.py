@@ -23,9 +23,9 @@ from kx.types import Count, Fraction, NonNegative
 
 def translation(
     targets: Specs,
-    *,
     inputs: Specs,
     facts: Mapping[str, Any],
+    *,
     monitor: str = "val_perplexity",
     monitor_mode: str = "min",
     label_smoothing: Fraction = 0.1,
