@@ -38,9 +38,6 @@ def check_augment(
     >>> from kx.data.augment import flip
     >>> check_augment(flip)
     """
-    coarse = np.random.default_rng(0).uniform(0, 255, (_COUNT, 4, 5, shape[-1]))
-    smooth = tf.image.resize(coarse, shape[:2], "bicubic")
-    images = tf.cast(tf.clip_by_value(smooth, 0, 255), dtype)
     targets = tf.one_hot(tf.range(_COUNT) % 3, 3)
     seeds = example_seeds(3, tf.constant(1), tf.range(_COUNT))
     if texts:
@@ -49,6 +46,9 @@ def check_augment(
         tokens = tf.constant(np.where(places < lengths, 1 + places, 0), "int32")
         _check_texts(augment, tokens, targets, seeds)
         return
+    coarse = np.random.default_rng(0).uniform(0, 255, (_COUNT, 4, 5, shape[-1]))
+    smooth = tf.image.resize(coarse, shape[:2], "bicubic")
+    images = tf.cast(tf.clip_by_value(smooth, 0, 255), dtype)
     changed, after = augment(images, targets, seeds)
     require(
         changed.dtype == images.dtype and changed.shape == images.shape,

@@ -55,6 +55,8 @@ def random_targets(spec: Spec, count: int, seed: int = 0) -> np.ndarray:
         return (np.arange(count) % len(spec.class_names)).astype(spec.dtype)
     if spec.class_names is not None:
         return (generator.random((count, *spec.shape)) < 0.5).astype(spec.dtype)
+    if spec.vocabulary_size:
+        return random_inputs(spec, count, seed)
     mean, deviation = spec.mean or (0.0,), spec.standard_deviation or (1.0,)
     numbers = generator.normal(size=(count, *spec.shape))
     scaled = numbers * np.reshape(deviation, spec.shape) + np.reshape(mean, spec.shape)
