@@ -197,16 +197,28 @@ def encode_examples(task: Task) -> Callable[[Any, Any], tuple[Any, ...]]:
     return task.encode or (lambda inputs, targets: (inputs, targets))
 
 
-def scores_examples(task: Task, data: Data) -> bool:
-    """Returns whether a task's model gives scores for the examples of data.
+def takes_examples(task: Task, data: Data) -> bool:
+    """Returns whether a task's model takes the examples of data.
 
-    A generator takes noise, and an agent acts: neither has a score for each example.
+    A generator takes noise, and an agent acts.
 
     Args:
         task: Task.
         data: Data.
     """
     return task.encode is not None and data.environment is None
+
+
+def scores_examples(task: Task, data: Data) -> bool:
+    """Returns whether the scores of a task's model are its answers to the examples of data.
+
+    Those of a model that writes texts are not: an answer takes the scores of several calls.
+
+    Args:
+        task: Task.
+        data: Data.
+    """
+    return takes_examples(task, data) and not task.generates
 
 
 def changes_targets_alone(task: Task) -> bool:

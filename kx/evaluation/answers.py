@@ -144,7 +144,7 @@ def answers_of(
             Defaults to None.
     """
     judged = judged or f"the {split} split of {data.name}"
-    if task.generates or not scores_examples(task, data):
+    if not scores_examples(task, data):
         few = _limited(stored, task, data, batch_size, max_batches)
         if few.num_examples < stored.num_examples:
             judged = f"the first of {stored.num_examples:,} of {judged}"

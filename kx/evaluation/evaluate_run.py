@@ -19,7 +19,7 @@ from kx.config.checks.values import mismatch
 from kx.config.moved import new_key
 from kx.config.schema import PIPELINE_KEYS
 from kx.contracts.findings import Findings
-from kx.contracts.task import scores_examples
+from kx.contracts.task import scores_examples, takes_examples
 from kx.data.issues import print_issues
 from kx.data.store import Stored, store
 from kx.errors import ConfigError, Mistake, did_you_mean
@@ -70,7 +70,7 @@ def ask(
     training = None
     if data.environment is not None:
         stored = Stored(int(data.splits[split].cardinality()))
-    elif scores_examples(task, data):
+    elif takes_examples(task, data):
         as_trained(data, run)
         found = store(data, {split, *(["train"] if baselines and task.baselines else [])})
         stored, training = found[split], found.get("train")

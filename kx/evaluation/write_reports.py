@@ -11,7 +11,7 @@ import yaml
 
 from kx.config import Composed, resolved
 from kx.contracts.findings import ReportOptions
-from kx.contracts.task import scores_examples
+from kx.contracts.task import takes_examples
 from kx.evaluation.answers import answers_of, evaluate, report_on
 from kx.evaluation.baselines import compare_with_baselines
 from kx.fit.model.builder import Builder
@@ -63,7 +63,7 @@ def write_reports(
     found: dict[str, float] = {}
     compared: list[str] = []
     task, data, batches = builder.task, builder.data, builder.batches
-    scored = task.loss is not None and scores_examples(task, data)
+    scored = task.loss is not None and takes_examples(task, data)
     if scored and batches.test is not None and "test" not in job.config.report.splits:
         scores = model.evaluate(batches.test, verbose=0, return_dict=True)
         found |= {f"test/{name}": float(value) for name, value in scores.items()}
