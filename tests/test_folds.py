@@ -33,6 +33,7 @@ QUICK = [
     "epochs=3",
     "tracking.system_metrics=false",
     "report.num_bootstrap_samples=50",
+    "run_eagerly=true",  # a few steps: tracing would take longer
 ]
 
 

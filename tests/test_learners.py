@@ -35,7 +35,7 @@ from kx.training import train
 IMAGE = Spec((8, 8, 1), "uint8", kind="image")
 CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
 SMALL = ["data=digits", "split.limit=200", "model=mlp", "model.hidden_units=[8]", "augment=none",
-         "report=none", "epochs=2"]  # fmt: skip
+         "report=none", "epochs=2", "run_eagerly=true"]  # fmt: skip
 
 
 def small_net(units: int = 4) -> keras.Model:

@@ -38,7 +38,7 @@ TOKENIZERS = sorted(
     p.stem for p in (CONF_DIR / "tokenizer").glob("*.yaml") if p.stem not in ("none", "pairs")
 )
 REVIEWS = ["很好吃，送得快", "难吃，太慢了", "味道很好 OK", "太难吃，不好"]
-QUICK = ["report=none", "tracking=none", "epochs=1"]
+QUICK = ["report=none", "tracking=none", "epochs=1", "run_eagerly=true"]
 
 
 @pytest.fixture
@@ -418,7 +418,7 @@ def test_an_embedding_begins_with_the_vectors_of_a_file(
             ["film 1 2 3", "dull 1 2"],
             "line 2: expected a word and 3 numbers.*Received: 2 after 'dull'",
         ),
-        (["film 1 x 3"], "line 1: could not convert"),
+        (["film 1 x 3"], "line 1: expected numbers after the word"),
         (["film 1 nan 3"], "line 1: expected finite numbers"),
         (["chat 1 2 3"], "none of the .* words of the training texts has a vector"),
     ],
@@ -426,7 +426,7 @@ def test_an_embedding_begins_with_the_vectors_of_a_file(
 def test_a_file_of_other_vectors_is_refused(tmp_path: Path, lines: list[str], said: str) -> None:
     with pytest.raises(DataError, match=said):
         words(["a dull film"], vectors=vectors_file(tmp_path, lines))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="there is no file"):
         words(["a dull film"], vectors=str(tmp_path / "absent.txt"))
 
 

@@ -33,7 +33,7 @@ from kx.fit.batches import make_data
 from kx.fit.model.trimming import trimmer
 from kx.report.texts.translations import translation_findings
 
-NONE = ["report=none", "tracking=none", "epochs=1"]
+NONE = ["report=none", "tracking=none", "epochs=1", "run_eagerly=true"]
 
 # --- ids that become texts again
 
@@ -140,6 +140,8 @@ def test_pairs_have_splits_of_their_own_and_copies_are_told(tmp_path: Path) -> N
     }  # fmt: skip
     data = divided(examples, examples.own_splits, lambda _: words)
     assert "2 of 80 texts are in validation" in " ".join(one.reason for one in data.issues)
+    apart = text_pairs(path, source="en", target="zh", copies="one_split", **files)
+    assert len(apart.own_splits["train"]) == 78 and len(apart.own_splits["validation"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -356,3 +358,28 @@ def test_real_pairs_are_read_whole() -> None:
     counts = {part: len(at) for part, at in examples.own_splits.items()}
     lines = {p: len((folder / f"{p}.tsv").read_text().splitlines()) - 1 for p in counts}
     assert counts == lines
+
+
+# --- what a user may get wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tokenizer@tokenizer.trget=words"], "no place 'tokenizer.trget'.*'tokenizer.target'"),
+        (["tokenizer@tokenizer.target=none"], r"target.*tokenizer@tokenizer.target=words"),
+        (["model=textcnn"], r"model \(.*textcnn\) takes one value.*fields source, target"),
+        (["task.max_length=900"], "task.max_length: expected"),
+    ],
+)
+def test_a_mistake_of_a_translation_is_told(project: Path, words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){said}"):
+        kx.train("data=text_pairs", "split.limit=60", *words, *NONE, quiet=True)
+
+
+def test_targets_of_unknown_words_are_told(project: Path) -> None:
+    config = compose(["data=text_pairs", "tokenizer=words", "split.limit=200"]).config
+    told = " ".join(one.reason for one in make_data(config).issues)
+    assert "of the tokens of validation targets are not in the vocabulary" in told
+    fits = make_data(compose(["data=text_pairs", "split.limit=200"]).config)
+    assert "not in the vocabulary" not in " ".join(one.reason for one in fits.issues)

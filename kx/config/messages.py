@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,16 +171,22 @@ def without_echoes(mistakes: list[Mistake], config: DictConfig) -> list[Mistake]
     return found
 
 
-def place_text(override: Override, error: BaseException) -> str:
+def place_text(override: Override, error: BaseException, places: Sequence[str] = ()) -> str:
     """Returns the message for an override of a group that Hydra could not compose.
 
     Args:
         override: Override of a group.
         error: Error of the composition.
+        places: Further places of its options. Defaults to none.
     """
     if override.package is None:
         return composition_text(error)
     group, value = override.key_or_group, override.get_value_element_as_str()
+    if override.package in places:
+        return composition_text(error)
+    if places:
+        hint = did_you_mean(override.package, places, "Places")
+        return f"There is no place {override.package!r} for an option of {group}. {hint}"
     word = f"~{group}" if override.is_delete() else f"{group}={value}"
     return f"The options of {group} have their place already. Write: {word}"
 

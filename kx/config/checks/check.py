@@ -9,6 +9,7 @@ does not have.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from hydra._internal.config_repository import CachingConfigRepository
@@ -161,12 +162,32 @@ class Checker:
             before = len(self.mistakes)
             for override in groups:
                 try:
-                    composed([override])
+                    places = self._places(override, groups, composed)
+                    composed([override] if places is None else groups)
                 except Exception as own:
-                    self._add(command_line(override.input_line or ""), place_text(override, own))
+                    text = place_text(override, own, places or ())
+                    self._add(command_line(override.input_line or ""), text)
             if len(self.mistakes) == before:
                 self._add("config", composition_text(error))
             return None
+
+    def _places(
+        self, override: Override, groups: list[Override], composed: Callable[..., Any]
+    ) -> list[str] | None:
+        """Returns the places of a group that other options give it, or None if there is none."""
+        if override.package is None:
+            return None
+        try:
+            defaults, _ = composed([item for item in groups if item is not override])
+        except Exception:  # another override is wrong, and is told
+            return None
+        group = override.key_or_group
+        found = {
+            str(item.package)
+            for item in defaults
+            if str(item.config_path).startswith(f"{group}/") and item.package != group
+        }
+        return sorted(found) or None
 
     def _finish(
         self, overrides: list[Override], deltas: list[Delta], known: dict[str, Any]

@@ -22,7 +22,11 @@ from kx.data.tokenizers.fields import (
     tokenized,
     tokenized_target,
 )
+from kx.data.tokenizers.host import run_host
 from kx.errors import DataError
+
+_LOOKED_AT = 200  # texts
+_MOST_UNKNOWN = 0.2
 
 
 def divided(
@@ -45,6 +49,7 @@ def divided(
     hosts: Mapping[str, Any] = {} if ready.host is None else {"": ready.host}
     target_spec, prepare_target = examples.target_spec, examples.prepare_target
     target_texts: Preparation | None = None
+    told: tuple[DataIssue, ...] = ()
     writes = isinstance(target_spec, Spec) and target_spec.dtype == "string"
     if tokenizer_of is not None and text_fields(ready.inputs):
         only = "source" if writes else ""
@@ -55,6 +60,7 @@ def divided(
         prepare_target = partial(prepare_text_target, target_texts)
         target_spec = target_texts.inputs
         ready = _with_target(ready, target_texts)
+        told = _unknown(target_texts, examples.targets[parts.get("validation", ())])
     name_of = examples.example_name
     identity = examples.identity or _identity(examples)
     splits = {name: _split(examples, positions) for name, positions in parts.items()}
@@ -79,7 +85,7 @@ def divided(
         target_texts=target_texts,
         vectors=ready.vectors or {},
         positions=parts,
-        issues=(*examples.issues, *_copies(examples, parts), *ready.issues),
+        issues=(*examples.issues, *_copies(examples, parts), *ready.issues, *told),
         class_counts=_class_counts(examples, parts),
         example_name=name_of and (lambda split, number: name_of(int(parts[split][number]))),
         facts=ready.facts,
@@ -97,6 +103,22 @@ def _with_target(ready: Preparation, made: Preparation) -> Preparation:
         facts={**ready.facts, "detokenize": known},
         issues=(*ready.issues, *made.issues),
     )
+
+
+def _unknown(made: Preparation, texts: np.ndarray) -> tuple[DataIssue, ...]:
+    """Returns an issue if many tokens of texts that are to be written are not in the vocabulary."""
+    some = list(texts[:_LOOKED_AT])
+    some = some if made.host is None else run_host(made.host, some)
+    ids = np.array([made.prepare(tf.constant(text)).numpy() for text in some])
+    count, unknown = int((ids > 0).sum()) - 2 * len(ids), int((ids == 1).sum())
+    if not count or unknown <= _MOST_UNKNOWN * count:
+        return ()
+    reason = (
+        f"{unknown / count:.0%} of the tokens of validation targets are not in the vocabulary, and"
+        " cannot be written: tokenizer@tokenizer.target=characters where words have no spaces"
+        " between them, or more tokenizer.target.max_tokens"
+    )
+    return (DataIssue("target", "kept", reason),)
 
 
 def _copies(examples: Examples, parts: Mapping[str, np.ndarray]) -> list[DataIssue]:

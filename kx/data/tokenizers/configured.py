@@ -38,9 +38,10 @@ class Tokenizers:
         place = "tokenizer" if one or not field else f"tokenizer.{field}"
         node = self._node if one else self._node.get(field)
         if not node:
+            group = "tokenizer" if place == "tokenizer" else f"tokenizer@{place}"
             raise ConfigError(
                 f"The data has texts{field and f' ({field})'}, and {place}=none. Choose how they"
-                " become numbers: tokenizer=words, tokenizer=characters …"
+                f" become numbers: {group}=words, {group}=characters …"
             )
         self._used.add(place)
         found: partial[Preparation] = build(node, place=place, partial=True)

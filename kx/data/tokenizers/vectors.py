@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,10 @@ def read_vectors(
             a vector.
     """
     wanted = {token: place for place, token in enumerate(tokens) if place >= _SPECIAL}
+    if not os.path.isfile(expanded(path)):
+        raise DataError(f"tokenizer.vectors: there is no file {expanded(path).absolute()}.")
+    if not os.path.getsize(expanded(path)):
+        raise DataError(f"tokenizer.vectors: the file {expanded(path).absolute()} is empty.")
     found = _read(path, wanted)
     if not found:
         raise DataError(
@@ -84,7 +89,12 @@ def _read(path: str, wanted: Mapping[str, int]) -> dict[int, np.ndarray]:
                 place = wanted.get(cells[0])
                 if place is not None and place not in found:
                     found[place] = _numbers(cells[1:], f"{file}, line {number}")
-    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"tokenizer.vectors={path} is no text in UTF-8 ({error}). Expected a line for each"
+            " word: the word and its numbers. Binary files of word2vec: save them as text."
+        ) from error
+    except (OSError, EOFError, lzma.LZMAError) as error:
         raise DataError(f"tokenizer.vectors={path} cannot be read: {error}.") from error
     return found
 
@@ -93,7 +103,9 @@ def _numbers(cells: Sequence[str], where: str) -> np.ndarray:
     try:
         values = np.array(cells, "float32")
     except ValueError as error:
-        raise DataError(f"tokenizer.vectors: {where}: {error}.") from error
+        raise DataError(
+            f"tokenizer.vectors: {where}: expected numbers after the word. {error}."
+        ) from error
     if not np.isfinite(values).all():
         raise DataError(f"tokenizer.vectors: {where}: expected finite numbers.")
     return values

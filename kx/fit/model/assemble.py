@@ -21,6 +21,7 @@ from kx.fit.model.checks import (
     normalized_specs,
     own_methods,
     refuse_own_steps,
+    refuse_several_fields,
 )
 from kx.fit.model.learner import Built, make_learner, refuse_other_backend
 from kx.fit.model.trimming import trimmer
@@ -52,6 +53,7 @@ def assemble(
         own = core is not None and bool(own_methods(core, STEPS))
         if core is None:
             specs = normalized_specs(data, task)
+            refuse_several_fields(config.model["_target_"], specs)
             core = build(config.model, specs, task.outputs, place="model", **(named or {}))
             if not isinstance(core, keras.Model):
                 raise ConfigError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
+from hydra.utils import get_object
 
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data, Outputs, Spec, Specs
@@ -83,6 +85,26 @@ def refuse_own_steps(core: keras.Model) -> None:
             " own. A builder returns a model that gives scores; how it is trained belongs to the"
             " task: kx.Task(…, learner=…), a function from that model to a keras.Model that holds"
             " it and has the step (docs/architecture.md, Learners)."
+        )
+
+
+def refuse_several_fields(target: str, specs: Specs) -> None:
+    """Raises an error if a builder takes one value, and an example has fields by name.
+
+    Args:
+        target: Path of the builder.
+        specs: Spec of one example, or of each of its fields.
+
+    Raises:
+        ConfigError: If its argument `inputs` is annotated as one `Spec`.
+    """
+    parameters = inspect.signature(get_object(target)).parameters
+    annotation = getattr(parameters.get("inputs"), "annotation", None)
+    name = getattr(annotation, "__name__", str(annotation)).rpartition(".")[2]
+    if isinstance(specs, Mapping) and name == "Spec":
+        raise ConfigError(
+            f"model ({target}) takes one value. The examples have the fields {', '.join(specs)}:"
+            " model=fusion, or a builder of yours that takes a mapping of specs."
         )
 
 

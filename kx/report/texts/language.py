@@ -72,11 +72,7 @@ def _samples(
     begun = inputs[np.linspace(0, len(inputs) - 1, min(_SAMPLES, len(inputs))).astype(int)].copy()
     begun[:, min(_PROMPT, max(1, begun.shape[1] // 2)) :] = 0
 
-    def once(batch: Any) -> Any:
-        return answer(answers.model, batch)
-
-    ask = tf.function(once) if keras.backend.backend() == "tensorflow" else once
-    written = np.asarray(ask(tf.constant(begun))["continuation"])
+    written = np.asarray(answer(answers.model, begun)["continuation"])
     shown = texts(tf.constant(begun)).numpy()
     return [
         {"text": prompt.decode(errors="replace"), "continuation": one.decode(errors="replace")}

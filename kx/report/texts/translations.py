@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kx.contracts.answers import Answers
 from kx.contracts.findings import Findings, ReportOptions, bootstrap
@@ -119,17 +118,9 @@ def _translated(
     for place, (source, _) in enumerate(pairs):
         places.setdefault(source, []).append(place)
     positions = np.array([own[0] for own in places.values()])
-    inputs, model = np.asarray(answers.inputs)[positions], answers.model
-
-    def once(batch: Any) -> Any:
-        return answer(model, batch)
-
-    ask = once
-    if keras.backend.backend() == "tensorflow":
-        spec = tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype)
-        ask = tf.function(once, input_signature=[spec])
+    inputs = np.asarray(answers.inputs)[positions]
     starts = range(0, len(inputs), _BATCH_SIZE)
-    parts = [ask(tf.constant(inputs[start : start + _BATCH_SIZE])) for start in starts]
+    parts = [answer(answers.model, inputs[start : start + _BATCH_SIZE]) for start in starts]
     written = np.concatenate([np.asarray(part["translation"]) for part in parts])
     return Translated(
         positions,

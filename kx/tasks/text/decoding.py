@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from kx.data.random import uniform
 
+Answer = Callable[[Any, Any], dict[str, Any]]
 # From the tokens so far, shape (rows, length), to the raw scores of the next, (rows, vocabulary).
 Next = Callable[[Any], Any]
 _NEVER = -1e9
 _UNKNOWN = 1
+
+
+def as_graph(answer: Answer) -> Answer:
+    """Returns an answer that is one graph of a model, where it would run operation by operation.
+
+    Args:
+        answer: Function `(model, inputs)` to predictions by name.
+    """
+    known: dict[Any, Any] = {}
+
+    def in_graph(model: Any, inputs: Any) -> dict[str, Any]:
+        if not tf.executing_eagerly() or keras.backend.backend() != "tensorflow":
+            return answer(model, inputs)
+        inputs = tf.convert_to_tensor(inputs)
+        spec = tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype)
+        if known.get("of") is not model or known["spec"] != spec:  # the last model is kept
+            graph = tf.function(partial(answer, model), input_signature=[spec])
+            known.update(of=model, spec=spec, graph=graph)
+        found: dict[str, Any] = known["graph"](inputs)
+        return found
+
+    return in_graph
 
 
 @dataclass(frozen=True)

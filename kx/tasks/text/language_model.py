@@ -16,7 +16,7 @@ from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.data.tokenizers.detokenize import Detokenizer
 from kx.errors import ConfigError
-from kx.tasks.text.decoding import Sampling
+from kx.tasks.text.decoding import Sampling, as_graph
 from kx.tasks.text.tokens import Perplexity, TokenAccuracy, TokenLoss, token_losses
 from kx.types import Count, NonNegative, Share
 
@@ -76,7 +76,7 @@ def language_model(
         )
     sampling = Sampling(num_tokens, context, temperature, top_p, seed)
     texts = Detokenizer.read(node)
-    answer = partial(_answer, sampling, texts)
+    answer = as_graph(partial(_answer, sampling, texts))
     return Task(
         outputs=Outputs(inputs.vocabulary_size, axes=(None,), along=""),
         inputs=replace(inputs, shape=(context,)),

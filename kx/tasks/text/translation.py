@@ -16,7 +16,7 @@ from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.data.tokenizers.detokenize import Detokenizer
 from kx.errors import ConfigError, MissingExtraError
-from kx.tasks.text.decoding import Beams
+from kx.tasks.text.decoding import Beams, as_graph
 from kx.tasks.text.tokens import Perplexity, TokenAccuracy, TokenLoss
 from kx.types import Count, Fraction, NonNegative
 
@@ -85,6 +85,7 @@ def translation(
             f" (tokenizer.target.sequence_length). Received: {max_length}."
         )
     beams = Beams(texts.start, texts.end, max_length or length, num_beams, length_penalty)
+    answer = as_graph(partial(_answer, beams, texts))
     return Task(
         outputs=Outputs(targets.vocabulary_size, axes=(None,), along="target"),
         inputs={
@@ -98,9 +99,9 @@ def translation(
         loss=TokenLoss(label_smoothing),
         metrics=lambda: [Perplexity(), TokenAccuracy()],
         decode=lambda scores: {"tokens": tf.argmax(scores, axis=-1, output_type=tf.int32)},
-        answer=partial(_answer, beams, texts),
+        answer=answer,
         generates=True,
-        report=partial(_report, partial(_answer, beams, texts), texts, known.get("")),
+        report=partial(_report, answer, texts, known.get("")),
         monitor=monitor,
         monitor_mode=monitor_mode,
     )  # fmt: skip

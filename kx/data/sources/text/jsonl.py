@@ -105,8 +105,9 @@ def _texts(
     for one, where in zip(objects, places, strict=True):
         for key, named_by in wanted:
             if one.get(key) is None:
-                hint = did_you_mean(key, one, "Names")
-                raise DataError(f"{where}: there is no {key!r} ({named_by}). {hint}")
+                hint = f"there is no {key!r} ({named_by}). {did_you_mean(key, one, 'Names')}"
+                null = f"{key!r} ({named_by}) is null. Remove the line, or give it a value."
+                raise DataError(f"{where}: {null if key in one else hint}")
         for name in fields:
             if not isinstance(one[name], str):
                 raise DataError(f"{where}: {name!r} is no text (data.text): {one[name]!r}.")

@@ -102,7 +102,7 @@ def labelled(
     contents = np.array([plain_hash(_joined(text)) for text in texts], dtype=object)
     told: list[DataIssue] = _empty(texts, places)
     if copies == "one_split":
-        splits = _without_copies(splits, contents, told)
+        splits = without_copies(splits, contents, told)
     own = {part: splits[part] for part in SPLITS if part in splits} if len(splits) > 1 else {}
     inputs: Any = texts
     if isinstance(text, list):
@@ -144,10 +144,16 @@ def plain_hash(text: str) -> str:
     return hashlib.md5((plain or whole).encode(errors="replace"), usedforsecurity=False).hexdigest()
 
 
-def _without_copies(
+def without_copies(
     splits: Mapping[str, np.ndarray], contents: np.ndarray, issues: list[DataIssue]
 ) -> dict[str, np.ndarray]:
-    """Returns the source's splits, each without texts of which a later split has a copy."""
+    """Returns the source's splits, each without texts of which a later split has a copy.
+
+    Args:
+        splits: Split name to positions.
+        contents: Hash of each text that is equal for copies.
+        issues: List to which what was left out is added.
+    """
     found = dict(splits)
     order = [part for part in SPLITS if part in splits]
     for place, part in enumerate(order):
@@ -224,7 +230,10 @@ def _column(parts: Mapping[str, Texts], name: str) -> list[str]:
 
 
 def refuse_own_answers(
-    files: Mapping[str, str], text: str | list[str], label: str | list[str]
+    files: Mapping[str, str],
+    text: str | list[str],
+    label: str | list[str],
+    keys: tuple[str, str] = ("data.text", "data.label"),
 ) -> None:
     """Refuses one file for two splits, and the text as its own label.
 
@@ -232,6 +241,7 @@ def refuse_own_answers(
         files: Split name to path.
         text: Name of the column of the text, or names.
         label: Name of the column of the label, or names.
+        keys: Keys of the config that name both. Defaults to `("data.text", "data.label")`.
 
     Raises:
         DataError: If a model would be judged by what it was trained on.
@@ -245,6 +255,8 @@ def refuse_own_answers(
             )
     texts, labels = ([one] if isinstance(one, str) else one for one in (text, label))
     if both := [one for one in texts if one in labels]:
-        raise DataError(f"data.text and data.label are one column, {both[0]!r}.")
-    if len(set(texts)) < len(texts):
-        raise DataError(f"data.text: expected different columns. Received: {', '.join(texts)}.")
+        raise DataError(f"{keys[0]} and {keys[1]} are one column, {both[0]!r}.")
+    if not texts or len(set(texts)) < len(texts):
+        raise DataError(
+            f"{keys[0]}: expected a column, or several different ones. Received: {texts}."
+        )

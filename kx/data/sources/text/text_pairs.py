@@ -11,7 +11,13 @@ import numpy as np
 from kx.contracts.examples import SPLITS, Examples
 from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.delimited import Rows, read_rows
-from kx.data.sources.text.labelled import KEYS, plain_hash, refuse_own_answers
+from kx.data.sources.text.labelled import (
+    KEYS,
+    Copies,
+    plain_hash,
+    refuse_own_answers,
+    without_copies,
+)
 from kx.data.sources.text.numbers import number_pairs
 from kx.errors import DataError
 from kx.paths import expanded
@@ -26,6 +32,7 @@ def text_pairs(
     test_path: str | None = None,
     encoding: str = "auto",
     quotes: bool = True,
+    copies: Copies = "kept",
 ) -> Examples:
     """Loads pairs of texts from a CSV or TSV file with a header line.
 
@@ -43,6 +50,9 @@ def text_pairs(
         encoding: Encoding of the files. Defaults to `"auto"`: UTF-8, that of a byte order mark,
             or GB18030 if a file is not UTF-8 and reads as Chinese.
         quotes: Whether a quotation mark at the beginning of a cell quotes it. Defaults to True.
+        copies: `"kept"`, or `"one_split"`: of sources in several splits of their own, which differ
+            in nothing but case, spaces and punctuation, those in the last split are kept. Defaults
+            to `"kept"`.
 
     Returns:
         Examples whose inputs and targets are strings; tokenizers make numbers of them.
@@ -55,7 +65,7 @@ def text_pairs(
         return _numbers()
     files = {"train": path, "validation": validation_path, "test": test_path}
     given = {part: file for part, file in files.items() if file is not None}
-    refuse_own_answers(given, source, target)
+    refuse_own_answers(given, source, target, ("data.source", "data.target"))
     columns = {source: "data.source", target: "data.target"}
     parts = {
         part: read_rows(file, columns, quotes=quotes, key=KEYS[part], encoding=encoding)
@@ -70,6 +80,8 @@ def text_pairs(
     splits = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(names)}
     contents = np.array([plain_hash(text) for text in sources], dtype=object)
     issues: list[DataIssue] = [issue for part in names for issue in parts[part].issues]
+    if copies == "one_split":
+        splits = without_copies(splits, contents, issues)
     own = splits if len(splits) > 1 else {}
     return Examples(
         sources,
@@ -81,7 +93,7 @@ def text_pairs(
         source=str(expanded(path).absolute()),
         own_splits=own,
         contents=None if own else contents,
-        copies=contents if own else None,
+        copies=contents if own and copies == "kept" else None,
         columns=partial(_column, parts["train"], len(sources)),
         issues=tuple(issues),
         identity=(sources, targets),
