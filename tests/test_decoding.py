@@ -45,7 +45,7 @@ def best_of_all(example: int, penalty: float, max_length: int = 4) -> tuple[list
                 continue
             pairs = zip((START, *text), text, strict=False)
             total = sum(chances(example, last)[token] for last, token in pairs)
-            found.append((total / (length + 1) ** penalty, list(text), total / length))
+            found.append((total / length**penalty, list(text), total / length))
     _, text, mean = max(found)
     return text, mean
 

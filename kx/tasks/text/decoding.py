@@ -101,10 +101,10 @@ class Beams:
             (tokens, first, lengths, ended),
             shape_invariants=tuple(shapes),
         )
-        best = tf.argmax(total / lengths**self.length_penalty, axis=1, output_type=tf.int32)
+        written = tf.maximum(lengths - 1, 1)  # without the start
+        best = tf.argmax(total / written**self.length_penalty, axis=1, output_type=tf.int32)
         chosen = tf.gather(tokens, best + tf.range(batch) * beams)
-        of_best = [tf.gather(one, best, batch_dims=1) for one in (total, lengths)]
-        return chosen, of_best[0] / tf.maximum(of_best[1] - 1, 1)
+        return chosen, tf.gather(total / written, best, batch_dims=1)
 
     def _chances(self, scores: Any, ended: Any) -> tf.Tensor:
         """Returns the log-probability of each token; after the end, of padding alone."""

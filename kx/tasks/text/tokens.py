@@ -43,6 +43,18 @@ class TokenLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.label_smoothing = label_smoothing
 
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the loss of a batch.
+
+        Args:
+            y_true: Token ids, shape `(batch, length)`.
+            y_pred: Raw scores, shape `(batch, length, vocabulary_size)`.
+            sample_weight: Weight of each text. Defaults to None.
+        """
+        # Without the mask of an embedding, by which Keras would multiply the losses of texts.
+        unmasked = keras.ops.reshape(y_pred, keras.ops.shape(y_pred))
+        return super().__call__(y_true, unmasked, sample_weight)
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns a loss of each text, whose mean over the batch is that over its tokens.
 
