@@ -58,6 +58,7 @@ print(json.dumps(found))
         pytest.param(
             ("image", "number", "text", "binary", "multilabel", "residual"), marks=pytest.mark.slow
         ),
+        pytest.param(("translation", "language"), marks=pytest.mark.slow),
     ],
 )
 def test_families_of_models_and_tasks_train_on_jax(

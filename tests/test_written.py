@@ -40,7 +40,15 @@ NONE = ["report=none", "tracking=none", "epochs=1", "run_eagerly=true"]
 
 @pytest.mark.parametrize(
     "text",
-    ["Tom's dog (a well-known one) costs $5, doesn't it?", "No.", "I said: go, now!", ""],
+    [
+        "Tom's dog (a well-known one) costs $5, doesn't it?",
+        "No.",
+        "I said: go, now!",
+        "",
+        "It costs $5.50, at 3:45 p.m.",
+        'He said "yes", and left.',
+        "and/or a_b me@kx.org...",
+    ],
 )
 def test_words_and_punctuation_become_the_text_again(text: str) -> None:
     made = words_and_punctuation([text, "other words"])
@@ -179,6 +187,14 @@ def test_plain_texts_are_cut_whole_and_split_in_their_order(tmp_path: Path) -> N
     ends = [part.max() for part in (parts["train"], parts["validation"], parts["test"])]
     assert ends == sorted(ends)
     assert [parts["validation"].min(), parts["test"].min()] == [ends[0] + 1, ends[1] + 1]
+
+
+def test_a_file_of_two_splits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("a text " * 200)
+    path = str(tmp_path / "book.txt")
+    for train in (path, str(tmp_path)):
+        with pytest.raises(DataError, match=r"book.txt is in data.path and in data.test_path"):
+            text_lines(train, test_path=path)
 
 
 def test_plain_texts_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -360,6 +376,53 @@ def test_real_pairs_are_read_whole() -> None:
     assert counts == lines
 
 
+@pytest.mark.parametrize("attention", ["luong", "bahdanau"])
+def test_lstms_learn_to_translate(project: Path, attention: str) -> None:
+    small = ["model=seq2seq_lstm", "model.units=16", "model.embedding_units=8", "epochs=2"]
+    run = kx.train("data=text_pairs", "split.limit=100", f"model.attention={attention}", *small,
+                   "report.num_bootstrap_samples=10", "batch_size=16", quiet=True)  # fmt: skip
+    first, last = run.history["train/loss"]
+    assert last < first < 8
+    # The loss of a batch is the mean over its tokens: as its perplexity has it, without smoothing.
+    plain = kx.train("data=text_pairs", "split.limit=100", f"model.attention={attention}", *small,
+                     "model.dropout=0", "task.label_smoothing=0", *NONE, quiet=True)  # fmt: skip
+    of_loss = np.exp(plain.metrics["test/loss"])
+    assert plain.metrics["test/perplexity"] == pytest.approx(of_loss, rel=0.1)
+
+
+def test_each_text_of_a_pair_begins_with_its_vectors(project: Path) -> None:
+    for name, token in (("source", "five"), ("target", "五")):
+        (project / f"{name}.txt").write_text(f"{token} 1 2 3 4\n", encoding="utf-8")
+    words = [f"tokenizer.{name}.vectors={project / name}.txt" for name in ("source", "target")]
+    words += [f"tokenizer.{name}.freeze_vectors=true" for name in ("source", "target")]
+    given = ["data=text_pairs", "split.limit=80", "model=seq2seq_lstm", "model.units=4", *words]
+    with pytest.raises(ConfigError, match=r"tokenizer.source.vectors: the vectors have 4 numbers"):
+        kx.train(*given, *NONE, quiet=True)
+    run = kx.train(*given, "model.embedding_units=4", *NONE, quiet=True)
+    model = run.model()
+    for place, token in (("encoder", "five"), ("decoder", "五")):
+        [layer] = [x for x in model.get_layer(place).layers if hasattr(x, "embeddings")]
+        assert [1, 2, 3, 4] in np.asarray(layer.embeddings).tolist(), token
+
+
+def test_weights_of_texts_that_are_written_are_refused(project: Path) -> None:
+    data = text_lines(num_characters=64)
+    data.weights = np.ones(data.num_examples, "float32")
+    with pytest.raises(ConfigError, match="counts each token of a text alike"):
+        kx.train("task=language_model", "tokenizer=characters", "model=gpt", "split.limit=50",
+                 "split=time", *NONE, data=data, quiet=True)  # fmt: skip
+
+
+def test_a_text_that_is_cut_is_told_of(
+    at_home: Path, trained: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained("language")
+    run.predict(["the food was good " * 9])
+    assert "1 texts fill all tokens of the model's input" in capsys.readouterr().err
+    run.predict(["the food"])
+    assert "fill all tokens" not in capsys.readouterr().err
+
+
 # --- what a user may get wrong
 
 
@@ -370,6 +433,8 @@ def test_real_pairs_are_read_whole() -> None:
         (["tokenizer@tokenizer.target=none"], r"target.*tokenizer@tokenizer.target=words"),
         (["model=textcnn"], r"model \(.*textcnn\) takes one value.*fields source, target"),
         (["task.max_length=900"], "task.max_length: expected"),
+        (["task=regression", "model=textcnn"], "targets of the data are texts: task=translation"),
+        (["task=classification", "model=textcnn"], "targets of the data are texts"),
     ],
 )
 def test_a_mistake_of_a_translation_is_told(project: Path, words: list[str], said: str) -> None:

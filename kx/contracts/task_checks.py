@@ -12,6 +12,23 @@ from kx.contracts.specs import Spec
 from kx.errors import ConfigError, did_you_mean
 
 
+def refuse_texts(targets: Spec, task: str) -> None:
+    """Raises an error if targets are token ids, which are neither classes nor numbers.
+
+    Args:
+        targets: Spec of one target.
+        task: Name of the task, for the message.
+
+    Raises:
+        ConfigError: If they are.
+    """
+    if targets.vocabulary_size is not None or targets.dtype == "string":
+        raise ConfigError(
+            f"task={task} does not write texts, and the targets of the data are texts:"
+            " task=translation."
+        )
+
+
 def one_class_each(targets: Spec, task: str) -> int:
     """Returns the number of classes of targets with one class for each example.
 
@@ -22,6 +39,7 @@ def one_class_each(targets: Spec, task: str) -> int:
     Raises:
         ConfigError: If the targets are of another kind, or have a single class.
     """
+    refuse_texts(targets, task)
     if targets.class_names is None or targets.shape != ():
         what = "numbers" if targets.class_names is None else "several labels for each example"
         fitting = "regression" if targets.class_names is None else "multilabel"

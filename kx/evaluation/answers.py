@@ -46,6 +46,7 @@ class SplitAnswers(Answers):
         judged: Description of the examples, such as `"the test split of digits"`.
         answered_by: Model that answered. Defaults to None.
         training: Prepared examples of the training split. Defaults to None.
+        batch_size: Number of examples that the model gets at a time. Defaults to 32.
     """
 
     task: Task
@@ -55,6 +56,7 @@ class SplitAnswers(Answers):
     judged: str
     answered_by: Any = None
     training: Stored | None = None
+    batch_size: int = 32
 
     @property
     def num_examples(self) -> int:
@@ -103,7 +105,7 @@ class SplitAnswers(Answers):
     def encoded(self) -> Iterator[tuple[Any, ...]]:
         """Batches of the examples as the task encodes them: inputs, targets, and weights."""
         encode = encode_examples(self.task)
-        return iter(eval_batches(self.stored, batch_size=_GATHERED, encode=encode))
+        return iter(eval_batches(self.stored, batch_size=self.batch_size, encode=encode))
 
     @property
     def inputs(self) -> Any:
@@ -150,7 +152,9 @@ def answers_of(
             judged = f"the first of {stored.num_examples:,} of {judged}"
             judged += f" (evaluation_steps={max_batches})"
         targets = _targets(few) if task.generates else None
-        return SplitAnswers(targets, None, task, data, few, split, judged, model, training)
+        return SplitAnswers(
+            targets, None, task, data, few, split, judged, model, training, batch_size
+        )
 
     def encode(inputs: Any, targets: Any) -> tuple[Any, Any]:
         return encode_examples(task)(inputs, targets)[0], targets

@@ -63,7 +63,8 @@ def ask(
     task, model = run.task(data.environment), run.model()
     if tta and not scores_examples(task, data):
         raise ConfigError(
-            "tta: the model does not take the examples of its data, of which views could be made."
+            "tta: the model gives no scores for the examples of its data, which could be averaged"
+            " over views: it writes texts, makes images or acts."
         )
     if tta:
         model = with_views(model, task, tta)

@@ -66,5 +66,6 @@ def require_scores(answers: Answers, run_name: str) -> None:
     if answers.scores is None:
         raise DataError(
             f"The model of {run_name} gives no scores for the examples of its data, which could be"
-            " compared example by example. Its report: kx evaluate RUN."
+            " compared example by example: it writes texts, makes images or acts. Its"
+            " report: kx evaluate RUN."
         )

@@ -162,7 +162,6 @@ def _small_model(inputs: Any, outputs: Outputs | Mapping[str, Outputs]) -> keras
         return keras.layers.Flatten()(scaled)
 
     xs = map_fields(lambda one: keras.Input(one.shape[1:], dtype=_dtype(one)), inputs)
-    xs = map_fields(lambda one: keras.Input(one.shape[1:], dtype=_dtype(one)), inputs)
     flats = [flat(x) for x in values_of(xs)]
     h = keras.layers.Concatenate()(flats) if len(flats) > 1 else flats[0]
 

@@ -78,7 +78,7 @@ def number_targets(
     for place, name in enumerate(names):
         for row, cell in enumerate(columns[name]):
             number = _number(cell)
-            if number is None:
+            if number is None or abs(number) > np.finfo("float32").max:
                 raise DataError(
                     f"{where(row)}: data.numeric=true: expected a number in column {name!r}."
                     f" Received: {cell!r}."

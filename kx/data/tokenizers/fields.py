@@ -111,6 +111,7 @@ def tokenized_target(texts: Sequence[str], tokenizer: Tokenizer) -> Preparation:
         prepare=lambda text: enclosed(made.prepare(text), size),
         inputs=replace(spec, shape=(spec.shape[0] + 2,), vocabulary_size=size + 2),
         detokenize=with_ends(made.detokenize),
+        vectors=made.vectors and made.vectors.with_ends(),
     )
 
 

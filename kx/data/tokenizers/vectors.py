@@ -31,6 +31,11 @@ class Vectors:
     values: np.ndarray
     freeze: bool = False
 
+    def with_ends(self) -> Vectors:
+        """Returns the vectors with those of two further tokens, which have none."""
+        ends = np.full((2, self.values.shape[1]), np.nan, "float32")
+        return Vectors(np.concatenate([self.values, ends]), self.freeze)
+
 
 def read_vectors(
     path: str, tokens: Sequence[str], *, freeze: bool = False
@@ -76,7 +81,9 @@ def _read(path: str, wanted: Mapping[str, int]) -> dict[int, np.ndarray]:
     try:
         with opener(file, "rb") as lines:  # type: ignore[operator]
             for number, line in enumerate(lines, 1):
-                cells = line.decode("utf-8").rstrip().split(" ")
+                text = line.decode("utf-8", errors="replace").rstrip()
+                # A few words have spaces within them.
+                cells = text.split(" ") if size is None else text.rsplit(" ", size)
                 if number == 1 and len(cells) == 2 and all(map(str.isdigit, cells)):
                     continue
                 size = size or len(cells) - 1
@@ -89,11 +96,6 @@ def _read(path: str, wanted: Mapping[str, int]) -> dict[int, np.ndarray]:
                 place = wanted.get(cells[0])
                 if place is not None and place not in found:
                     found[place] = _numbers(cells[1:], f"{file}, line {number}")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"tokenizer.vectors={path} is no text in UTF-8 ({error}). Expected a line for each"
-            " word: the word and its numbers. Binary files of word2vec: save them as text."
-        ) from error
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise DataError(f"tokenizer.vectors={path} cannot be read: {error}.") from error
     return found
@@ -104,7 +106,7 @@ def _numbers(cells: Sequence[str], where: str) -> np.ndarray:
         values = np.array(cells, "float32")
     except ValueError as error:
         raise DataError(
-            f"tokenizer.vectors: {where}: expected numbers after the word. {error}."
+            f"tokenizer.vectors: {where}: expected numbers after the word, in a text file. {error}."
         ) from error
     if not np.isfinite(values).all():
         raise DataError(f"tokenizer.vectors: {where}: expected finite numbers.")

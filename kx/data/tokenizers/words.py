@@ -204,10 +204,14 @@ def vectorized(
             f"tokenizer.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
             f" Received: {max_tokens}."
         )
+    # Marks are separated before the layer, which takes no functions of TensorFlow on JAX.
+    plain = _separating(standardize)
     vectorize = keras.layers.TextVectorization(
-        max_tokens=max_tokens, standardize=_standardize(standardize), split=split, ngrams=ngrams
-    )
+        max_tokens=max_tokens, standardize=None if plain else standardize, split=split,
+        ngrams=ngrams,
+    )  # fmt: skip
     all_texts = tf.constant(list(texts), tf.string)
+    all_texts = plain(all_texts) if plain else all_texts
     try:
         vectorize.adapt(all_texts)
         empty = vectorize.vocabulary_size() <= _NO_WORDS
@@ -240,7 +244,7 @@ def vectorized(
     elif freeze_vectors:
         raise ConfigError("tokenizer.freeze_vectors has no effect without tokenizer.vectors=FILE.")
     return Preparation(
-        _tokenize(vectorize, length),
+        _tokenize(vectorize, length, plain),
         spec,
         # With other backends than TensorFlow, the layer does not track its lookup table.
         (vectorize, vectorize._lookup_layer.lookup_table),
@@ -251,10 +255,10 @@ def vectorized(
     )
 
 
-def _standardize(name: str | None) -> Any:
-    """Returns what `keras.layers.TextVectorization` takes."""
+def _separating(name: str | None) -> Callable[[Any], Any] | None:
+    """Returns the function that separates punctuation marks, or None where they are not."""
     if name is None or not name.endswith("separate_punctuation"):
-        return name
+        return None
     lower = name.startswith("lower")
     return lambda texts: separate_punctuation(tf.strings.lower(texts) if lower else texts)
 
@@ -276,9 +280,12 @@ def _detokenize(
 
 
 def _tokenize(
-    vectorize: keras.layers.TextVectorization, sequence_length: int
+    vectorize: keras.layers.TextVectorization,
+    sequence_length: int,
+    plain: Callable[[Any], Any] | None,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     def prepare(text: tf.Tensor) -> tf.Tensor:
+        text = plain(text) if plain else text
         # As a batch of one: without a batch, an empty text becomes an empty tensor, not padding.
         tokens = tf.cast(vectorize(text[None])[0], tf.int32)[:sequence_length]
         return tf.ensure_shape(

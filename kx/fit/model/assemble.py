@@ -61,7 +61,7 @@ def assemble(
                     f" Received: {core!r}."
                 )
             refuse_own_steps(core)
-            begin_with_vectors(core, data)
+        begin_with_vectors(core, data)
         (task.check or partial(check_scores, task=task, data=data))(core)
         model, feed = core, None
         if task.inputs is None and not (

@@ -25,10 +25,12 @@ def begin_with_vectors(core: keras.Model, data: Data) -> None:
     """
     for field, vectors in data.vectors.items():
         values = vectors.values
-        layer = _embedding(core, field, len(values))
+        place = field or ("source" if data.target_texts else "")
+        key = f"tokenizer{place and '.' + place}.vectors"
+        layer = _embedding(core, field, len(values), key)
         if layer.output_dim != values.shape[1]:
             raise ConfigError(
-                f"tokenizer.vectors: the vectors have {values.shape[1]} numbers, and the embedding"
+                f"{key}: the vectors have {values.shape[1]} numbers, and the embedding"
                 f" of model {core.name!r} has {layer.output_dim} units:"
                 f" model.embedding_units={values.shape[1]} (model.units of a transformer)."
             )
@@ -37,7 +39,10 @@ def begin_with_vectors(core: keras.Model, data: Data) -> None:
         layer.trainable = not vectors.freeze
 
 
-def _embedding(core: keras.Model, field: str, size: int) -> Any:
+def _embedding(core: keras.Model, field: str, size: int, key: str) -> Any:
+    names = {layer.name for layer in getattr(core, "layers", ())}
+    if {"encoder", "decoder"} <= names:  # each text has its embedding in one of them
+        core = core.get_layer("decoder" if field == "target" else "encoder")
     found = [
         layer
         for layer in core._flatten_layers()
@@ -48,7 +53,7 @@ def _embedding(core: keras.Model, field: str, size: int) -> Any:
     if len(found) != 1:
         has = f"{len(found)} embeddings" if found else "no embedding"
         raise ConfigError(
-            f"tokenizer{field and '.' + field}.vectors: model {core.name!r} has {has} of this"
+            f"{key}: model {core.name!r} has {has} of this"
             f" vocabulary of {size:,} tokens. Expected one keras.layers.Embedding."
         )
     return found[0]

@@ -56,7 +56,7 @@ def _sums(answers: Answers, losses: Callable[[Any, Any], Any]) -> tuple[np.ndarr
     """Returns the cross entropy of each part of a text, and the number of its tokens."""
     sums, counts = [], []
     for tokens, following, *_ in answers.encoded:
-        scores = answers.model.predict_on_batch(tokens)
+        scores = answers.model.predict_on_batch(np.asarray(tokens))
         sums.append(np.asarray(losses(np.asarray(following), scores)).sum(axis=1))
         counts.append((np.asarray(following) != 0).sum(axis=1))
     return np.concatenate(sums).astype("float64"), np.concatenate(counts)

@@ -145,8 +145,12 @@ def _measures(references: Sequence[Sequence[str]]) -> dict[str, Any]:
     from sacrebleu.metrics import BLEU, CHRF
 
     letters = "".join("".join(own) for own in references)
-    chinese = sum(one >= _FIRST_CHINESE for one in letters) > len(letters) / 2
-    return {"bleu": BLEU(tokenize="zh" if chinese else "13a"), "chrf": CHRF()}
+    tokenize = "13a"
+    if any("\u3040" <= one <= "\u30ff" for one in letters):  # Japanese: by its characters
+        tokenize = "char"
+    elif sum(one >= _FIRST_CHINESE for one in letters) > len(letters) / 2:
+        tokenize = "zh"
+    return {"bleu": BLEU(tokenize=tokenize), "chrf": CHRF()}
 
 
 def _rows(found: Translated, of_text: np.ndarray, chosen: np.ndarray) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task, encode_targets
-from kx.contracts.task_checks import check_loss
+from kx.contracts.task_checks import check_loss, refuse_texts
 from kx.errors import ConfigError
 from kx.tasks.baselines import of_numbers
 
@@ -48,6 +48,7 @@ def regression(
     Raises:
         ConfigError: If the targets are classes, or have more than one axis.
     """
+    refuse_texts(targets, "regression")
     if targets.class_names is not None:
         fitting = "classification" if targets.shape == () else "multilabel"
         raise ConfigError(f"task=regression expects numbers. The data has classes: task={fitting}.")

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from kx.contracts.fields import map_fields
 from kx.data.random import uniform
 
 Answer = Callable[[Any, Any], dict[str, Any]]
@@ -39,6 +41,18 @@ def as_graph(answer: Answer) -> Answer:
         return found
 
     return in_graph
+
+
+def ask(model: Any, inputs: Any) -> tf.Tensor:
+    """Returns the scores of a model, whichever backend it is on.
+
+    Args:
+        model: Model.
+        inputs: Tensor, or tensors by name.
+    """
+    if keras.backend.backend() != "tensorflow":
+        inputs = map_fields(lambda one: keras.ops.convert_to_tensor(np.asarray(one)), inputs)
+    return model(inputs, training=False)
 
 
 @dataclass(frozen=True)
@@ -194,5 +208,5 @@ class Sampling:
         )
         drawn = uniform(seeds, 1) * tf.reduce_sum(kept, axis=-1, keepdims=True)
         place = tf.reduce_sum(tf.cast(tf.cumsum(kept, axis=-1) <= drawn, tf.int32), axis=-1)
-        place = tf.minimum(place, tf.shape(scores)[-1] - 1)
+        place = tf.minimum(place, tf.math.count_nonzero(kept, axis=-1, dtype=tf.int32) - 1)
         return tf.gather(order, place, batch_dims=1)

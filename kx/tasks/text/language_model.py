@@ -16,7 +16,7 @@ from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.data.tokenizers.detokenize import Detokenizer
 from kx.errors import ConfigError
-from kx.tasks.text.decoding import Sampling, as_graph
+from kx.tasks.text.decoding import Sampling, as_graph, ask
 from kx.tasks.text.tokens import Perplexity, TokenAccuracy, TokenLoss, token_losses
 from kx.types import Count, NonNegative, Share
 
@@ -119,7 +119,7 @@ def _answer(
     """Returns how each text continues."""
 
     def next_scores(tokens: Any, last: Any) -> Any:
-        scores = tf.convert_to_tensor(model(tokens, training=False))
+        scores = tf.convert_to_tensor(ask(model, tokens))
         return tf.gather(scores, last, batch_dims=1)
 
     with warnings.catch_warnings():

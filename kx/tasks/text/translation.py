@@ -16,7 +16,7 @@ from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
 from kx.data.tokenizers.detokenize import Detokenizer
 from kx.errors import ConfigError, MissingExtraError
-from kx.tasks.text.decoding import Beams, as_graph
+from kx.tasks.text.decoding import Beams, as_graph, ask
 from kx.tasks.text.tokens import Perplexity, TokenAccuracy, TokenLoss
 from kx.types import Count, Fraction, NonNegative
 
@@ -128,15 +128,15 @@ def _answer(
     names = {layer.name for layer in getattr(model, "layers", ())}
     if {"encoder", "decoder"} <= names:  # the source is read once
         decoder = model.get_layer("decoder")
-        read = model.get_layer("encoder")(source, training=False)
+        read = ask(model.get_layer("encoder"), source)
 
         def next_scores(tokens: Any) -> Any:
             given = {"source": source, "target": tokens, **read}
-            return decoder(given, training=False)[:, -1]
+            return ask(decoder, given)[:, -1]
     else:
 
         def next_scores(tokens: Any) -> Any:
-            return model({"source": source, "target": tokens}, training=False)[:, -1]
+            return ask(model, {"source": source, "target": tokens})[:, -1]
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are using a softmax")  # of the first token alone

@@ -80,6 +80,9 @@ def labelled(
     Raises:
         DataError: If the labels cannot be read, or a split has no text.
     """
+    if numeric and (label_separator is not None or classes is not None):
+        given = "data.label_separator" if label_separator is not None else "data.classes"
+        raise DataError(f"{given} is of classes, and data.numeric=true predicts a number.")
     several = label_separator is not None
     kept = {
         part: _of_classes(parts[part], label, classes, part, several)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,7 @@ def text_lines(
     given = {"train": path, "validation": validation_path, "test": test_path}
     if path is None and (validation_path or test_path):
         raise DataError("data.path: expected a file to train on, beside those of other splits.")
+    _refuse_shared({part: where for part, where in given.items() if where is not None})
     issues: list[DataIssue] = []
     pieces: list[str] = []
     splits: dict[str, np.ndarray] = {}
@@ -80,6 +83,19 @@ def text_lines(
         issues=tuple(issues),
         identity=(pieces,),
     )
+
+
+def _refuse_shared(given: Mapping[str, str]) -> None:
+    """Refuses a file that is in two splits."""
+    files = {part: _files(where, KEYS[part]) for part, where in given.items()}
+    for one, other in itertools.combinations(files, 2):
+        for file in files[other]:
+            if any(file.samefile(same) for same in files[one]):
+                raise DataError(
+                    f"{file} is in {KEYS[one]} and in {KEYS[other]}: the model would be judged by"
+                    f" what it was trained on. Leave {KEYS[other]} out (split.{other}_fraction), or"
+                    " name another."
+                )
 
 
 def _pieces(text: str, num_characters: int) -> list[str]:
