@@ -70,7 +70,8 @@ def test_the_report_says_what_was_measured(
     report = json.loads(run.artifact("report/test/report.json").read_text())
     metric = {
         "number": "mae", "masks": "mean_iou", "reconstruction": "mean_squared_error",
-        "adversarial": "frechet_distance", "agent": "return",
+        "adversarial": "frechet_distance", "agent": "return", "translation": "chrf",
+        "language": "nats_per_token",
     }.get(family, "accuracy")  # fmt: skip
     assert report["metrics"][metric] == pytest.approx(run.metrics[f"test/{metric}"], rel=1e-5)
     page = run.artifact("report/test/report.html").read_text()
@@ -80,6 +81,7 @@ def test_the_report_says_what_was_measured(
     expected = {
         "image": {"confusion_matrix", "roc", "precision_recall", "reliability", "training"},
         "number": {"predicted", "residuals", "training"},
+        "translation": {"attention_0", "training"},
     }
     assert expected.get(family, {"training"}) <= figures
 
