@@ -158,6 +158,8 @@ def _builder(
         raise ConfigError(
             "split.fold: a fold is judged by the scores of its examples, and this task gives none."
         )
+    if task.generates and data.has_weights:
+        raise ConfigError("The data has weights, and this task counts each token of a text alike.")
     devices.check_same_epoch(first_epoch)
     cache, augment = folder.path / "cache", chain(config.augment)
 

@@ -102,7 +102,7 @@ def test_the_console_script_finds_the_users_modules(wheel_folder: Path, own_proj
 def test_help_lists_the_users_options(wheel_folder: Path, own_project: Path) -> None:
     done = run_in(own_project, wheel_folder, "-m", "kx.run", "--help")
     assert (
-        "resnet50, rnn, textcnn, tiny, transformer, unet, vae, vit" in done.stdout
+        "seq2seq_transformer, textcnn, tiny, transformer, unet, vae, vit" in done.stdout
         and "study" in done.stdout
     )
 

@@ -110,11 +110,7 @@ class SplitAnswers(Answers):
     @property
     def inputs(self) -> Any:
         """Prepared inputs of the examples."""
-        if self.stored.dataset is None:
-            return map_fields(lambda one: one.numpy()[: self.num_examples], self.stored.inputs)
-        return _gathered(
-            inputs for inputs, *_ in self.stored.dataset.take(self.num_examples).batch(_GATHERED)
-        )
+        return _stored(first_examples(self.stored, self.num_examples), 0)
 
 
 def answers_of(
@@ -151,7 +147,7 @@ def answers_of(
         if few.num_examples < stored.num_examples:
             judged = f"the first of {stored.num_examples:,} of {judged}"
             judged += f" (evaluation_steps={max_batches})"
-        targets = _targets(few) if task.generates else None
+        targets = _stored(few, 1) if task.generates else None
         return SplitAnswers(
             targets, None, task, data, few, split, judged, model, training, batch_size
         )
@@ -183,11 +179,11 @@ def _limited(
     return stored
 
 
-def _targets(stored: Stored) -> Any:
-    """Returns the targets of a split as an array, or arrays by name."""
+def _stored(stored: Stored, place: int) -> Any:
+    """Returns the inputs (0) or the targets (1) of a split as an array, or arrays by name."""
     if stored.dataset is None:
-        return map_fields(np.asarray, stored.targets)
-    return _gathered(targets for _, targets, *_ in stored.dataset.batch(_GATHERED))
+        return map_fields(np.asarray, stored.tensors[place])
+    return _gathered(batch[place] for batch in stored.dataset.batch(_GATHERED))
 
 
 def _unchanged(inputs: Any, targets: Any) -> tuple[Any, Any]:

@@ -162,11 +162,6 @@ def make_batches(
         ConfigError: If batch_size is larger than a training split whose last, smaller batch
             is dropped.
     """
-    if task.generates and data.has_weights:
-        raise ConfigError(
-            "The data has weights of examples, and this task counts each token of a text alike:"
-            " data without weights."
-        )
     augment = _of_examples(augment, data, task)
     with quiet_first_steps():
         stored = store(data, data.splits, cache_dir, config.data.cache)

@@ -9,7 +9,6 @@ does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 from hydra._internal.config_repository import CachingConfigRepository
@@ -27,7 +26,7 @@ from kx.config.checks.command_line import (
     refuse_sweeps,
     split_jobs,
 )
-from kx.config.checks.options import Options, defaults_list
+from kx.config.checks.options import Options, defaults_list, places_of
 from kx.config.checks.overrides import (
     drop_keys_of_others,
     key_problem,
@@ -162,7 +161,7 @@ class Checker:
             before = len(self.mistakes)
             for override in groups:
                 try:
-                    places = self._places(override, groups, composed)
+                    places = places_of(override, groups, composed)
                     composed([override] if places is None else groups)
                 except Exception as own:
                     text = place_text(override, own, places or ())
@@ -170,24 +169,6 @@ class Checker:
             if len(self.mistakes) == before:
                 self._add("config", composition_text(error))
             return None
-
-    def _places(
-        self, override: Override, groups: list[Override], composed: Callable[..., Any]
-    ) -> list[str] | None:
-        """Returns the places of a group that other options give it, or None if there is none."""
-        if override.package is None:
-            return None
-        try:
-            defaults, _ = composed([item for item in groups if item is not override])
-        except Exception:  # another override is wrong, and is told
-            return None
-        group = override.key_or_group
-        found = {
-            str(item.package)
-            for item in defaults
-            if str(item.config_path).startswith(f"{group}/") and item.package != group
-        }
-        return sorted(found) or None
 
     def _finish(
         self, overrides: list[Override], deltas: list[Delta], known: dict[str, Any]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +210,28 @@ class Options:
                 content: Any = OmegaConf.to_container(result.config)
                 content.pop("defaults", None)
                 yield self.file_of(path), content
+
+
+def places_of(
+    override: Override, groups: list[Override], composed: Callable[[list[Override]], Any]
+) -> list[str] | None:
+    """Returns the places of a group that other options give it, or None if there is none.
+
+    Args:
+        override: Override of a group at a place: `tokenizer@tokenizer.target=words`.
+        groups: All overrides of groups, this one included.
+        composed: Function from overrides to the files of a config, and more.
+    """
+    if override.package is None:
+        return None
+    try:
+        defaults, _ = composed([item for item in groups if item is not override])
+    except Exception:  # another override is wrong, and is told
+        return None
+    group = override.key_or_group
+    found = {
+        str(item.package)
+        for item in defaults
+        if str(item.config_path).startswith(f"{group}/") and item.package != group
+    }
+    return sorted(found) or None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kx.contracts.specs import DataIssue
-from kx.errors import DataError
+from kx.errors import ConfigError, DataError
 from kx.paths import expanded
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -35,6 +35,28 @@ class Vectors:
         """Returns the vectors with those of two further tokens, which have none."""
         ends = np.full((2, self.values.shape[1]), np.nan, "float32")
         return Vectors(np.concatenate([self.values, ends]), self.freeze)
+
+
+def vectors_of(
+    path: str | None, tokens: Sequence[str], *, freeze: bool
+) -> tuple[Vectors | None, tuple[DataIssue, ...]]:
+    """Returns the vectors of a tokenizer's tokens, if it has a file of them, and issues.
+
+    Args:
+        path: Path to the file, or None.
+        tokens: Tokens of a vocabulary.
+        freeze: Whether the embedding stays as it is in the training.
+
+    Raises:
+        ConfigError: If there is nothing to freeze.
+        DataError: If the file cannot be read, or has no vector of a token.
+    """
+    if path is not None:
+        found, told = read_vectors(path, tokens, freeze=freeze)
+        return found, (told,)
+    if freeze:
+        raise ConfigError("tokenizer.freeze_vectors has no effect without tokenizer.vectors=FILE.")
+    return None, ()
 
 
 def read_vectors(

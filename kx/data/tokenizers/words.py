@@ -15,7 +15,7 @@ from kx.contracts.examples import Preparation
 from kx.contracts.specs import Spec
 from kx.data.tokenizers.lengths import choose_length
 from kx.data.tokenizers.punctuation import CLOSED_UP, separate_punctuation
-from kx.data.tokenizers.vectors import read_vectors
+from kx.data.tokenizers.vectors import vectors_of
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Percentile, Standardization
 
@@ -237,18 +237,13 @@ def vectorized(
         padding_value=0,
         vocabulary=hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16],
     )  # fmt: skip
-    begun = None
-    if vectors is not None:
-        begun, told = read_vectors(vectors, vectorize.get_vocabulary(), freeze=freeze_vectors)
-        issues = (*issues, told)
-    elif freeze_vectors:
-        raise ConfigError("tokenizer.freeze_vectors has no effect without tokenizer.vectors=FILE.")
+    begun, told = vectors_of(vectors, vectorize.get_vocabulary(), freeze=freeze_vectors)
     return Preparation(
         _tokenize(vectorize, length, plain),
         spec,
         # With other backends than TensorFlow, the layer does not track its lookup table.
         (vectorize, vectorize._lookup_layer.lookup_table),
-        issues=issues,
+        issues=(*issues, *told),
         host=host,
         detokenize=None if ngrams else _detokenize(vectorize, split, spaced=host is None),
         vectors=begun,
