@@ -95,7 +95,8 @@ def test_every_experiment_has_a_head_and_composes(project: Path, path: Path) -> 
     text = path.read_text(encoding="utf-8")
     own = ("cifar10_binary", "idx", "image_folder", "image_masks")  # files of the user's
     words = ["data.root=here"] if any(f"/data: {data}" in text for data in own) else []
-    words += ["data.path=here"] if "/data: text_csv" in text else []
+    if any(f"/data: {data}" in text for data in ("text_csv", "text_pairs", "text_lines")):
+        words += ["data.path=here"]
     for key in ("model.weights", "task.teacher", "task.classifier"):
         words += [f"{key}=here"] if f"{key.partition('.')[2]}: ???" in text else []
     assert compose([f"experiment={path.stem}", *words]).choices["experiment"] == path.stem

@@ -39,9 +39,12 @@ def where(
     rows = [f"{'好吃' if i % 2 else '太慢了'}第{i}次,{i % 2}" for i in range(60)]
     (tmp_path / "waimai.csv").write_text("\n".join(["review,label", *rows]), encoding="utf-8")
     words["text_csv"] = [f"data.path={tmp_path / 'waimai.csv'}"]
-    nothing: dict[str, list[str]] = dict.fromkeys(
-        ("digits", "grid_world", "gymnasium", "text_pairs", "text_lines"), []
-    )
+    nothing: dict[str, list[str]] = dict.fromkeys(("digits", "grid_world", "gymnasium"), [])
+    pairs = [f"sentence {i}.\t句子{i}。" for i in range(60)]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["english\tchinese", *pairs]), encoding="utf-8")
+    words["text_pairs"] = [f"data.path={tmp_path / 'pairs.tsv'}"]
+    (tmp_path / "book.txt").write_text("To be, or not to be. " * 1500)
+    words["text_lines"] = [f"data.path={tmp_path / 'book.txt'}"]
     own = {"flowers_transfer": ["model.weights=null"]}
     for name in ("digits_wgan_gp", "mnist_dcgan"):
         own[name] = ["task.classifier=null", "model.filters=[4,4]", "task.critic.filters=[4]"]

@@ -173,6 +173,8 @@ def test_unequal_pairs_are_refused_with_their_line(
 def test_paths_that_would_be_ignored_are_refused() -> None:
     with pytest.raises(DataError, match=r"data.test_path=x would be ignored"):
         text_pairs(test_path="x")
+    with pytest.raises(DataError, match=r"data.source=english would be ignored"):
+        text_pairs(source="english")
     with pytest.raises(DataError, match=r"data.path: expected a file to train on"):
         text_lines(test_path="x")
 

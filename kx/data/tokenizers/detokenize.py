@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-SPECIAL = 2  # ids of no text: padding and unknown
 START, END = "[START]", "[END]"
 
 
@@ -99,16 +98,3 @@ def enclosed(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     start = tf.where(places == 0, vocabulary_size, 0)
     end = tf.where(places == length + 1, vocabulary_size + 1, 0)
     return padded + tf.cast(start + end, ids.dtype)
-
-
-def texts_of(node: Mapping[str, Any] | None, ids: Sequence[Any]) -> list[str]:
-    """Returns the texts of rows of ids, outside TensorFlow's graph.
-
-    Args:
-        node: Values of a detokenizer, or None: the ids are shown as numbers.
-        ids: Rows of token ids.
-    """
-    if node is None:
-        return [" ".join(map(str, row)) for row in ids]
-    found = Detokenizer.read(node)(tf.convert_to_tensor(ids))
-    return [one.decode(errors="replace") for one in found.numpy()]

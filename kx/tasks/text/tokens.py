@@ -77,8 +77,36 @@ class TokenLoss(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+class _OverTokens(keras.metrics.Metric):
+    """Measures the mean of a value of each token, without padding."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the value of each token, 0 for padding."""
+        raise NotImplementedError
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch of token ids and raw scores; weights of examples do not count.
+
+        Args:
+            y_true: Token ids, shape `(batch, length)`.
+            y_pred: Raw scores, shape `(batch, length, vocabulary_size)`.
+            sample_weight: Not used.
+        """
+        self.total.assign_add(keras.ops.sum(self.values(y_true, y_pred)))
+        self.count.assign_add(keras.ops.sum(_valid(y_true)))
+
+    def result(self) -> Any:
+        """Returns the mean, or 0 before any token."""
+        return keras.ops.divide_no_nan(self.total, self.count)
+
+
 @keras.saving.register_keras_serializable("kx")
-class Perplexity(keras.metrics.Metric):
+class Perplexity(_OverTokens):
     """Measures the exponential of the mean cross entropy over all tokens, without padding.
 
     Args:
@@ -88,27 +116,18 @@ class Perplexity(keras.metrics.Metric):
 
     def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.total = self.add_weight(name="total", initializer="zeros")
-        self.count = self.add_weight(name="count", initializer="zeros")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of token ids and raw scores; weights of examples do not count.
-
-        Args:
-            y_true: Token ids, shape `(batch, length)`.
-            y_pred: Raw scores, shape `(batch, length, vocabulary_size)`.
-            sample_weight: Not used.
-        """
-        self.total.assign_add(keras.ops.sum(token_losses(y_true, y_pred)))
-        self.count.assign_add(keras.ops.sum(_valid(y_true)))
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the cross entropy of each token, 0 for padding."""
+        return token_losses(y_true, y_pred)
 
     def result(self) -> Any:
         """Returns the perplexity, or 1 before any token."""
-        return keras.ops.exp(keras.ops.divide_no_nan(self.total, self.count))
+        return keras.ops.exp(super().result())
 
 
 @keras.saving.register_keras_serializable("kx")
-class TokenAccuracy(keras.metrics.Metric):
+class TokenAccuracy(_OverTokens):
     """Measures the share of tokens that have the highest score, without padding.
 
     Args:
@@ -118,23 +137,9 @@ class TokenAccuracy(keras.metrics.Metric):
 
     def __init__(self, name: str = "accuracy", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.right = self.add_weight(name="right", initializer="zeros")
-        self.count = self.add_weight(name="count", initializer="zeros")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch of token ids and raw scores; weights of examples do not count.
-
-        Args:
-            y_true: Token ids, shape `(batch, length)`.
-            y_pred: Raw scores, shape `(batch, length, vocabulary_size)`.
-            sample_weight: Not used.
-        """
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns 1 for each token that has the highest score, and 0 for others."""
         ops = keras.ops
         found = ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), ops.cast(y_true, "int32"))
-        valid = _valid(y_true)
-        self.right.assign_add(ops.sum(ops.cast(found, "float32") * valid))
-        self.count.assign_add(ops.sum(valid))
-
-    def result(self) -> Any:
-        """Returns the share, or 0 before any token."""
-        return keras.ops.divide_no_nan(self.right, self.count)
+        return ops.cast(found, "float32") * _valid(y_true)

@@ -61,7 +61,9 @@ def text_pairs(
         DataError: If a file or a column is missing, or a text is empty.
     """
     if path is None:
-        _refuse_ignored(validation_path=validation_path, test_path=test_path)
+        named = {"source": source, "target": target}
+        others = {key: name for key, name in named.items() if name != key}
+        _refuse_ignored(validation_path=validation_path, test_path=test_path, **others)
         return _numbers()
     files = {"train": path, "validation": validation_path, "test": test_path}
     given = {part: file for part, file in files.items() if file is not None}
@@ -100,11 +102,11 @@ def text_pairs(
     )
 
 
-def _refuse_ignored(**paths: str | None) -> None:
-    for key, path in paths.items():
-        if path is not None:
+def _refuse_ignored(**given: str | None) -> None:
+    for key, value in given.items():
+        if value is not None:
             raise DataError(
-                f"data.{key}={path} would be ignored: data.path has no file to train on."
+                f"data.{key}={value} would be ignored: data.path=FILE names no file to train on."
             )
 
 
