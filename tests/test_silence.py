@@ -311,3 +311,12 @@ def test_a_metric_whose_direction_nobody_knows_is_asked_for(project: Path) -> No
         kx.train(*words, "task.monitor=val_gian", quiet=True)
     run = kx.train(*words, "task.monitor=val_gain", "task.monitor_mode=max", quiet=True)
     assert run.chosen_by == "val_gain"
+
+
+def test_training_examples_are_not_reported_as_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=wine", "model=linear", "overfit_batches=1", "epochs=1", "run_eagerly=true"]
+    run = kx.train(*words, "report.splits=[validation]", quiet=True)
+    assert not any(name.startswith("report_validation/") for name in run.metrics)
+    assert "no report of validation: overfit_batches" in capsys.readouterr().out

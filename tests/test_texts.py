@@ -332,6 +332,10 @@ def test_two_texts_are_fields_with_a_vocabulary_each(project: Path) -> None:
     [answer] = run.predict([{"premise": "a man runs", "hypothesis": "a man sleeps"}])
     assert set(answer["probabilities"]) == {"no", "yes"}
     assert any("TF-IDF" in one for one in run.compared)
+    file = project / "apart.csv"
+    file.write_text("a,b,label\nx y,z,1\nx,y z,0\nX y,z!,1\n" + "k,l,0\n" * 9)
+    apart = text_csv(str(file), text=["a", "b"])
+    assert apart.copies[0] == apart.copies[2] != apart.copies[1]  # type: ignore[index]
     with pytest.raises(DataError, match=r"has no column 'hypotesis'.*Did you mean 'hypothesis'"):
         kx.train(*words[:3], "data.text=[premise,hypotesis]", quiet=True)
     with pytest.raises(DataError, match="data.text and data.label are one column, 'label'"):

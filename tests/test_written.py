@@ -27,7 +27,7 @@ from kx.data.split.divided import divided
 from kx.data.split.rules import stratified, time
 from kx.data.tokenizers.detokenize import Detokenizer, enclosed
 from kx.data.tokenizers.jieba import jieba, segment
-from kx.data.tokenizers.words import characters, words, words_and_punctuation
+from kx.data.tokenizers.words import characters, words
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
 from kx.fit.model.trimming import trimmer
@@ -51,7 +51,7 @@ NONE = ["report=none", "tracking=none", "epochs=1", "run_eagerly=true"]
     ],
 )
 def test_words_and_punctuation_become_the_text_again(text: str) -> None:
-    made = words_and_punctuation([text, "other words"])
+    made = words([text, "other words"], standardize="separate_punctuation")
     assert (
         Detokenizer.read(made.detokenize)(made.prepare(tf.constant(text))[None])[0].numpy().decode()
         == text
@@ -420,9 +420,9 @@ def test_a_text_that_is_cut_is_told_of(
 ) -> None:
     run = trained("language")
     run.predict(["the food was good " * 9])
-    assert "1 texts fill all tokens of the model's input" in capsys.readouterr().err
+    assert "1 of 1 texts have all the 64 tokens" in capsys.readouterr().err
     run.predict(["the food"])
-    assert "fill all tokens" not in capsys.readouterr().err
+    assert "tokens that the model reads" not in capsys.readouterr().err
 
 
 # --- what a user may get wrong

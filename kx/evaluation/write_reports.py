@@ -68,6 +68,9 @@ def write_reports(
         scores = model.evaluate(batches.test, verbose=0, return_dict=True)
         found |= {f"test/{name}": float(value) for name, value in scores.items()}
     for split in job.config.report.splits:
+        if split != "train" and job.config.overfit_batches:
+            print(f"no report of {split}: overfit_batches validates on training examples")
+            continue
         if split not in batches.stored:
             print(f"no report of {split}: the data has no such split")
             continue

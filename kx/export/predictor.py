@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -84,29 +84,31 @@ class Predictor:
             raw = [
                 dict(zip(raw, values, strict=True)) for values in zip(*raw.values(), strict=True)
             ]
-        parts, cut = [], 0
+        parts = []
+        lengths: dict[int, int] = {}
         size = _BATCH_SIZE if self._form_batches(raw) else 1
         for start in range(0, len(raw), size):
             prepared = self._prepared(raw[start : start + size])
-            cut += self._full(prepared)
+            for length, count in self._full(prepared):
+                lengths[length] = lengths.get(length, 0) + count
             answers = self.task.answer(self.model, prepared)
             parts.append({k: np.asarray(v) for k, v in answers.items()})
-        if cut:
+        for length, cut in lengths.items():
             print(
-                f"{cut:,} texts fill all tokens of the model's input: what comes after them is not"
-                " read",
+                f"{cut:,} of {len(raw):,} texts have all the {length} tokens that the model reads,"
+                " or more: what comes after these is not read",
                 file=sys.stderr,
             )
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    def _full(self, prepared: Any) -> int:
-        """Returns the number of texts that have as many tokens as the model's input, or more."""
-        found = 0
+    def _full(self, prepared: Any) -> Iterator[tuple[int, int]]:
+        """Yields a length of texts in tokens, and how many texts have it or are longer."""
+        kinds = {name: field.kind for name, field in named_fields(self.fields, "").items()}
         for name, spec in named_fields(self._taken, "").items():
-            if spec.kind == "tokens" and spec.padding_value is not None:
+            if kinds.get(name) == "text" and spec.padding_value is not None:
                 ids = np.asarray(prepared[name] if name else prepared)
-                found += int((ids[:, -1] != spec.padding_value).sum())
-        return found
+                if count := int((ids[:, -1] != spec.padding_value).sum()):
+                    yield spec.shape[0], count
 
     def _form_batches(self, raw: Sequence[Any]) -> bool:
         """Returns whether raw examples have one shape, so that several form a batch."""

@@ -65,52 +65,7 @@ def words(
     >>> made = words(["a cat", "a dog and a cat"], sequence_length=4)
     >>> made.prepare(tf.constant("a bird")).numpy().tolist()
     [2, 1, 0, 0]
-    """
-    return vectorized(
-        texts, "whitespace", max_tokens=max_tokens, sequence_length=sequence_length,
-        length_percentile=length_percentile, ngrams=ngrams, standardize=standardize,
-        vectors=vectors, freeze_vectors=freeze_vectors,
-    )  # fmt: skip
-
-
-def words_and_punctuation(
-    texts: Sequence[str],
-    *,
-    max_tokens: Count = 20000,
-    sequence_length: Count | None = None,
-    length_percentile: Percentile = 99.0,
-    ngrams: Count | None = None,
-    standardize: Standardization | None = "separate_punctuation",
-    vectors: str | None = None,
-    freeze_vectors: bool = False,
-) -> Preparation:
-    """Learns the words and the punctuation marks of texts, so that texts can be written.
-
-    Args:
-        texts: Texts of the training split.
-        max_tokens: Size of the vocabulary, padding and unknown included. Defaults to 20000.
-        sequence_length: Number of tokens to which a text is cut or padded. Defaults to None: the
-            length in which `length_percentile` of the texts fit, between 32 and 512.
-        length_percentile: Percentage of the training texts that fit in the length if none is
-            given. Defaults to 99.
-        ngrams: Number of neighbouring tokens that are joined: 2 adds each pair after the single
-            tokens. Defaults to None: single tokens.
-        standardize: As in `words`. Defaults to `"separate_punctuation"`.
-        vectors: Path to a text file of word vectors (GloVe, word2vec, fastText), with which the
-            embedding of a model begins. Defaults to None: it begins at random.
-        freeze_vectors: Whether these embeddings stay as they are in the training. Defaults to
-            False.
-
-    Returns:
-        Preparation to int32 token ids of shape `(sequence_length,)`: 0 for padding, 1 for unknown
-        words.
-
-    Raises:
-        ConfigError: If the vocabulary has no place for a word.
-        DataError: If no word is left of the texts.
-
-    Example:
-    >>> words_and_punctuation(["A cat."]).detokenize["tokens"]
+    >>> words(["A cat."], standardize="separate_punctuation").detokenize["tokens"]
     ['', '[UNK]', 'cat', 'A', '.']
     """
     return vectorized(

@@ -102,7 +102,7 @@ def labelled(
         issues += alike(spec.class_names or (), Counter(labels[label]), name)
     ends = np.cumsum([0, *(len(one.texts) for one in kept.values())])
     splits = {part: np.arange(*ends[i : i + 2]) for i, part in enumerate(kept)}
-    contents = np.array([plain_hash(_joined(text)) for text in texts], dtype=object)
+    contents = np.array([_content(text) for text in texts], dtype=object)
     told: list[DataIssue] = _empty(texts, places)
     if copies == "one_split":
         splits = without_copies(splits, contents, told)
@@ -125,6 +125,11 @@ def labelled(
         issues=(*issues, *told),
         identity=(list(map(_joined, texts)), targets),
     )
+
+
+def _content(text: Any) -> str:
+    """Returns a hash of a text, or of the texts of several fields, each by itself."""
+    return plain_hash(text) if isinstance(text, str) else " ".join(map(plain_hash, text))
 
 
 def _joined(text: Any) -> str:
