@@ -25,7 +25,7 @@ from kx.data.sources.text.text_lines import text_lines
 from kx.data.sources.text.text_pairs import text_pairs
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified, time
-from kx.data.tokenizers.detokenize import Detokenizer, enclosed
+from kx.data.texts.detokenize import Detokenizer, enclosed
 from kx.data.tokenizers.jieba import jieba, segment
 from kx.data.tokenizers.words import characters, words
 from kx.errors import ConfigError, DataError

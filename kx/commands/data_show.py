@@ -19,7 +19,7 @@ from kx.data.augment import chain, check_fits, check_range
 from kx.data.examples import as_images, as_pixels, as_text, image_field, of_field
 from kx.data.issues import print_issues
 from kx.data.random import example_seeds
-from kx.data.tokenizers.host import prepare_one
+from kx.data.texts.host import prepare_one
 from kx.fit.batches import make_data
 from kx.report.figures import picture_grid
 

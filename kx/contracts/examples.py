@@ -33,10 +33,12 @@ class Preparation:
             plain values, whose `_target_` is a function `(texts, **arguments) -> texts`. Where a
             model is exported, it takes the texts after this step. Defaults to None.
         detokenize: How token ids become a text again, for models that write texts: plain values,
-            the arguments of `kx.data.tokenizers.detokenize.Detokenizer`. Defaults to None: they
+            the arguments of `kx.data.texts.detokenize.Detokenizer`. Defaults to None: they
             cannot.
         vectors: Vectors of the tokens, with which the embedding of a model begins
             (`kx.data.tokenizers.vectors.Vectors`). Defaults to None: it begins at random.
+        modules: Names of modules that register operations of `prepare` with TensorFlow: they are
+            imported before the saved preparation is loaded. Defaults to none.
     """
 
     prepare: Callable[[Any], Any]
@@ -47,6 +49,7 @@ class Preparation:
     host: Mapping[str, Any] | None = None
     detokenize: Mapping[str, Any] | None = None
     vectors: Any = None
+    modules: tuple[str, ...] = ()
 
 
 @dataclass

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data
 from kx.data.store import NUM_PARALLEL_CALLS, Stored
-from kx.data.tokenizers.host import prepare_one
+from kx.data.texts.host import prepare_one
 
 
 def raw_examples(data: Data, split: str, indices: np.ndarray) -> list[Any]:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from kx.contracts.fields import count_of, map_fields, values_of
 from kx.contracts.specs import Data, Spec, identity, keep_target
 from kx.data.prepared import check_shapes, count_classes, in_dtypes
-from kx.data.tokenizers.host import prepare_one
+from kx.data.texts.host import prepare_one
 from kx.errors import DataError
 
 NUM_PARALLEL_CALLS = max(2, os.cpu_count() or 2)

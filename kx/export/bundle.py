@@ -27,7 +27,8 @@ from kx.config import Composed
 from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Data, Spec, Specs, identity
 from kx.contracts.task import Task
-from kx.data.tokenizers.host import after_host
+from kx.data.texts.host import after_host
+from kx.extras import import_extra
 from kx.fit.model.checks import ends_of
 from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
@@ -37,6 +38,7 @@ from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
 _PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # those that are installed
+_HUB_PACKAGES = ("keras-hub",)  # of models with its layers
 
 
 def own_inputs(task: Task, data: Data) -> Specs | None:
@@ -123,7 +125,13 @@ class Bundle:
         return values
 
     def preparation(self) -> Any:
-        """Returns the saved preparation, an object with `prepare(batch)`."""
+        """Returns the saved preparation, an object with `prepare(batch)`.
+
+        Raises:
+            MissingExtraError: If a library that it needs is not installed.
+        """
+        for module in self.spec().get("facts", {}).get("modules", ()):  # TensorFlow needs them
+            import_extra(module, extra="hub", needed_by="The preparation of this run")
         folder = self.folder / "preparation"
         if not PATTERN_LETTERS.intersection(str(folder)):
             return tf.saved_model.load(str(folder))
@@ -251,7 +259,7 @@ def save_bundle(
         return bundle
     tracker.artifacts(bundle.folder, "bundle")
     tracker.model(
-        uncompiled(model), signature=_signature(*asked), pip_requirements=_pip_requirements()
+        uncompiled(model), signature=_signature(*asked), pip_requirements=_pip_requirements(model)
     )
     shutil.rmtree(bundle.folder)
     return bundle
@@ -290,7 +298,9 @@ def _signature(prepared: Any, scores: Any) -> Any:
     return infer_signature(map_fields(lambda one: one.numpy(), prepared), scores)
 
 
-def _pip_requirements() -> list[str]:
+def _pip_requirements(model: keras.Model) -> list[str]:
     # They are given, since MLflow's own search imports the model in a new process (20-35 s).
     versions = package_versions()
-    return [f"{name}=={versions[name]}" for name in _PIP_PACKAGES if name in versions]
+    hub = any(type(one).__module__.startswith("keras_hub.") for one in model._flatten_layers())
+    names = (*_PIP_PACKAGES, *(_HUB_PACKAGES if hub else ()))
+    return [f"{name}=={versions[name]}" for name in names if name in versions]

@@ -91,6 +91,7 @@ class Exported:
         num_converted: Number of images of the run's data that the SavedModel reads differently.
             Defaults to 0.
         hosts: Functions to which raw texts go first, in Python. Defaults to none.
+        modules: Modules that are imported before the SavedModel is loaded. Defaults to none.
     """
 
     folder: Path
@@ -98,6 +99,7 @@ class Exported:
     num_examples: int
     num_converted: int = 0
     hosts: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Exported:
@@ -140,8 +142,10 @@ def export_run(run: Trained, folder: Path, *, overwrite: bool = False) -> Export
         if folder.exists():
             shutil.rmtree(folder)
         draft.rename(folder)
-    hosts = tuple(node["_target_"] for node in bundle.spec().get("host", {}).values())
-    return Exported(folder, differences, count_of(examples), run.num_converted, hosts)
+    spec = bundle.spec()
+    hosts = tuple(node["_target_"] for node in spec.get("host", {}).values())
+    count, modules = count_of(examples), tuple(spec.get("facts", {}).get("modules", ()))
+    return Exported(folder, differences, count, run.num_converted, hosts, modules)
 
 
 def _draft_beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
@@ -182,6 +186,8 @@ def _spec_text(run: Trained) -> str:
         "input": map_fields(lambda kind: _KINDS.get(kind, "array"), kind),
         # What is done to the raw input first, in Python: each is a function, with its arguments.
         "host": spec.get("host", {}),
+        # What is imported before TensorFlow loads the SavedModel: it has their operations.
+        "modules": spec.get("facts", {}).get("modules", []),
         "column_names": None if inputs is None else inputs.column_names,
         "class_names": class_names_of(spec["targets"]),
         "metrics": {k: v for k, v in run.metrics.items() if k.startswith("test/")},
@@ -220,6 +226,7 @@ def _compare(
         "keras": str(draft / "model.keras"),
         "raw": {name: one.dtype.name for name, one in named_fields(examples, "inputs").items()},
         "fields": isinstance(taken, Mapping),
+        "operations": run.bundle.spec().get("facts", {}).get("modules", []),
         "modules": _modules(run),
         "path": [str(project_dir())],
         "work": str(work),
@@ -262,7 +269,8 @@ def _modules(run: Trained) -> list[str]:
     modules = {target.rpartition(".")[0] for target in targets if "." in target}
     layers = {type(one).__module__ for one in run.model._flatten_layers()}
     own = {one for one in modules if not one.startswith("kx.")}
-    return sorted(own | {one for one in layers if one.startswith("kx.")})
+    hub = {"keras_hub"} if any(one.startswith("keras_hub.") for one in layers) else set()
+    return sorted(own | hub | {one for one in layers if one.startswith("kx.")})
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -292,6 +300,8 @@ def show_exported(exported: Exported) -> None:
         )
     for host in exported.hosts:
         print(f"the SavedModel takes texts as {host} returns them; `kx predict` calls it")
+    for module in exported.modules:
+        print(f"the SavedModel is loaded after `import {module}`, whose operations it has")
     print(f"reloaded in a fresh process, on {exported.num_examples} real examples:")
     for file, difference in exported.differences.items():
         print(f"  {file:<20}largest difference {difference:.3g}")

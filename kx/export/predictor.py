@@ -14,7 +14,7 @@ from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Spec
 from kx.contracts.task import Task
 from kx.data.sources.images.folder.formats import MAX_MEGAPIXELS
-from kx.data.tokenizers.host import after_host
+from kx.data.texts.host import after_host
 from kx.errors import DataError, first_line
 from kx.export.bundle import Bundle
 from kx.export.readers.examples import Field, Reader

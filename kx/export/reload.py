@@ -28,6 +28,8 @@ def main(settings_file: str) -> None:
         name: tf.io.parse_tensor((work / f"raw-{name}.tensor").read_bytes(), dtype)
         for name, dtype in settings["raw"].items()
     }
+    for module in settings["operations"]:
+        importlib.import_module(module)
     loaded = tf.saved_model.load(settings["saved_model"])
     found = loaded.signatures["serving_default"](**raw)
     answers = {name: _plain(value.numpy()) for name, value in found.items()}

@@ -26,7 +26,7 @@ from kx.data.split.checks import check_examples, check_parts
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
 from kx.data.store import Stored, first_examples, store
-from kx.data.tokenizers.configured import Tokenizers
+from kx.data.texts.configured import Tokenizers
 from kx.errors import ConfigError
 from kx.fit.adapt import adapt
 from kx.process import quiet_first_steps

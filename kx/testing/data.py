@@ -15,7 +15,7 @@ from kx.data.samplers import Sampled, Sampler
 from kx.data.split.checks import check_examples
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified
-from kx.data.tokenizers.host import prepare_one
+from kx.data.texts.host import prepare_one
 from kx.data.tokenizers.words import words
 from kx.errors import first_line
 from kx.testing.contract import ContractError, require

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kx.contracts.examples import Preparation
 from kx.contracts.specs import Spec
-from kx.data.tokenizers.host import run_host
+from kx.data.texts.host import run_host
 from kx.errors import first_line
 from kx.testing.contract import ContractError, require
 

@@ -21,7 +21,7 @@ from kx.secrets import redact_word, scrub
 _PACKAGES = (
     "kx", "tensorflow", "tensorflow-cpu", "jax", "keras", "keras-tuner", "tensorflow-datasets",
     "mlflow", "hydra-core",
-    "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib",
+    "omegaconf", "numpy", "scikit-learn", "pandas", "matplotlib", "keras-hub", "tensorflow-text",
 )  # fmt: skip
 _OWN_OUTPUTS = ("mlflow.db*", "mlartifacts/**", "runs/**", "__pycache__/**")
 

@@ -15,14 +15,14 @@ from kx.contracts.fields import map_fields
 from kx.contracts.specs import Data, DataIssue, Spec
 from kx.data.fingerprint import content_hashes, fingerprint
 from kx.data.split.choose import count_classes
-from kx.data.tokenizers.fields import (
+from kx.data.texts.fields import (
     Tokenizer,
     prepare_text_target,
     text_fields,
     tokenized,
     tokenized_target,
 )
-from kx.data.tokenizers.host import run_host
+from kx.data.texts.host import run_host
 from kx.errors import DataError
 
 _LOOKED_AT = 200  # texts

@@ -8,7 +8,8 @@ from typing import Any
 
 from kx.contracts.examples import Preparation
 from kx.data.tokenizers.words import vectorized
-from kx.errors import DataError, MissingExtraError
+from kx.errors import DataError
+from kx.extras import import_extra
 from kx.paths import expanded
 from kx.types import Count, Percentile, Standardization
 
@@ -110,12 +111,7 @@ def segment(
 
 @functools.lru_cache(maxsize=8)
 def _cutter(words: tuple[tuple[Any, ...], ...]) -> Any:
-    try:
-        import rjieba
-    except ImportError as error:
-        raise MissingExtraError(
-            'tokenizer=jieba needs rjieba; it is not installed: pip install "kx[chinese]"'
-        ) from error
+    rjieba: Any = import_extra("rjieba", extra="chinese", needed_by="tokenizer=jieba")
     if not words:
         return rjieba
     cutter = rjieba.Jieba()

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kx.contracts.examples import Preparation
-from kx.contracts.specs import Spec
-from kx.data.tokenizers.lengths import choose_length
+from kx.data.tokenizers.lengths import to_length
 from kx.data.tokenizers.punctuation import CLOSED_UP, separate_punctuation
 from kx.data.tokenizers.vectors import vectors_of
 from kx.errors import ConfigError, DataError
 from kx.types import Count, Percentile, Standardization
 
 _NO_WORDS = 2  # tokens that are not words: padding and unknown
-_PARALLEL = 8  # texts whose tokens are counted at a time
 
 
 def words(
@@ -179,26 +174,23 @@ def vectorized(
             "The vocabulary is empty: no token is left of the texts to train on, after"
             f" tokenizer.standardize={standardize}. Are the texts in the column of data.text?"
         )
-    counted = tf.data.Dataset.from_tensor_slices(all_texts).map(
-        # One by one: a batch would be padded to its longest text.
-        lambda text: tf.math.count_nonzero(vectorize(text[None])),
-        num_parallel_calls=_PARALLEL,
+
+    def tokenize(text: tf.Tensor) -> tf.Tensor:
+        text = plain(text) if plain else text
+        # As a batch of one: without a batch, an empty text becomes an empty tensor of strings.
+        return tf.cast(vectorize(text[None])[0], tf.int32)
+
+    made = to_length(
+        tokenize, texts, sequence_length=sequence_length, length_percentile=length_percentile
     )
-    lengths = np.fromiter(counted.as_numpy_iterator(), "int64")
-    length, issues = choose_length(lengths, length_percentile, sequence_length)
     known = [*vectorize.get_vocabulary(), split, standardize, ngrams, dict(host or {})]
-    spec = Spec(
-        (length,), "int32", vocabulary_size=vectorize.vocabulary_size(), kind="tokens",
-        padding_value=0,
-        vocabulary=hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16],
-    )  # fmt: skip
     begun, told = vectors_of(vectors, vectorize.get_vocabulary(), freeze=freeze_vectors)
     return Preparation(
-        _tokenize(vectorize, length, plain),
-        spec,
+        made.prepare,
+        made.spec(vectorize.vocabulary_size(), known),
         # With other backends than TensorFlow, the layer does not track its lookup table.
         (vectorize, vectorize._lookup_layer.lookup_table),
-        issues=(*issues, *told),
+        issues=(*made.issues, *told),
         host=host,
         detokenize=None if ngrams else _detokenize(vectorize, split, spaced=host is None),
         vectors=begun,
@@ -227,19 +219,3 @@ def _detokenize(
     if split == "character":
         return {"tokens": tokens, "joiner": ""}
     return {"tokens": tokens, "joiner": " ", "replacements": CLOSED_UP[spaced]}
-
-
-def _tokenize(
-    vectorize: keras.layers.TextVectorization,
-    sequence_length: int,
-    plain: Callable[[Any], Any] | None,
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    def prepare(text: tf.Tensor) -> tf.Tensor:
-        text = plain(text) if plain else text
-        # As a batch of one: without a batch, an empty text becomes an empty tensor, not padding.
-        tokens = tf.cast(vectorize(text[None])[0], tf.int32)[:sequence_length]
-        return tf.ensure_shape(
-            tf.pad(tokens, [[0, sequence_length - tf.shape(tokens)[0]]]), [sequence_length]
-        )
-
-    return prepare

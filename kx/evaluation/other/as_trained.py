@@ -12,7 +12,7 @@ import tensorflow as tf
 from kx.contracts.examples import Preparation
 from kx.contracts.fields import map_fields, named_fields
 from kx.contracts.specs import Data, Spec, Specs
-from kx.data.tokenizers.fields import prepare_text_target
+from kx.data.texts.fields import prepare_text_target
 from kx.errors import DataError
 from kx.runs import Run
 

@@ -20,7 +20,7 @@ from kx.contracts.specs import Data, class_names_of
 from kx.data.split.checks import check_examples
 from kx.data.split.choose import limited
 from kx.data.split.divided import divided
-from kx.data.tokenizers.host import after_host
+from kx.data.texts.host import after_host
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data, make_examples
 from kx.paths import expanded

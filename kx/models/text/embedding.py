@@ -10,20 +10,27 @@ from kx.contracts.specs import Spec
 from kx.errors import ConfigError
 
 
-def require_tokens(inputs: Spec, model: str) -> int:
+def require_tokens(inputs: Spec, model: str, *, padding: int | None = 0) -> int:
     """Returns the size of the vocabulary, or raises an error if the inputs are not token ids.
 
     Args:
         inputs: Spec of one example.
         model: Name of the model, for the message.
+        padding: Id that the model takes for padding, None for any. Defaults to 0.
 
     Raises:
-        ConfigError: If the inputs are not token ids. The message names models for other data.
+        ConfigError: If the inputs are not token ids, or have another padding. The message names
+            models for other data.
     """
     if inputs.vocabulary_size is None or len(inputs.shape) != 1:
         raise ConfigError(
             f"model={model} expects texts: token ids with a vocabulary. Received: shape"
             f" {tuple(inputs.shape)} of {inputs.dtype}. For images: model=cnn; for rows: model=mlp."
+        )
+    if padding is not None and (inputs.padding_value or 0) != padding:
+        raise ConfigError(
+            f"model={model} takes token {padding} for padding, and the tokenizer pads by token"
+            f" {inputs.padding_value:.0f}. Choose model=keras_hub, or another tokenizer."
         )
     return inputs.vocabulary_size
 

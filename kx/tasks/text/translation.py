@@ -14,7 +14,7 @@ import tensorflow as tf
 from kx.contracts.answers import Answers
 from kx.contracts.specs import Outputs, Spec, Specs
 from kx.contracts.task import Task
-from kx.data.tokenizers.detokenize import Detokenizer
+from kx.data.texts.detokenize import Detokenizer
 from kx.errors import ConfigError, MissingExtraError
 from kx.tasks.text.decoding import Beams, as_graph, ask
 from kx.tasks.text.tokens import Perplexity, TokenAccuracy, TokenLoss

@@ -12,8 +12,8 @@ import tensorflow as tf
 from kx.contracts.examples import Preparation
 from kx.contracts.fields import named_fields
 from kx.contracts.specs import Spec
-from kx.data.tokenizers.detokenize import enclosed, with_ends
-from kx.data.tokenizers.host import host_in_graph
+from kx.data.texts.detokenize import enclosed, with_ends
+from kx.data.texts.host import host_in_graph
 from kx.errors import ConfigError
 
 Tokenizer = Callable[[Sequence[str]], Preparation]
@@ -76,11 +76,16 @@ def tokenized(
 
     each = list(found.values())
     tokens = {name: made.detokenize for name, made in found.items() if made.detokenize}
+    modules = sorted({*ready.modules, *(name for made in each for name in made.modules)})
     prepared = Preparation(
         prepare,
         specs,
         [*ready.assets, *(asset for made in each for asset in made.assets)],
-        {**ready.facts, **({"detokenize": tokens} if tokens else {})},
+        {
+            **ready.facts,
+            **({"detokenize": tokens} if tokens else {}),
+            **({"modules": modules} if modules else {}),
+        },
         (*ready.issues, *(issue for made in each for issue in made.issues)),
         vectors={name: made.vectors for name, made in found.items() if made.vectors is not None},
     )

@@ -22,6 +22,8 @@ class Detokenizer:
             in order. Defaults to none.
         ends: Whether texts begin with a token that starts them and stop at one that ends them:
             the last two of `tokens`. Defaults to False.
+        bytes: Whether each of the `tokens` is one byte of UTF-8, as the character of that number.
+            Bytes that are no text become U+FFFD. Defaults to False.
 
     Example:
     >>> made = Detokenizer(("", "?", "a", "cat", "."), " ", ((r" \.", "."),))
@@ -33,6 +35,7 @@ class Detokenizer:
     joiner: str = ""
     replacements: tuple[tuple[str, str], ...] = ()
     ends: bool = False
+    bytes: bool = False
 
     @classmethod
     def read(cls, node: Mapping[str, Any]) -> Detokenizer:
@@ -42,7 +45,10 @@ class Detokenizer:
             node: Arguments by name, with lists in place of tuples.
         """
         pairs = tuple((one, other) for one, other in node.get("replacements", ()))
-        return cls(tuple(node["tokens"]), node.get("joiner", ""), pairs, node.get("ends", False))
+        return cls(
+            tuple(node["tokens"]), node.get("joiner", ""), pairs, node.get("ends", False),
+            node.get("bytes", False),
+        )  # fmt: skip
 
     @property
     def start(self) -> int:
@@ -68,11 +74,15 @@ class Detokenizer:
         if self.ends:
             ended = tf.cumsum(tf.cast(ids == self.end, tf.int32), axis=1) > 0
             kept = kept & ~ended & (ids != self.start)
-        words = tf.gather(tf.constant(self.tokens), ids)
+        # The start and the end of a text are no bytes, and left out.
+        tokens = [t.encode("latin-1", "ignore") if self.bytes else t for t in self.tokens]
+        words = tf.gather(tf.constant(tokens), ids)
         rows = tf.ragged.boolean_mask(words, kept)
         texts = tf.strings.reduce_join(rows, axis=-1, separator=self.joiner)
         for pattern, replacement in self.replacements:
             texts = tf.strings.regex_replace(texts, pattern, replacement)
+        if self.bytes:
+            texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return tf.ensure_shape(texts, [None])
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from kx.config import build, plain
 from kx.contracts.examples import Preparation
-from kx.data.tokenizers.fields import Tokenizer
+from kx.data.texts.fields import Tokenizer
 from kx.errors import ConfigError
 
 
