@@ -6,11 +6,13 @@ import base64
 import contextlib
 import gc
 import gzip
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -92,6 +94,45 @@ def frozen() -> None:
     """Keeps what was made so far out of garbage collections: each training asks for some."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected_rarely() -> None:
+    """Lets one training in ten begin with a garbage collection, which takes half a second here."""
+    from keras.src.backend.common import global_state
+
+    calls = itertools.count()
+    global_state.gc = SimpleNamespace(collect=lambda: next(calls) % 10 or gc.collect())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def eager() -> None:
+    """Lets functions of TensorFlow run eagerly: to trace a graph takes longer than a few steps.
+
+    The trained families are trained in graphs, and the tests that ask for `graphs`; with
+    KX_TEST_GRAPHS=1 all are.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(not os.environ.get("KX_TEST_GRAPHS"))
+
+
+@contextlib.contextmanager
+def in_graphs() -> Iterator[None]:
+    """Lets functions of TensorFlow run as graphs."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture
+def graphs() -> Iterator[None]:
+    """Lets the functions of TensorFlow in a test run as graphs."""
+    with in_graphs():
+        yield
 
 
 _DRAWN = {"really": False}
@@ -393,7 +434,8 @@ def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
                             teacher: Any = run_of("image")
                             words = [word.replace("TEACHER", teacher.id) for word in words]
                         _DRAWN["really"] = True
-                        run = kx.train(*words, quiet=True)
+                        with in_graphs():
+                            run = kx.train(*words, quiet=True)
                         told.write_text(run.id)
                 runs[family] = run if first else kx.load_run(told.read_text())
             finally:
@@ -406,7 +448,6 @@ def trained(home: Path, texts: Path) -> Iterator[Callable[[str], object]]:
 
 def compiled(*words: str) -> tuple[Any, Any]:
     """The model of a config, built and compiled for its first phase, and its builder."""
-    from types import SimpleNamespace
 
     from kx.config import compose
     from kx.fit.batches import make_data

@@ -20,7 +20,8 @@ REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
             "image_folder": ["data.root=x"], "image_masks": ["data.root=x"], "idx": ["data.root=x"],
             "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
             "gymnasium": ["data.name=x"], "distillation": ["task.teacher=x"],
-            "group": ["split.column=x"], "time": ["split.column=x"]}  # fmt: skip
+            "group": ["split.column=x"], "time": ["split.column=x"],
+            "model=keras_hub": ["model.preset=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.
 OTHER_DEFAULTS = (
     "warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet", "gru", "rnn",
@@ -35,7 +36,8 @@ RUNTIME = {
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
 def test_every_option_composes(project: Path, group: str, option: str) -> None:
-    job = compose([f"{group}={option}", *REQUIRED.get(option, [])])
+    required = REQUIRED.get(f"{group}={option}", REQUIRED.get(option, []))
+    job = compose([f"{group}={option}", *required])
     assert job.choices[group] == option
 
 
@@ -74,7 +76,8 @@ def test_file_and_signature_agree(group: str, option: str, node: dict) -> None:
         if listed[key] == "???":
             assert default is inspect.Parameter.empty
         elif "oc.select" in str(listed[key]):  # another part's wish, else the default
-            assert str(listed[key]).endswith(f",{default}}}"), key
+            said = "null" if default is None else default
+            assert str(listed[key]).endswith(f",{said}}}"), key
         elif listed[key] in ("${seed}", "${batch_size}"):  # follows the run's
             assert isinstance(default, int)
         elif default is inspect.Parameter.empty:  # an option within the option

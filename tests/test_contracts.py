@@ -35,6 +35,8 @@ from kx.tracking.open import open_run
 from kx.tracking.run_folder import open_run_folder
 from kx.tracking.tracker import Tracker
 
+pytestmark = pytest.mark.usefixtures("graphs")
+
 ROW = Spec((4,), "float32")
 CLASSES = Spec((), "int32", class_names=("a", "b", "c"))
 

@@ -80,6 +80,7 @@ def test_a_run_is_evaluated_again_to_the_same_numbers(
 PLAIN = ("fields", "masks", "reconstruction", "language")  # which train as an image does
 
 
+@pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize(
     "family",
     [pytest.param(n, marks=pytest.mark.slow) if n in PLAIN else n for n in FAMILIES],

@@ -30,6 +30,8 @@ from kx.training import train
 
 pytest.importorskip("tensorflow_text", reason='KerasHub is not installed: pip install "kx[hub]"')
 keras_hub = pytest.importorskip("keras_hub")
+# Its tokenizers are functions of TensorFlow whose loops become graphs.
+pytestmark = pytest.mark.usefixtures("graphs")
 
 WORDS = ["data=reviews", "data.num_examples=60", "model=keras_hub", "tokenizer=keras_hub"]
 

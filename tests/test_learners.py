@@ -110,6 +110,7 @@ def test_an_adversary_keeps_the_contract(project: Path, loss: str) -> None:
     check_learner(make, image_batches(encoded=False))
 
 
+@pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("name", ["q_learning", "dqn", "reinforce", "cart_pole"])
 def test_an_agent_keeps_the_contract(project: Path, name: str) -> None:
     if name == "cart_pole":
@@ -549,6 +550,7 @@ def test_an_agent_answers_for_a_state_that_there_is(
     assert any(word in said for word in (("up", "right", "down", "left") if fits else ("0 to 15",)))
 
 
+@pytest.mark.usefixtures("graphs")
 def test_q_learning_finds_the_shortest_way_from_each_cell(project: Path) -> None:
     words = ["data=grid_world", "epochs=3", "steps_per_execution=100", "report=none"]
     run = kx.train(*words, quiet=True)

@@ -96,6 +96,7 @@ def run_with_kills(words: Sequence[str], num_kills: int, seed: int) -> tuple[str
         assert process.returncode == -signal.SIGKILL, printed
 
 
+@pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("kind", few(KINDS, 1))
 def test_a_killed_run_ends_in_the_numbers_of_the_uninterrupted_one(
     project: Path, texts: Path, kind: str

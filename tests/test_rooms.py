@@ -35,6 +35,8 @@ ORDER = [
     ["run_names"],
     ["cluster", "config"],
     ["contracts"],
+    ["hub"],
+    ["extras"],
     ["signals", "process", "paths", "console", "types", "metric_modes"],
     ["errors"],
     ["secrets"],

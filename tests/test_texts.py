@@ -298,6 +298,7 @@ def test_a_set_without_such_features_and_labels_that_are_not_published(
     assert data.source.startswith("tfds:glue/sst2")
 
 
+@pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.slow)])
 def test_reviews_need_the_order_of_words(language: str, project: Path) -> None:
     examples = reviews(language, 600)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import kx
 from kx.callbacks import TIMINGS
 from kx.config import compose
 from kx.errors import ConfigError, DataError, TrainingError
-from kx.export.bundle import _pip_requirements
+from kx.export.requirements import pip_requirements
 from kx.fit.make_callbacks import make_callbacks
 from kx.fit.model.assemble import make_optimizer
 from kx.fit.model.builder import Builder
@@ -375,8 +375,9 @@ def test_the_model_asks_for_the_tensorflow_that_is_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed = {"tensorflow-cpu": "2.21.0", "keras": "3.15.1"}
-    monkeypatch.setattr("kx.export.bundle.package_versions", lambda: installed)
-    assert _pip_requirements() == ["tensorflow-cpu==2.21.0", "keras==3.15.1"]
+    monkeypatch.setattr("kx.export.requirements.package_versions", lambda: installed)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert pip_requirements(model) == ["tensorflow-cpu==2.21.0", "keras==3.15.1"]
 
 
 def test_one_batch_is_learnt_by_heart(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -378,6 +378,7 @@ def test_real_pairs_are_read_whole() -> None:
     assert counts == lines
 
 
+@pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("attention", ["luong", "bahdanau"])
 def test_lstms_learn_to_translate(project: Path, attention: str) -> None:
     small = ["model=seq2seq_lstm", "model.units=16", "model.embedding_units=8", "epochs=2"]

@@ -62,7 +62,8 @@ def export(args: argparse.Namespace) -> int:
     Returns:
         Exit code: 0.
     """
-    from kx.export.export import export_run, show_exported
+    from kx.export.export import export_run
+    from kx.export.exported import show_exported
 
     [run] = _runs(args, args.run)
     show_exported(export_run(run.trained(), Path(args.out), overwrite=args.overwrite))

@@ -28,17 +28,15 @@ from kx.contracts.fields import map_fields, named_fields, values_of
 from kx.contracts.specs import Data, Spec, Specs, identity
 from kx.contracts.task import Task
 from kx.data.texts.host import after_host
+from kx.export.requirements import pip_requirements, signature
 from kx.extras import import_extra
 from kx.fit.model.checks import ends_of
 from kx.paths import PATTERN_LETTERS
 from kx.process import quiet_saving
-from kx.tracking.provenance import package_versions
 from kx.tracking.run_folder import RunFolder
 from kx.tracking.tracker import Tracker
 
 _NUM_EXAMPLES = 16
-_PIP_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # those that are installed
-_HUB_PACKAGES = ("keras-hub",)  # of models with its layers
 
 
 def own_inputs(task: Task, data: Data) -> Specs | None:
@@ -259,7 +257,7 @@ def save_bundle(
         return bundle
     tracker.artifacts(bundle.folder, "bundle")
     tracker.model(
-        uncompiled(model), signature=_signature(*asked), pip_requirements=_pip_requirements(model)
+        uncompiled(model), signature=signature(*asked), pip_requirements=pip_requirements(model)
     )
     shutil.rmtree(bundle.folder)
     return bundle
@@ -290,17 +288,3 @@ def _save_examples(
         path = folder / f"answer_{name}-{value.dtype.name}.tensor"
         path.write_bytes(tf.io.serialize_tensor(value).numpy())
     return taken, scores
-
-
-def _signature(prepared: Any, scores: Any) -> Any:
-    from mlflow.models import infer_signature
-
-    return infer_signature(map_fields(lambda one: one.numpy(), prepared), scores)
-
-
-def _pip_requirements(model: keras.Model) -> list[str]:
-    # They are given, since MLflow's own search imports the model in a new process (20-35 s).
-    versions = package_versions()
-    hub = any(type(one).__module__.startswith("keras_hub.") for one in model._flatten_layers())
-    names = (*_PIP_PACKAGES, *(_HUB_PACKAGES if hub else ()))
-    return [f"{name}=={versions[name]}" for name in names if name in versions]

@@ -99,6 +99,7 @@ def _check_training(
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
     require(bool(before), "expected trainable weights. Received: none.")
     model.compile("adam", map_fields(lambda _: keras.losses.MeanSquaredError(), outputs))
+    model.optimizer.build(model.trainable_variables)  # else its first step is traced twice
     generator = np.random.default_rng(1)
 
     def numbers(output: Outputs) -> np.ndarray:

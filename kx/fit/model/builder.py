@@ -138,6 +138,9 @@ class Builder:
             )  # fmt: skip
             self.task.compile(built.learner, optimizer, **compile_options(self.config))
             refuse_partial_average(built.learner)
+            if built.is_plain and not built.learner.optimizer.built:
+                # Variables that a first step makes have TensorFlow trace that step twice.
+                built.learner.optimizer.build(built.learner.trainable_variables)
         chosen.prepare(built.learner, self.train_from(built, phase, first_epoch))
 
     def train_from(self, built: Built, phase: Phase, first_epoch: int) -> tf.data.Dataset:
