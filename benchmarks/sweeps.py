@@ -11,8 +11,9 @@ memory    the largest memory of each of eight jobs, one after the other. Bar: th
           of the last is that of the first, within 5 %.
 workers   jobs a minute with launcher.workers=2 / with one, for one-thread jobs.
           Bar: at least 1.6.
-state     seconds to keep the state of `model=cnn` on 32x32x3 with Adam after an
-          epoch, as a share of an epoch of 5 s. Bar: at most 2 %.
+state     seconds to keep the state of `model=cnn` on 32x32x3 with Adam, and of a
+          DCGAN with its two networks and optimizers, after an epoch, as a share of an
+          epoch of 5 s. Bar: at most 2 %.
 """
 
 from __future__ import annotations
@@ -115,13 +116,14 @@ def workers(args: argparse.Namespace) -> None:
 
 def state(args: argparse.Namespace) -> None:
     heading("To keep the state of a training, after an epoch")
-    shares = []
-    for _ in range(1 if args.quick else args.pairs):
-        with temporary_project() as project:
-            seconds = result_of([str(SIDES / "keep_state.py")], project)["seconds"]
-        shares.append(statistics.median(seconds) / 5.0)
-    median("seconds", [share * 5.0 for share in shares], "s")
-    summarize("share of an epoch of 5 s", shares, at_most=0.02)
+    for name, words in {"cnn": [], "a learner: dcgan": ["learner"]}.items():
+        shares = []
+        for _ in range(1 if args.quick else args.pairs):
+            with temporary_project() as project:
+                seconds = result_of([str(SIDES / "keep_state.py"), *words], project)["seconds"]
+            shares.append(statistics.median(seconds) / 5.0)
+        median(f"{name}: seconds", [share * 5.0 for share in shares], "s")
+        summarize(f"{name}: share of an epoch of 5 s", shares, at_most=0.02)
 
 
 if __name__ == "__main__":

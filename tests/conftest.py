@@ -28,16 +28,25 @@ SHARED_DATA = Path(os.environ.get("KX_SHARED_DATA", REPOSITORY.parent / "shared"
 # Two workers share the files out, in this order: the longest first.
 LONGEST = (
     "test_readme",
+    "test_train",
     "test_search",
     "test_ray",
     "test_slurm",
+    "test_learners",
+    "test_cli",
     "test_sweep",
     "test_resume",
-    "test_strategy",
+    "test_experiments",
+    "test_families",
+    "test_data",
+    "test_project",
+    "test_texts",
+    "test_tokenizers",
+    "test_models",
     "test_folds",
+    "test_hub",
+    "test_strategy",
     "test_backend",
-    "test_cli",
-    "test_train",
     "test_sender",
 )
 

@@ -19,6 +19,8 @@ NAMES = sorted(path.stem for path in EXPERIMENTS_DIR.glob("*.yaml"))
 FEWER = {
     "cifar10_5k_vit": ["model.num_layers=1"], "cifar10_5k_resnet20": ["model.depth=8"],
     "cifar10_resnet20": ["model.depth=8"], "flowers_scratch": ["data.image_size=[32,32]"],
+    "shakespeare_gpt": ["model.num_layers=1", "task.context_length=16", "data.num_characters=64"],
+    "tatoeba_transformer": ["model.num_layers=1"],
     **dict.fromkeys(("grid_world", "cartpole_dqn", "cartpole_reinforce"), ["data.epoch_steps=40"]),
 }  # fmt: skip
 

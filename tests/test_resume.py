@@ -35,7 +35,7 @@ LARGEST_LOSS = ["callbacks.early_stopping.monitor=val_loss", "callbacks.early_st
 # Everything that has a state: averages, accumulated gradients, patience, dropout, augmentation.
 KINDS = {
     "table": [
-        "model=mlp", "data=wine", "epochs=40", "batch_size=16", "model.dropout=0.3",
+        "model=mlp", "data=wine", "epochs=16", "batch_size=16", "model.dropout=0.3",
         "optimizer.gradient_accumulation_steps=3", "schedule=cosine", "callbacks=none",
         "data.cache=disk",
     ],

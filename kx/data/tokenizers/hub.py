@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -46,7 +47,7 @@ def keras_hub(
         )
     hub = import_keras_hub("tokenizer=keras_hub")
     layer = load_preset(hub.tokenizers.Tokenizer, preset, "tokenizer.preset")
-    ends = (getattr(layer, "start_token_id", None), getattr(layer, "end_token_id", None))
+    ends: Any = (getattr(layer, "start_token_id", None), getattr(layer, "end_token_id", None))
     if sequence_length is not None and sequence_length < 3:
         raise ConfigError(
             "tokenizer.sequence_length: expected 3 or more: a token, and those that begin and end a"

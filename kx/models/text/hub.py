@@ -102,7 +102,7 @@ def _check(fields: Mapping[str, Spec], backbone: Any, preset: str) -> int:
 
 def _head(hub: Any, backbone: Any, preset: str) -> Any:
     """Returns KerasHub's classifier for an encoder."""
-    kinds = [kind for kind in vars(hub.models).values() if isinstance(kind, type)]
+    kinds: list[Any] = [kind for kind in vars(hub.models).values() if isinstance(kind, type)]
     for kind in kinds:
         if issubclass(kind, hub.models.TextClassifier) and kind.backbone_cls is type(backbone):
             return kind
