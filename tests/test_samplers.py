@@ -238,6 +238,7 @@ def prototypical(targets: Any, *, monitor: str | None = None, monitor_mode: str 
     return task
 
 
+@pytest.mark.usefixtures("graphs")
 def test_a_project_learns_from_episodes(project: Path) -> None:
     folder = project / "conf" / "task"
     folder.mkdir(parents=True)

@@ -46,6 +46,7 @@ CALLBACKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("graphs")
 def test_two_devices_train_to_the_weights_of_one(project: Path) -> None:
     """Also where the run on two is stopped half-way; batch normalization over the whole batch."""
     one = kx.train(*WORDS, *NORMALIZED, *CALLBACKS, quiet=True)

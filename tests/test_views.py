@@ -141,6 +141,7 @@ def test_evaluate_and_predict_average_over_views(
     assert "Did you mean 'flip'" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("graphs")
 def test_several_runs_answer_together(
     at_home: Path, trained: Callable[[str], kx.Run], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -188,6 +188,7 @@ PHASES = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("graphs")
 def test_a_project_trains_on_one_data_set_after_the_other(project: Path) -> None:
     option(project, "transfer", "two_tasks", "first_epochs: 3\n")
     run = kx.train(*PHASES, "epochs=6", quiet=True)

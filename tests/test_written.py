@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import needs_shared
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kx
@@ -25,8 +25,9 @@ from kx.data.sources.text.text_lines import text_lines
 from kx.data.sources.text.text_pairs import text_pairs
 from kx.data.split.divided import divided
 from kx.data.split.rules import stratified, time
-from kx.data.texts.detokenize import Detokenizer, enclosed
+from kx.data.texts.detokenize import Detokenizer, enclosed, with_ends
 from kx.data.tokenizers.jieba import jieba, segment
+from kx.data.tokenizers.utf8 import utf8_bytes
 from kx.data.tokenizers.words import characters, words
 from kx.errors import ConfigError, DataError
 from kx.fit.batches import make_data
@@ -58,6 +59,7 @@ def test_words_and_punctuation_become_the_text_again(text: str) -> None:
     )
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=30))
 def test_characters_become_the_text_again(text: str) -> None:
     made = characters([text], sequence_length=30)
@@ -65,6 +67,17 @@ def test_characters_become_the_text_again(text: str) -> None:
         Detokenizer.read(made.detokenize)(made.prepare(tf.constant(text))[None])[0].numpy().decode()
         == text
     )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30))
+def test_bytes_become_the_text_again_and_a_cut_character_a_sign(text: str) -> None:
+    made = utf8_bytes([text], sequence_length=120)
+    written = Detokenizer.read(with_ends(made.detokenize or {}))
+    ids = enclosed(made.prepare(tf.constant(text)), 258)
+    assert written(ids[None])[0].numpy().decode() == text
+    cut = utf8_bytes(["好"], sequence_length=2).prepare(tf.constant("好"))
+    assert written(cut[None])[0].numpy().decode() == "\ufffd"
 
 
 def test_words_of_jieba_become_the_text_again() -> None:
