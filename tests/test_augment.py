@@ -21,10 +21,13 @@ from kx.data.random import example_seeds, uniform
 from kx.errors import ConfigError
 from kx.testing import check_augment
 
-OF_TEXTS = ("window",)
+OF_TEXTS = (
+    "window", "delete_words", "swap_words", "replace_words", "insert_words", "shuffle_sentences",
+)  # fmt: skip
 OPTIONS = sorted(
     p.stem for p in (CONF_DIR / "augment").glob("*.yaml") if p.stem not in ("none", *OF_TEXTS)
 )
+WITH_THESAURUS = ("replace_words", "insert_words")
 GENERATOR = np.random.default_rng(0)
 SHAPE = (16, 20, 3)
 
@@ -75,8 +78,13 @@ def test_an_augmentation_keeps_the_contract(option: str, dtype: str, channels: i
 
 
 @pytest.mark.parametrize("option", OF_TEXTS)
-def test_an_augmentation_of_texts_keeps_the_contract(option: str) -> None:
-    check_augment(built(option, "task=language_model", "task.context_length=8"), (20,), texts=True)
+def test_an_augmentation_of_texts_keeps_the_contract(option: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("w3 w4 w5 w9")
+    words = [f"augment.{option}.thesaurus={tmp_path}/words.txt"] * (option in WITH_THESAURUS)
+    made = built(option, "task=language_model", "task.context_length=8", *words)
+    tokens = ["", "[UNK]", ".", *(f"w{number}" for number in range(3, 21))]
+    text = Spec((20,), "int32", vocabulary_size=21, kind="tokens")
+    check_augment(made.of(text, CLASSES, tokens={"": tokens}), (20,), texts=True)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

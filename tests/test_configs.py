@@ -21,7 +21,9 @@ REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
             "cifar10_binary": ["data.root=x"], "arrays": ["data.path=x"],
             "gymnasium": ["data.name=x"], "distillation": ["task.teacher=x"],
             "group": ["split.column=x"], "time": ["split.column=x"],
-            "model=keras_hub": ["model.preset=x"]}  # fmt: skip
+            "model=keras_hub": ["model.preset=x"],
+            "replace_words": ["augment.replace_words.thesaurus=x"],
+            "insert_words": ["augment.insert_words.thesaurus=x"]}  # fmt: skip
 # The function of another option, with defaults of its own.
 OTHER_DEFAULTS = (
     "warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet", "gru", "rnn",
@@ -30,7 +32,7 @@ OTHER_DEFAULTS = (
 # Runtime arguments, which kx gives.
 RUNTIME = {
     "examples", "inputs", "outputs", "targets", "seeds", "learning_rate", "steps_per_epoch",
-    "epochs", "name", "facts", "environment", "split", "texts",
+    "epochs", "name", "facts", "environment", "split", "texts", "tokens",
 }  # fmt: skip
 
 

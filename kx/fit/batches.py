@@ -217,8 +217,10 @@ def make_batches(
 def _of_examples(augment: Chain | None, data: Data, task: Task) -> Chain | None:
     """Returns the augmentation for the examples of the data, after a check that it fits them."""
     if augment is not None:
-        check_fits(augment, data.inputs, data.targets, encode_examples(task), task.views)
-        return augment.of(data.inputs, data.targets, task.views)
+        known = data.facts.get("detokenize", {})
+        tokens = {field: node["tokens"] for field, node in known.items()}
+        check_fits(augment, data.inputs, data.targets, encode_examples(task), task.views, tokens)
+        return augment.of(data.inputs, data.targets, task.views, tokens)
     if task.views > 1:
         raise ConfigError(
             f"augment=none: the task compares {task.views} views of each example, which would be"

@@ -17,7 +17,7 @@ from kx.errors import Mistake, did_you_mean
 ENTRIES = ("callbacks", "augment")  # entries of any name, each with a `_target_`
 # Arguments that kx passes to a model, a task, an augmentation or a schedule.
 _FROM_KX = {
-    "examples", "texts", "inputs", "outputs", "targets", "facts", "environment", "seeds",
+    "examples", "texts", "tokens", "inputs", "outputs", "targets", "facts", "environment", "seeds",
     "steps_per_epoch", "epochs",
 }  # fmt: skip
 

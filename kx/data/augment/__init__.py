@@ -27,6 +27,7 @@ from kx.data.augment.operations import (
     Batch,
     changes_images,
     changes_texts,
+    changes_words,
     mixes_examples,
     moves_pixels,
 )
@@ -35,7 +36,8 @@ from kx.data.augment.policy import randaugment, trivial
 
 __all__ = [
     "Augment", "Batch", "Chain", "autocontrast", "blur", "chain", "changes_images",
-    "changes_texts", "check_fits", "check_range", "color", "crop_flip", "cutmix", "erase", "flip",
+    "changes_texts", "changes_words", "check_fits", "check_range", "color", "crop_flip", "cutmix",
+    "erase", "flip",
     "grayscale", "light", "mixes_examples", "mixup", "moves_pixels", "randaugment",
     "resized_crop", "rotate", "shear", "translate", "trivial", "zoom",
 ]  # fmt: skip

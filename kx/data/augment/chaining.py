@@ -8,11 +8,19 @@ from typing import Any
 import tensorflow as tf
 
 from kx.config import build
-from kx.contracts.fields import values_of
+from kx.contracts.fields import named_fields, values_of
 from kx.contracts.specs import Spec, Specs
-from kx.data.augment.operations import Augment, Batch, is_marked, matrices_of, precedes_encoding
+from kx.data.augment.operations import (
+    Augment,
+    Batch,
+    is_marked,
+    matrices_of,
+    precedes_encoding,
+    takes_tokens,
+)
 from kx.data.augment.warp import warp_boxes, warp_mask
 from kx.data.random import fold_in
+from kx.errors import ConfigError
 
 _FIRST_VIEW = 10_007  # streams of views, apart from those of the entries of a chain
 
@@ -34,9 +42,16 @@ class Chain:
         self._first_whole = whole[0] if whole else len(self.functions)
         self._inputs: Specs | None = None
         self._targets: Specs | None = None
+        self._tokens: Mapping[str, Sequence[str]] = {}
         self._views = 1
 
-    def of(self, inputs: Specs, targets: Specs, views: int = 1) -> Chain:
+    def of(
+        self,
+        inputs: Specs,
+        targets: Specs,
+        views: int = 1,
+        tokens: Mapping[str, Sequence[str]] | None = None,
+    ) -> Chain:
         """Returns the chain for examples with these specs.
 
         Args:
@@ -44,9 +59,12 @@ class Chain:
             targets: Spec of one target, or of each of its fields.
             views: Number of times that each example is augmented. With several, all augmentations
                 run before `encode`, and leave the targets as they are. Defaults to 1.
+            tokens: What each token id stands for, by the name of the field, `""` for one value.
+                Defaults to None: not known.
         """
         made = Chain(self.names, self.functions)
         made._inputs, made._targets, made._views = inputs, targets, views
+        made._tokens = tokens or {}
         return made
 
     def before_encoding(self, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
@@ -87,6 +105,9 @@ class Chain:
     def _apply(self, numbers: range, inputs: Any, targets: Any, seeds: tf.Tensor) -> Batch:
         for number in numbers:
             function, own = self.functions[number], fold_in(seeds, number)
+            if is_marked(function, "changes_words"):
+                inputs = self._reworded(self.names[number], function, inputs, own)
+                continue
             if not is_marked(function, "changes_images"):
                 inputs, targets = function(inputs, targets, own)
                 continue
@@ -111,6 +132,29 @@ class Chain:
             targets = _moved(targets, self._targets, matrices(size, seeds), size)
         return inputs, targets
 
+    def _reworded(self, name: str, function: Any, inputs: Any, seeds: tf.Tensor) -> Any:
+        """Returns inputs whose texts are changed, each by a random stream of its own."""
+        fields = named_fields(inputs, "")
+        texts = token_fields(self._inputs, fields)
+        if not texts:
+            raise ConfigError(f"augment={name} changes words: texts as token ids. augment=none.")
+        found = dict(fields)
+        for number, field in enumerate(texts):
+            options: dict[str, Any] = {}
+            if takes_tokens(function):
+                options["tokens"] = self._tokens_of(name, field)
+            found[field], _ = function(fields[field], (), fold_in(seeds, number), **options)
+        return found if isinstance(inputs, Mapping) else found[""]
+
+    def _tokens_of(self, name: str, field: str) -> Sequence[str]:
+        if field not in self._tokens:
+            raise ConfigError(
+                f"augment={name} needs to know what each token id stands for, and the tokenizer of"
+                f" {field or 'the text'} does not tell (ngrams, tokenizer=keras_hub). Choose"
+                " another tokenizer, or another augmentation."
+            )
+        return self._tokens[field]
+
     def _size(self, inputs: Any) -> tuple[int, int]:
         first = inputs
         if isinstance(inputs, Mapping):
@@ -127,6 +171,20 @@ def image_fields(inputs: Specs | None) -> list[str]:
     if not isinstance(inputs, Mapping):
         return []
     return [name for name, spec in inputs.items() if spec.kind == "image"]
+
+
+def token_fields(specs: Specs | None, fields: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the fields that are token ids, `""` for one value.
+
+    Args:
+        specs: Specs of the inputs, or None if they are not known: one value of whole numbers.
+        fields: Inputs by name.
+    """
+    if specs is None:
+        return [
+            name for name, one in fields.items() if one.shape.rank == 2 and one.dtype.is_integer
+        ]
+    return [name for name, spec in named_fields(specs, "").items() if spec.kind == "tokens"]
 
 
 def _has_places(specs: Specs | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +16,14 @@ from kx.data.random import example_seeds
 from kx.errors import ConfigError
 
 
-def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views: int = 1) -> None:
+def check_fits(
+    augment: Chain,
+    inputs: Specs,
+    targets: Specs,
+    encode: Any,
+    views: int = 1,
+    tokens: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Refuses a chain that cannot take the prepared examples, before any of them is read.
 
     Args:
@@ -25,6 +32,7 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views
         targets: Spec of one target, or of each of its fields.
         encode: Function from a batch of inputs and targets to those that the loss takes.
         views: Number of times that each example is augmented. Defaults to 1.
+        tokens: What each token id stands for, by field. Defaults to None: not known.
 
     Raises:
         ConfigError: If the chain cannot take the examples, or would leave a field behind.
@@ -33,7 +41,7 @@ def check_fits(augment: Chain, inputs: Specs, targets: Specs, encode: Any, views
     _refuse_left_behind(augment, inputs, targets)
     if views > 1:
         _refuse_views(augment, targets)
-    fitted = augment.of(inputs, targets, views)
+    fitted = augment.of(inputs, targets, views, tokens)
 
     def batch(spec: Spec) -> tf.TensorSpec:
         return tf.TensorSpec((None, *spec.shape), spec.dtype)

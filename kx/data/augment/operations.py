@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -93,6 +94,28 @@ def changes_texts(function: Callable[..., Batch]) -> Callable[..., Batch]:
     """
     function.changes_texts = True  # type: ignore[attr-defined]
     return function
+
+
+def changes_words(function: Callable[..., Batch]) -> Callable[..., Batch]:
+    """Marks an augmentation that changes the words of each text, before the task encodes them.
+
+    It gets the token ids of one text after the other, of each field of kind `"tokens"`. An argument
+    `tokens` gets what each id stands for. Targets stay as they are.
+
+    Args:
+        function: Augmentation `(inputs, targets, seeds, *, …) -> (inputs, targets)`.
+    """
+    function.changes_words = True  # type: ignore[attr-defined]
+    return changes_texts(function)
+
+
+def takes_tokens(function: Any) -> bool:
+    """Returns whether an augmentation has an argument `tokens`.
+
+    Args:
+        function: Augmentation, or a partial of it.
+    """
+    return "tokens" in inspect.signature(_innermost(function)).parameters
 
 
 def mixes_examples(function: Callable[..., Batch]) -> Callable[..., Batch]:
@@ -192,5 +215,14 @@ def some(inputs: Any, changed: Any, seeds: tf.Tensor, probability: float) -> Any
     """
     if probability >= 1:
         return changed
-    chosen = uniform(fold_in(seeds, _CHOICE), 1)[:, :, None, None] < probability
-    return tf.where(chosen, changed, inputs)
+    return tf.where(chosen(seeds, probability)[:, :, None, None], changed, inputs)
+
+
+def chosen(seeds: tf.Tensor, probability: float) -> tf.Tensor:
+    """Returns which examples are changed, shape `(batch, 1)`.
+
+    Args:
+        seeds: Seeds of the examples, shape `(batch, 2)`.
+        probability: Probability of the change.
+    """
+    return uniform(fold_in(seeds, _CHOICE), 1) < probability
