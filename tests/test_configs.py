@@ -27,7 +27,7 @@ REQUIRED = {"tfds": ["data.name=mnist"], "text_csv": ["data.path=x.csv"],
 # The function of another option, with defaults of its own.
 OTHER_DEFAULTS = (
     "warmup_cosine", "efficientnet", "convnext", "resnet50", "densenet", "gru", "rnn",
-    "lstm_attention", "words_and_punctuation",
+    "lstm_attention", "words_and_punctuation", "multi_hot", "tfidf",
 )  # fmt: skip
 # Runtime arguments, which kx gives.
 RUNTIME = {

@@ -25,6 +25,7 @@ from kx.data.examples import raw_examples
 from kx.data.sources.text.text_csv import text_csv
 from kx.data.split.divided import divided
 from kx.data.store import store
+from kx.data.tokenizers.bags import bag_of_words
 from kx.data.tokenizers.jieba import jieba, segment
 from kx.data.tokenizers.lengths import choose_length
 from kx.data.tokenizers.words import characters, words
@@ -128,6 +129,35 @@ def test_the_check_of_a_tokenizer_finds_what_is_wrong() -> None:
     ):
         with pytest.raises(ContractError, match=said):
             check_tokenizer(broken(change))
+
+
+def test_rows_of_words_are_those_of_scikit_learn() -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    texts = ["a cat", "a dog and a cat", "the dog"]
+    made = {w: bag_of_words(texts, weights=w) for w in ("count", "multi_hot", "tf_idf")}  # type: ignore[arg-type]
+    names = made["count"].inputs.column_names[1:]
+    theirs = CountVectorizer(token_pattern=r"\S+", vocabulary=list(names))
+    counts = theirs.fit_transform(texts).toarray()
+    asked = [*texts, "a bird, a dog", ""]
+    ours = np.stack([ids(made["count"], text) for text in asked])
+    np.testing.assert_array_equal(ours[:3, 1:], counts)
+    np.testing.assert_array_equal(ours[3:, 0], [1, 0])  # a bird
+    hot = np.stack([ids(made["multi_hot"], text) for text in asked])
+    np.testing.assert_array_equal(hot, ours > 0)
+    weight = np.log(1 + 3 / (1 + (counts > 0).sum(axis=0)))
+    rows = np.stack([ids(made["tf_idf"], text) for text in texts])
+    np.testing.assert_allclose(rows[:, 1:], counts * weight, rtol=1e-5)
+    with pytest.raises(ConfigError, match="expected 2 or more"):
+        bag_of_words(texts, max_tokens=1)
+
+
+def test_a_linear_model_of_words_is_held_against_tf_idf(project: Path) -> None:
+    run = kx.train(
+        "data=reviews", "data.num_examples=300", "tokenizer=tfidf", "model=linear", "epochs=2",
+        "tracking=none", "report.splits=[test]", quiet=True,
+    )  # fmt: skip
+    assert "TF-IDF" in " ".join(run.compared)
 
 
 # --- jieba

@@ -35,9 +35,9 @@ class Spec:
         mean: Mean of numeric targets over the training split. Defaults to None.
         standard_deviation: Standard deviation of numeric targets over the training split.
             Defaults to None.
-        kind: What the field is: `"image"`, `"mask"`, `"boxes"`, `"text"`, `"tokens"`, `"audio"`,
-            `"series"`, `"number"`, `"category"`, `"id"`, `"time"` or `"array"`. It decides how
-            the field is shown and augmented. Defaults to `"array"`.
+        kind: What the field is: `"image"`, `"mask"`, `"boxes"`, `"text"`, `"tokens"`, `"words"`,
+            `"audio"`, `"series"`, `"number"`, `"category"`, `"id"`, `"time"` or `"array"`. It
+            decides how the field is shown and augmented. Defaults to `"array"`.
         padding_value: Value that pads examples of variable length to `shape[0]`. Augmentations
             fill masks and boxes with it. Defaults to None: not padded.
         sizes: Number of categories of each column, where it has some. Defaults to None.

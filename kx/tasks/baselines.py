@@ -19,6 +19,8 @@ _MOST_CHARACTERS = 50_000_000
 _MAX_ITERATIONS = 200
 _ASKED = 256  # examples at a time
 
+_TEXTS = ("tokens", "words")  # kinds of inputs that are made of a text
+
 
 def of_classes(inputs: Specs | None, num_classes: int) -> dict[str, Baseline]:
     """Returns the baselines of a classification: the most frequent class, and a linear model.
@@ -78,7 +80,7 @@ def _majority(train: Seen, test: Seen) -> tuple[Any, Any]:
 
 def _are_texts(inputs: Specs | None) -> bool:
     """Returns whether an example is a text, or texts by name."""
-    return inputs is not None and all(spec.kind == "tokens" for spec in values_of(inputs))
+    return inputs is not None and all(spec.kind in _TEXTS for spec in values_of(inputs))
 
 
 def _tfidf(train: Seen, test: Seen) -> tuple[Any, Any]:
@@ -201,6 +203,6 @@ def of_numbers(inputs: Specs | None, mean: Any, deviation: Any) -> dict[str, Bas
     found: dict[str, Baseline] = {"mean": average}
     if _are_texts(inputs):
         found["TF-IDF and ridge regression"] = ridge_of_texts
-    if isinstance(inputs, Spec) and inputs.kind != "tokens" and len(inputs.shape) == 1:
+    if isinstance(inputs, Spec) and inputs.kind not in _TEXTS and len(inputs.shape) == 1:
         found["ridge regression"] = ridge
     return found

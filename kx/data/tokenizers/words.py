@@ -149,31 +149,14 @@ def vectorized(
         ConfigError: If the vocabulary has no place for a word.
         DataError: If no word is left of the texts.
     """
-    if max_tokens <= _NO_WORDS:
-        raise ConfigError(
-            f"tokenizer.max_tokens: expected {_NO_WORDS + 1} or more: padding, unknown, and a word."
-            f" Received: {max_tokens}."
-        )
+    require_places(max_tokens, _NO_WORDS)
     # Marks are separated before the layer, which takes no functions of TensorFlow on JAX.
-    plain = _separating(standardize)
+    plain = separating(standardize)
     vectorize = keras.layers.TextVectorization(
         max_tokens=max_tokens, standardize=None if plain else standardize, split=split,
         ngrams=ngrams,
     )  # fmt: skip
-    all_texts = tf.constant(list(texts), tf.string)
-    all_texts = plain(all_texts) if plain else all_texts
-    try:
-        vectorize.adapt(all_texts)
-        empty = vectorize.vocabulary_size() <= _NO_WORDS
-    except tf.errors.InvalidArgumentError as error:  # a table without keys
-        if "empty" not in str(error):
-            raise
-        empty = True
-    if empty:
-        raise DataError(
-            "The vocabulary is empty: no token is left of the texts to train on, after"
-            f" tokenizer.standardize={standardize}. Are the texts in the column of data.text?"
-        )
+    adapt(vectorize, texts, plain, num_special=_NO_WORDS)
 
     def tokenize(text: tf.Tensor) -> tf.Tensor:
         text = plain(text) if plain else text
@@ -197,8 +180,62 @@ def vectorized(
     )
 
 
-def _separating(name: str | None) -> Callable[[Any], Any] | None:
-    """Returns the function that separates punctuation marks, or None where they are not."""
+def require_places(max_tokens: int, num_special: int) -> None:
+    """Raises an error if a vocabulary has no place for a word.
+
+    Args:
+        max_tokens: Size of the vocabulary.
+        num_special: Number of its tokens that are no words.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    if max_tokens <= num_special:
+        raise ConfigError(
+            f"tokenizer.max_tokens: expected {num_special + 1} or more: a word, and what stands"
+            f" for padding or unknown words. Received: {max_tokens}."
+        )
+
+
+def adapt(
+    vectorize: keras.layers.TextVectorization,
+    texts: Sequence[str],
+    plain: Callable[[Any], Any] | None,
+    *,
+    num_special: int,
+) -> None:
+    """Lets a layer learn the vocabulary of texts.
+
+    Args:
+        vectorize: Layer that is new.
+        texts: Texts of the training split, after the host step.
+        plain: Function that texts pass before the layer, or None.
+        num_special: Number of tokens that are no words.
+
+    Raises:
+        DataError: If no word is left of the texts.
+    """
+    all_texts = tf.constant(list(texts), tf.string)
+    try:
+        vectorize.adapt(plain(all_texts) if plain else all_texts)
+        empty = vectorize.vocabulary_size() <= num_special
+    except tf.errors.InvalidArgumentError as error:  # a table without keys
+        if "empty" not in str(error):
+            raise
+        empty = True
+    if empty:
+        raise DataError(
+            "The vocabulary is empty: no token is left of the texts to train on. Are the texts in"
+            " the column of data.text? See tokenizer.standardize, too."
+        )
+
+
+def separating(name: str | None) -> Callable[[Any], Any] | None:
+    """Returns the function that separates punctuation marks, or None where they are not.
+
+    Args:
+        name: Standardization of a tokenizer.
+    """
     if name is None or not name.endswith("separate_punctuation"):
         return None
     lower = name.startswith("lower")
