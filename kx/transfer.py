@@ -6,14 +6,15 @@ Each is a function `(epochs, *, …) -> list[Phase]`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
 
 from kx.contracts.specs import Data
 from kx.errors import ConfigError, did_you_mean
-from kx.types import Positive
+from kx.types import Fraction, Positive
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Phase:
             specs and splits. At the end of each later phase, the model is evaluated on the
             validation splits of all such phases so far: `phase/NAME/val_accuracy`. Normalization,
             test split and report are those of the run's data. Defaults to None: that data.
+        rates: Function from the model to factors of the learning rate, by the path of a variable.
+            Those of variables that it does not name are 1. Defaults to None: one rate for all.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Phase:
     learning_rate: float | None = None
     prepare: Callable[[keras.Model], None] | None = None
     data: Callable[[Data], Data] | None = None
+    rates: Callable[[keras.Model], Mapping[str, float]] | None = None
 
 
 def fine_tune(
@@ -87,6 +91,60 @@ def fine_tune(
     frozen = Phase("frozen", frozen_epochs, prepare=freeze)
     tuned = Phase("fine_tune", epochs, learning_rate, thaw)
     return [frozen, tuned] if frozen_epochs else [tuned]
+
+
+def layer_decay(epochs: int, *, decay: Fraction = 0.9, base: str = "base") -> list[Phase]:
+    """Trains the layers of a base the more slowly, the further they are from its output.
+
+    The layers above the base have the learning rate of the optimizer, the last block of the base
+    `decay` times as much, the one before it `decay**2` times … Weight decay, which optimizers
+    apply apart from the gradients, has the whole rate in all layers.
+
+    Args:
+        epochs: Number of epochs of the training.
+        decay: Factor from a block to the one before it. Defaults to 0.9.
+        base: Name of the layer of the model that is the base. Defaults to "base".
+
+    Returns:
+        One phase.
+
+    Source: Howard & Ruder 2018, "Universal language model fine-tuning", section 3.2; Clark et al.
+    2020, "ELECTRA", appendix B.
+
+    Example:
+    >>> [phase.name for phase in layer_decay(3)]
+    ['layer_decay']
+    """
+
+    def rates(model: keras.Model) -> dict[str, float]:
+        blocks = _blocks(_base(model, base))
+        return {
+            variable.path: decay ** (len(blocks) - number)
+            for number, layers in enumerate(blocks)
+            for layer in layers
+            for variable in layer.trainable_variables
+        }
+
+    return [Phase("layer_decay", epochs, rates=rates)]
+
+
+def _blocks(base: keras.Model) -> list[list[keras.layers.Layer]]:
+    """Returns the layers of a base with weights, in blocks from its input on.
+
+    Layers of one class whose names end in numbers, as `transformer_layer_0`, are a block each;
+    those before the first one are a block, too. Without such layers, each layer is a block.
+    """
+    layers = [layer for layer in base.layers if layer.weights]
+    kinds = [type(one) for one in layers if re.search(r"layer_\d+$", one.name)]
+    repeated = {kind for kind in kinds if kinds.count(kind) > 1}
+    if not repeated:
+        return [[layer] for layer in layers]
+    blocks: list[list[keras.layers.Layer]] = [[]]
+    for layer in layers:
+        if type(layer) in repeated and re.search(r"layer_\d+$", layer.name):
+            blocks.append([])
+        blocks[-1].append(layer)
+    return [block for block in blocks if block]
 
 
 def _base(model: keras.Model, name: str) -> keras.Model:

@@ -27,6 +27,7 @@ from kx.models.text.hub import JoinTexts
 from kx.models.text.hub import keras_hub as hub_model
 from kx.testing import check_tokenizer
 from kx.training import train
+from kx.transfer import layer_decay
 
 pytest.importorskip("tensorflow_text", reason='KerasHub is not installed: pip install "kx[hub]"')
 keras_hub = pytest.importorskip("keras_hub")
@@ -175,6 +176,18 @@ def test_a_preset_is_tuned_in_two_phases_on_pairs_of_texts(project: Path, preset
     )  # fmt: skip
     assert len(run.history["val/loss"]) == 2
     assert {one.name for one in run.model().inputs} == {"one", "other"}
+
+
+def test_the_blocks_of_an_encoder_learn_at_rates_of_their_own(presets: Path) -> None:
+    given = hub_tokenizer(["a"], preset=str(presets / "bert")).inputs
+    model = hub_model(given, Outputs(2), preset=str(presets / "bert"))
+    [phase] = layer_decay(3, decay=0.5)
+    assert phase.rates is not None
+    rates = phase.rates(model)
+    assert {r for path, r in rates.items() if "_embedding" in path} == {0.125}
+    assert {r for path, r in rates.items() if "transformer_layer_0" in path} == {0.25}
+    assert {r for path, r in rates.items() if "transformer_layer_1" in path} == {0.5}
+    assert not any("logits" in path for path in rates)
 
 
 @pytest.mark.parametrize("make", [wordpiece, sentencepiece])

@@ -13,8 +13,10 @@ from sklearn.datasets import load_digits
 import kx
 from kx.config import compose
 from kx.errors import ConfigError
+from kx.fit.model.rates import scale_rates
 from kx.report.figures import training_curves
 from kx.training import train
+from kx.transfer import layer_decay
 
 NET = '''
 import keras
@@ -186,3 +188,56 @@ def test_what_a_net_has_learnt_of_other_classes_helps_where_examples_are_few(net
         for more in (plan, ["model.training=true"])
     )
     assert transferred > scratch + 0.1, (transferred, scratch)
+
+
+# --- a rate for each layer
+
+
+def blocks() -> keras.Model:
+    base = keras.Sequential(
+        [keras.Input((3,)), *(keras.layers.Dense(3, name=f"some_layer_{n}") for n in range(2))],
+        name="base",
+    )
+    x = keras.Input((3,))
+    return keras.Model(x, keras.layers.Dense(2, name="head")(base(x)))
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, keras.optimizers.Adam])
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_layers_learn_at_their_own_rates(optimizer: type, eagerly: bool) -> None:
+    """Each weight moves by its factor of what it moves at one rate, in the first step."""
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    y = np.random.default_rng(1).normal(size=(8, 2)).astype("float32")
+
+    def moves(*, scaled: bool) -> dict[str, np.ndarray]:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        model = blocks()
+        made = optimizer(0.1)
+        if scaled:
+            [phase] = layer_decay(3, decay=0.5)
+            assert phase.rates is not None
+            scale_rates(made, phase.rates(model))
+        model.compile(made, "mse", run_eagerly=eagerly)
+        before = {w.path: np.array(w) for w in model.weights}
+        model.fit(x, y, batch_size=8, verbose=0)
+        return {w.path: np.array(w) - before[w.path] for w in model.weights}
+
+    plain, scaled = moves(scaled=False), moves(scaled=True)
+    for path, moved in plain.items():
+        factor = 0.25 if "some_layer_0" in path else 0.5 if "some_layer_1" in path else 1.0
+        np.testing.assert_allclose(scaled[path], moved * factor, rtol=1e-3, atol=1e-6)
+
+
+def test_a_run_with_rates_of_layers_resumes_to_the_same_numbers(project: Path) -> None:
+    words = ["model=resnet", "model.depth=8", "split.limit=200", "transfer=layer_decay",
+             "transfer.decay=0.5", "epochs=2", "report=none", "run_eagerly=true"]  # fmt: skip
+    straight = kx.train(*words, quiet=True)
+    stopped = [*words, "tracking.run_name=stopped"]
+    train(compose(stopped), stop_after=1, evaluate=False, quiet=True)
+    again = kx.train(*stopped, "resume=auto", quiet=True)
+    same_curves(straight, again)
+    plain = kx.train(*words[:3], *words[5:], "tracking=none", quiet=True)
+    assert plain.history["train/loss"] != straight.history["train/loss"]
+    with pytest.raises(ConfigError, match="has no such model within it"):
+        kx.train("model=mlp", "transfer=layer_decay", "tracking=none", "epochs=1", quiet=True)

@@ -18,6 +18,7 @@ from kx.fit.batches import Batches
 from kx.fit.model.assemble import assemble, make_optimizer
 from kx.fit.model.learner import Built, refuse_own_step, refuse_partial_average
 from kx.fit.model.phases import Plan
+from kx.fit.model.rates import scale_rates
 from kx.strategy import Strategy
 from kx.transfer import Phase
 
@@ -138,6 +139,8 @@ class Builder:
             )  # fmt: skip
             self.task.compile(built.learner, optimizer, **compile_options(self.config))
             refuse_partial_average(built.learner)
+            if phase.rates is not None:
+                scale_rates(built.learner.optimizer, phase.rates(built.model))
             if built.is_plain and not built.learner.optimizer.built:
                 # Variables that a first step makes have TensorFlow trace that step twice.
                 built.learner.optimizer.build(built.learner.trainable_variables)
