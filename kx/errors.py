@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 from kx.secrets import redact_word, scrub
 
+_NO_REASONS = ("Detected at node", "<stack traces", 'File "', "[[", "[Op:")  # lines of TensorFlow
+
 
 class KxError(Exception):
     """Serves as the base class of the errors that kx raises. Secrets are hidden in its text."""
@@ -144,4 +146,7 @@ def first_line(error: BaseException, max_length: int = 200) -> str:
     'MemoryError()'
     """
     lines = str(error).strip().splitlines()
+    if lines and lines[0].startswith("Graph execution error"):  # TensorFlow's reason comes last
+        told = [line.strip() for line in lines[1:] if line.strip()]
+        lines = [line for line in told if not line.startswith(_NO_REASONS)][-1:] or lines
     return lines[0][:max_length] if lines else repr(error)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -71,6 +71,13 @@ MetricName = Annotated[
 ]
 RunName = Annotated[
     str, Rule("a RUN: its id, its name, latest or best", lambda v: isinstance(v, str) and bool(v))
+]
+ImageSize = Annotated[
+    Sequence[int],
+    Rule(
+        "[height, width]: two whole numbers, at least 1",
+        lambda v: len(v) == 2 and all(_whole(one) and one >= 1 for one in v),
+    ),
 ]
 # What the name of a metric does not tell is refused once it is known that there is such a metric.
 MetricMode = Annotated[str, Rule("one of min, max", lambda v: v in ("min", "max", "unknown"))]

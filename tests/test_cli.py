@@ -131,8 +131,7 @@ def test_evaluate_finds_the_numbers_of_the_run(
     assert "report.html" in capsys.readouterr().out
     found = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
     for name, value in found.items():
-        if "untrained" not in name:  # whose weights are drawn anew
-            assert value == pytest.approx(run.metrics[f"test/{name}"], rel=1e-5, abs=1e-6)
+        assert value == pytest.approx(run.metrics[f"test/{name}"], rel=1e-5, abs=1e-6)
 
 
 def test_a_run_whose_process_is_gone_is_listed_as_lost(

@@ -278,3 +278,25 @@ def test_folds_of_masks_have_a_table_of_positions_alone() -> None:
     from kx.evaluation.folds import _columns
 
     assert _columns({"targets": TRUTH, "positions": np.arange(6)}, CLASSES) == {}
+
+
+def test_masks_of_black_and_white_have_two_classes(tmp_path: Path) -> None:
+    """255 is ignored by default, and no class would be left besides 0."""
+    from PIL import Image
+
+    white = np.zeros((8, 8), "uint8")
+    white[:, 4:] = 255
+    for name, mask in (("both", white), ("void", np.where(white, 255, 1).astype("uint8"))):
+        for part, pixels in (("images", white), ("masks", mask)):
+            (tmp_path / name / part).mkdir(parents=True)
+            for number in range(4):
+                Image.fromarray(pixels).save(tmp_path / name / part / f"{number}.png")
+    found = image_masks(str(tmp_path / "both"), image_size=(8, 8))
+    assert found.target_spec.class_names == ("0", "255")
+    assert "255 is the class 255" in " ".join(issue.reason for issue in found.issues)
+    made = found.prepare_target(tf.constant(found.inputs[0]), tf.constant(found.targets[0]))
+    np.testing.assert_array_equal(made, white // 255)
+    named = image_masks(str(tmp_path / "both"), image_size=(8, 8), class_names=["no", "yes"])
+    assert named.target_spec.class_names == ("no", "yes")
+    with pytest.raises(DataError, match="all pixels of the masks have one class, 0, besides the"):
+        image_masks(str(tmp_path / "both"), image_size=(8, 8), ignored_class=255)

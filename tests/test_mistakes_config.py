@@ -584,3 +584,10 @@ def test_a_value_that_an_experiment_asks_for_is_not_the_options_own(project: Pat
     with pytest.raises(ConfigError, match=r"This key has no value.*Set it: model.dropout="):
         compose(["experiment=asking"])
     assert compose(["experiment=asking", "model.dropout=0.1"]).config.model.dropout == 0.1
+
+
+@pytest.mark.parametrize("data", ["image_folder", "image_masks", "easy_vqa"])
+def test_the_size_of_an_image_is_two_numbers(checker: Checker, data: str) -> None:
+    for size in ("[60]", "[60,0]", "[1,2,3]"):
+        found = told(checker, f"data={data}", "data.root=x", f"data.image_size={size}")
+        assert "[height, width]: two whole numbers, at least 1" in found["data.image_size=" + size]

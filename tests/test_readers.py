@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from kx.commands.listing import show_answers
-from kx.errors import DataError
+from kx.errors import DataError, first_line
 from kx.export.readers.arrays import read_array
 from kx.export.readers.images import read_image
 from kx.export.readers.rows import read_row
@@ -217,3 +217,15 @@ def test_rows_and_images_are_read_from_files_of_arrays(tmp_path: Path) -> None:
     assert [name for name, _ in found] == [f"{named}[0]", f"{named}[1]"]
     for (_, encoded), one in zip(found, pixels, strict=True):
         assert np.array_equal(tf.io.decode_png(encoded).numpy(), one)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_the_reason_of_an_error_in_a_graph_is_its_last_line() -> None:
+    @tf.function
+    def number(text: tf.Tensor) -> tf.Tensor:
+        return tf.strings.to_number(text)
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        number(tf.constant("hello"))
+    assert "could not correctly convert string: hello" in first_line(caught.value)
+    assert first_line(ValueError("one\ntwo")) == "one"

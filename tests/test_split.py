@@ -155,6 +155,12 @@ def test_times_that_cannot_divide_are_refused(
 
 
 def test_data_without_columns_says_so(project: Path) -> None:
+    own = Examples(
+        np.zeros((4, 1)), np.arange(4) % 2, Spec((1,), "float32"),
+        Spec((), "int32", class_names=("a", "b")), columns={"person": [1, 1, 2, 2]}.__getitem__,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"split.column=persn: .*Did you mean 'person'"):
+        rules.group(own, column="persn")
     with pytest.raises(ConfigError, match="split.column=who: the data set digits has no columns"):
         make_data(compose(["split=group", "split.column=who"]).config)
 

@@ -43,6 +43,8 @@ def one_class_each(targets: Spec, task: str) -> int:
     if targets.class_names is None or targets.shape != ():
         what = "numbers" if targets.class_names is None else "several labels for each example"
         fitting = "regression" if targets.class_names is None else "multilabel"
+        if targets.kind == "mask":
+            what, fitting = "a class for each pixel", "segmentation"
         raise ConfigError(
             f"task={task} expects one class for each example. The data has {what}: task={fitting}."
         )

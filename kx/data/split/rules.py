@@ -17,7 +17,7 @@ from kx.data.split.choose import joined_by_content
 from kx.data.split.fold import Fold
 from kx.data.split.times import in_order, read_start, read_times, refuse_ignored
 from kx.data.split.ways import AtRandom, ByContent, ByGroup, ByHash, ByTime, Way
-from kx.errors import ConfigError, DataError
+from kx.errors import ConfigError, DataError, did_you_mean
 from kx.types import Count, Fraction, Seed
 
 Parts = dict[str, np.ndarray]
@@ -283,7 +283,13 @@ def _column(examples: Examples, name: str) -> Sequence[Any]:
             f"split.column={name}: the data set {examples.name} has no columns. Choose"
             " split=stratified, random or hash."
         )
-    values = examples.columns(name)
+    try:
+        values = examples.columns(name)
+    except (KeyError, IndexError) as error:  # a mapping's own
+        names: Any = getattr(getattr(examples.columns, "__self__", None), "keys", tuple)()
+        raise ConfigError(
+            f"split.column={name}: {examples.name} has no such column. {did_you_mean(name, names)}"
+        ) from error
     count = None if values is None else len(values)
     if count != examples.num_examples:
         raise DataError(

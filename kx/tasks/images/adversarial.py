@@ -87,9 +87,9 @@ def adversarial(
 
     def report(answers: Any, options: Any) -> Any:
         from kx.report.generated import generated_findings
-        from kx.tasks.images.samples import generated, judge_of
+        from kx.tasks.images.samples import generated, judge_of, untrained
 
-        start = keras.models.clone_model(answers.model)
+        start = untrained(answers.model, options.seed)
         makes, before = (
             partial(generated, model, decode, latent_size) for model in (answers.model, start)
         )

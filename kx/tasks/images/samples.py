@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,21 @@ def generated(
     return np.concatenate(parts)
 
 
+def untrained(model: keras.Model, seed: int) -> keras.Model:
+    """Returns a model of the same layers with new weights, the same for each call.
+
+    Args:
+        model: Trained model.
+        seed: Seed of the weights.
+    """
+    before = random.getstate()
+    random.seed(seed)  # Keras draws the seed of an initializer without one from here
+    try:
+        return keras.models.clone_model(model)
+    finally:
+        random.setstate(before)
+
+
 def judge_of(classifier: Any, image: Spec) -> Judge:
     """Returns a classifier's run as the judge of a report.
 
@@ -57,9 +73,10 @@ def judge_of(classifier: Any, image: Spec) -> Judge:
     outputs = classifier.task().outputs
     fits = isinstance(outputs, Outputs) and not outputs.axes and outputs.units == len(names or ())
     if form != (image.shape, image.dtype) or not names or not fits:
+        choice = str(classifier.config["task"]["_target_"]).rpartition(".")[2]
         raise ConfigError(
             f"task.classifier={classifier.name}: expected a classification of {image.dtype} images"
-            f" {image.shape}. Received: inputs {form}, classes {names}."
+            f" {image.shape}. Received: a run of task={choice}, inputs {form}, classes {names}."
         )
     model = classifier.model()
     features = last_features(model, "task.classifier")

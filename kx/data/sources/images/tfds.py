@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from kx.contracts.specs import Spec
 from kx.data.sources.images.pixels import decode_image, normalization
 from kx.data.sources.tfds_builder import dataset_of, prepared_builder
 from kx.errors import DataError
-from kx.types import Count, Normalization
+from kx.types import ImageSize, Normalization
 
 
 def tfds_images(
@@ -21,7 +22,7 @@ def tfds_images(
     *,
     data_dir: str | None = None,
     download: bool = True,
-    image_size: list[Count] | None = None,
+    image_size: ImageSize | None = None,
     train_split: str = "train",
     validation_split: str | None = None,
     test_split: str | None = None,
@@ -84,7 +85,7 @@ def tfds_images(
     )
 
 
-def _image_shape(builder: Any, image_size: list[int] | None) -> tuple[int, int, int]:
+def _image_shape(builder: Any, image_size: Sequence[int] | None) -> tuple[int, int, int]:
     """Returns the shape of a prepared image."""
     features = builder.info.features
     names = list(features) if hasattr(features, "keys") else []

@@ -15,7 +15,7 @@ from kx.data.sources.images.pixels import decode_image
 from kx.data.sources.multimodal.shapes import drawn_questions
 from kx.errors import DataError, first_line
 from kx.paths import expanded
-from kx.types import Count
+from kx.types import Count, ImageSize
 
 Question = tuple[str, str, str]  # question, answer, name of the image
 
@@ -23,7 +23,7 @@ Question = tuple[str, str, str]  # question, answer, name of the image
 def easy_vqa(
     *,
     root: str | None = None,
-    image_size: tuple[Count, Count] = (64, 64),
+    image_size: ImageSize = (64, 64),
     num_images: Count = 500,
 ) -> Examples:
     """Loads images with a question each, to which one of several answers is to be found.
@@ -90,7 +90,7 @@ def _column(column: str, names: Sequence[str], asked: Sequence[str]) -> Sequence
     return known[column]
 
 
-def _prepare(image_size: tuple[int, int]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _prepare(image_size: Sequence[int]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     height, width = image_size
     decode = decode_image((height, width, 3), resize="stretch")
 

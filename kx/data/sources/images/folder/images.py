@@ -27,14 +27,14 @@ from kx.data.sources.labels import alike
 from kx.data.store import NUM_PARALLEL_CALLS, no_autotune
 from kx.errors import ConfigError, DataError
 from kx.paths import expanded
-from kx.types import Count, Normalization, Positive, Share
+from kx.types import ImageSize, Normalization, Positive, Share
 
 
 def image_folder(
     root: str,
     *,
     manifest: str | None = None,
-    image_size: Sequence[Count] = (224, 224),
+    image_size: ImageSize = (224, 224),
     channels: int = 3,
     resize: str = "crop",
     crop_fraction: Share = 1.0,

@@ -13,7 +13,7 @@ from kx.contracts.specs import DataIssue, Spec
 from kx.data.sources.images.pixels import decode_image, normalization
 from kx.errors import ConfigError, DataError, first_line
 from kx.paths import expanded
-from kx.types import Count
+from kx.types import Count, ImageSize
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -23,7 +23,7 @@ _VOID = 255  # the class of pixels without a class, in the masks of many sets
 def image_masks(
     root: str,
     *,
-    image_size: tuple[Count, Count] = (128, 128),
+    image_size: ImageSize = (128, 128),
     class_names: list[str] | None = None,
     ignored_class: int | str | None = None,
     channels: Count = 3,
@@ -40,7 +40,7 @@ def image_masks(
         class_names: Names of the classes, in the order of their indices. Defaults to None: the
             indices that the masks have.
         ignored_class: Index, or name, of pixels that count in no loss and no score. Defaults to
-            None: 255, if a mask has it.
+            None: 255, if a mask has it. Masks of 0 and 255 alone have two classes.
         channels: 3, or 1 for grey images. Defaults to 3.
         normalize: As in `normalization`. Defaults to `"unit"`.
 
@@ -62,7 +62,14 @@ def image_masks(
         _require_same_size(image, mask, indices)
         found += np.bincount(indices.ravel(), minlength=256)
         encoded.append(tf.io.encode_png(indices[..., None]).numpy())
+    of_two = ignored_class is None and np.flatnonzero(found).tolist() == [0, _VOID]
+    if of_two:  # black and white: no class is left besides 0 if 255 is ignored
+        found[1], found[_VOID] = found[_VOID], 0
+        class_names = class_names or ["0", str(_VOID)]
     names, ignored, issues = _classes(found, class_names, ignored_class, folder.name)
+    if of_two:
+        told = f"masks of 0 and 255 alone: 255 is the class {names[1]}"
+        issues.append(DataIssue(folder.name, "kept", told))
     height, width = image_size
     return Examples(
         images,
@@ -70,7 +77,7 @@ def image_masks(
         Spec((height, width, channels), "uint8", kind="image"),
         Spec((height, width), "int32", class_names=names, kind="mask", padding_value=ignored),
         prepare=decode_image((height, width, channels), resize="stretch"),
-        prepare_target=_decode_mask(height, width),
+        prepare_target=_decode_mask(height, width, black_and_white=of_two),
         normalize=normalization(normalize, channels),
         kind="image",
         name=folder.name,
@@ -185,6 +192,13 @@ def _classes(
         ignored = _VOID
         issues.append(DataIssue(name, "kept", "pixels of class 255 count in no loss and no score"))
     scored = [index for index in known if index != ignored]
+    if len(scored) < 2 and len(names or ()) < 2:
+        also = "" if ignored is None else f", besides the ignored class {ignored}"
+        only = ", ".join(map(str, scored)) or "none"
+        raise DataError(
+            f"{name}: all pixels of the masks have one class, {only}{also}: there is"
+            " nothing to tell apart. Expected two classes or more. See data.ignored_class."
+        )
     if names is None:
         names = [str(index) for index in range(max(scored, default=0) + 1)]
     elif ignored is not None and ignored == len(names) - 1:
@@ -220,9 +234,12 @@ def _ignored_index(
     return given
 
 
-def _decode_mask(height: int, width: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _decode_mask(
+    height: int, width: int, *, black_and_white: bool
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     def prepare_target(raw: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         mask = tf.io.decode_png(target, channels=1)
+        mask = mask // _VOID if black_and_white else mask
         resized = tf.image.resize(mask, (height, width), "nearest")
         return tf.cast(tf.ensure_shape(resized, (height, width, 1))[..., 0], tf.int32)
 
