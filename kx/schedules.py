@@ -7,10 +7,11 @@ that returns one of Keras's schedules.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from kx.types import NonNegative, OpenFraction, Positive, Probability
+from kx.types import NonNegative, NonNegativeInt, OpenFraction, Positive, Probability
 
 
 def cosine(
@@ -62,6 +63,72 @@ def warmup(
         end_learning_rate=learning_rate,
         power=1.0,
     )
+
+
+def linear(
+    learning_rate: float,
+    steps_per_epoch: int,
+    epochs: int,
+    *,
+    warmup_steps: NonNegativeInt | None = None,
+    warmup_epochs: NonNegative = 0.1,
+    final_fraction: Probability = 0.0,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Decreases the learning rate linearly to the end of the training, after a linear warm-up.
+
+    Args:
+        learning_rate: Highest learning rate.
+        steps_per_epoch: Number of batches in an epoch.
+        epochs: Number of epochs of the whole training.
+        warmup_steps: Number of steps of the warm-up from 0. Defaults to None: `warmup_epochs`.
+        warmup_epochs: Number of epochs of the warm-up, if its steps are not given. Defaults to 0.1.
+        final_fraction: Learning rate at the end, as a fraction of the highest. Defaults to 0.
+
+    Source: Devlin et al. 2019, "BERT", appendix A.2.
+    """
+    given = round(warmup_epochs * steps_per_epoch) if warmup_steps is None else warmup_steps
+    return WarmupLinear(learning_rate, given, epochs * steps_per_epoch, final_fraction)
+
+
+@keras.saving.register_keras_serializable("kx")
+class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
+    """Increases the learning rate linearly from 0, then decreases it linearly.
+
+    Args:
+        learning_rate: Highest learning rate.
+        warmup_steps: Number of steps of the warm-up.
+        total_steps: Number of steps of the whole training.
+        final_fraction: Learning rate at the end, as a fraction of the highest. Defaults to 0.
+
+    Example:
+    >>> [float(WarmupLinear(1.0, 2, 6)(step)) for step in (0, 1, 2, 4, 6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    def __init__(
+        self, learning_rate: float, warmup_steps: int, total_steps: int, final_fraction: float = 0.0
+    ) -> None:
+        self.learning_rate, self.final_fraction = learning_rate, final_fraction
+        self.warmup_steps, self.total_steps = warmup_steps, total_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of a step.
+
+        Args:
+            step: Number of updates that are done.
+        """
+        step = keras.ops.cast(step, "float32")
+        rises = step / max(1, self.warmup_steps)
+        left = (self.total_steps - step) / max(1, self.total_steps - self.warmup_steps)
+        falls = self.final_fraction + (1 - self.final_fraction) * keras.ops.clip(left, 0.0, 1.0)
+        return self.learning_rate * keras.ops.where(step < self.warmup_steps, rises, falls)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments, with which Keras makes the schedule again."""
+        return {
+            "learning_rate": self.learning_rate, "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps, "final_fraction": self.final_fraction,
+        }  # fmt: skip
 
 
 def step(

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gc
 import gzip
+import importlib.util
 import itertools
 import os
 import shutil
@@ -546,6 +547,55 @@ def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             disable_shuffling=True,
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def presets(shared: Path) -> Path:
+    """Presets of KerasHub, each an encoder with a tokenizer; an empty folder where it is absent."""
+    folder = shared / "presets"
+    with made_once(folder) as missing:
+        if missing:
+            folder.mkdir()
+            if importlib.util.find_spec("keras_hub") is None:
+                return folder
+            _make_bert(folder / "bert")
+            _make_roberta(folder / "roberta")
+    return folder
+
+
+def _make_bert(folder: Path) -> None:
+    import keras_hub
+    import tensorflow as tf
+
+    from kx.data.sources.text.reviews import reviews
+
+    texts = tf.data.Dataset.from_tensor_slices(list(reviews(num_examples=100).inputs))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = keras_hub.tokenizers.compute_word_piece_vocabulary(
+        texts, 300, lowercase=True, reserved_tokens=special
+    )
+    keras_hub.models.BertBackbone(
+        vocabulary_size=len(words), num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32,
+        max_sequence_length=64,
+    ).save_to_preset(str(folder))  # fmt: skip
+    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(str(folder))
+
+
+def _make_roberta(folder: Path) -> None:
+    import keras_hub
+
+    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that stand for themselves
+    hidden = [byte for byte in range(256) if byte not in seen]
+    letters = [*map(chr, seen), *(chr(256 + place) for place in range(len(hidden)))]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    words = {token: place for place, token in enumerate([*special, *letters, "Ġt", "th", "in"])}
+    keras_hub.models.RobertaBackbone(
+        vocabulary_size=len(words), num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32,
+        max_sequence_length=256,
+    ).save_to_preset(str(folder))  # fmt: skip
+    keras_hub.models.RobertaTokenizer(
+        vocabulary=words, merges=["Ġ t", "t h", "i n"]
+    ).save_to_preset(str(folder))
 
 
 def few(names: Iterable[str], count: int) -> list[Any]:

@@ -102,6 +102,6 @@ def test_every_experiment_has_a_head_and_composes(project: Path, path: Path) -> 
     words = ["data.root=here"] if any(f"/data: {data}" in text for data in own) else []
     if any(f"/data: {data}" in text for data in ("text_csv", "text_pairs", "text_lines")):
         words += ["data.path=here"]
-    for key in ("model.weights", "task.teacher", "task.classifier"):
+    for key in ("model.weights", "model.preset", "task.teacher", "task.classifier"):
         words += [f"{key}=here"] if f"{key.partition('.')[2]}: ???" in text else []
     assert compose([f"experiment={path.stem}", *words]).choices["experiment"] == path.stem

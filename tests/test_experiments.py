@@ -27,7 +27,12 @@ FEWER = {
 
 @pytest.fixture
 def where(
-    tfds_folder: Path, cifar_files: Path, mnist_files: Path, pictures: Path, tmp_path: Path
+    tfds_folder: Path,
+    cifar_files: Path,
+    mnist_files: Path,
+    pictures: Path,
+    presets: Path,
+    tmp_path: Path,
 ) -> dict[str, list[str]]:
     """The words that say where the data is, by the words that an experiment chooses it by."""
     root = {"cifar10_binary": cifar_files, "idx": mnist_files, "image_folder": pictures}
@@ -48,6 +53,8 @@ def where(
     (tmp_path / "book.txt").write_text("To be, or not to be. " * 1500)
     words["text_lines"] = [f"data.path={tmp_path / 'book.txt'}"]
     own = {"flowers_transfer": ["model.weights=null"]}
+    for name in ("hub_tiny", "sentiment_distilbert"):
+        own[name] = [f"model.preset={presets / 'bert'}", "tokenizer.sequence_length=32"]
     for name in ("digits_wgan_gp", "mnist_dcgan"):
         own[name] = ["task.classifier=null", "model.filters=[4,4]", "task.critic.filters=[4]"]
     return words | nothing | own
@@ -60,6 +67,8 @@ def test_an_experiment_runs_for_a_step(
     text = (EXPERIMENTS_DIR / f"{name}.yaml").read_text(encoding="utf-8")
     if "override /data: gymnasium" in text:
         pytest.importorskip("gymnasium")
+    if "override /model: keras_hub" in text:
+        pytest.importorskip("keras_hub")
     [data] = re.findall(r"override /data: (\w+)", text)
     words = [*where.get(data, [f"data.data_dir={tfds_folder}"]), *where.get(name, [])]
     words += [

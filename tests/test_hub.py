@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import made_once
 
 import kx
 from kx.cli import main
@@ -35,46 +34,6 @@ keras_hub = pytest.importorskip("keras_hub")
 pytestmark = pytest.mark.usefixtures("graphs")
 
 WORDS = ["data=reviews", "data.num_examples=60", "model=keras_hub", "tokenizer=keras_hub"]
-
-
-@pytest.fixture(scope="session")
-def presets(shared: Path) -> Path:
-    """A folder of presets: an encoder of each kind, with a tokenizer of its own."""
-    folder = shared / "presets"
-    with made_once(folder) as missing:
-        if missing:
-            folder.mkdir()
-            _make_bert(folder / "bert")
-            _make_roberta(folder / "roberta")
-    return folder
-
-
-def _make_bert(folder: Path) -> None:
-    texts = tf.data.Dataset.from_tensor_slices(list(reviews(num_examples=100).inputs))
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = keras_hub.tokenizers.compute_word_piece_vocabulary(
-        texts, 300, lowercase=True, reserved_tokens=special
-    )
-    keras_hub.models.BertBackbone(
-        vocabulary_size=len(words), num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32,
-        max_sequence_length=64,
-    ).save_to_preset(str(folder))  # fmt: skip
-    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(str(folder))
-
-
-def _make_roberta(folder: Path) -> None:
-    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that stand for themselves
-    hidden = [byte for byte in range(256) if byte not in seen]
-    letters = [*map(chr, seen), *(chr(256 + place) for place in range(len(hidden)))]
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    words = {token: place for place, token in enumerate([*special, *letters, "Ġt", "th", "in"])}
-    keras_hub.models.RobertaBackbone(
-        vocabulary_size=len(words), num_layers=1, num_heads=2, hidden_dim=16, intermediate_dim=32,
-        max_sequence_length=256,
-    ).save_to_preset(str(folder))  # fmt: skip
-    keras_hub.models.RobertaTokenizer(
-        vocabulary=words, merges=["Ġ t", "t h", "i n"]
-    ).save_to_preset(str(folder))
 
 
 def ids(made: Any, text: str) -> list[int]:

@@ -125,7 +125,7 @@ def test_every_optimizer_learns(project: Path, optimizer: str) -> None:
     assert float(keras.ops.sum(weights**2)) < 11.99
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine", "warmup", "step"])
+@pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine", "warmup_linear", "warmup", "step"])
 def test_a_schedule_moves_the_learning_rate(project: Path, schedule: str) -> None:
     config = compose([f"schedule={schedule}", "epochs=8"]).config
     made = make_optimizer(config, 10)
@@ -139,6 +139,12 @@ def test_a_schedule_moves_the_learning_rate(project: Path, schedule: str) -> Non
         assert rates[-1] == pytest.approx(top)
     else:
         assert rates[-1] < top * 0.2
+    if schedule == "warmup_linear":
+        steps = compose([f"schedule={schedule}", "schedule.warmup_steps=20", "epochs=8"]).config
+        linear = make_optimizer(steps, 10)
+        for step, share in ((1, 0.05), (10, 0.5), (20, 1.0), (50, 0.5), (80, 0.0), (90, 0.0)):
+            linear.iterations.assign(step)
+            assert float(linear.learning_rate) == pytest.approx(top * share)
     if schedule == "step":
         assert sorted({round(r / top, 6) for r in rates}) == [0.01, 0.1, 1.0]
 

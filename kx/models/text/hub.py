@@ -68,9 +68,11 @@ def keras_hub(
     if outputs.axes:
         y = _of_tokens(backbone(known), outputs, dropout)
     else:
-        y = _head(hub, backbone, preset)(
+        head = _head(hub, backbone, preset)(
             backbone=backbone, num_classes=outputs.units, preprocessor=None, dropout=dropout
-        )(known)
+        )
+        head.compiled = False  # KerasHub has compiled it, of which Keras warns at each load
+        y = head(known)
     x = given if isinstance(inputs, Mapping) else given["inputs"]
     # Scores and losses are of float32, in each precision.
     return keras.Model(x, keras.layers.Activation("linear", dtype="float32")(y), name="keras_hub")
