@@ -67,6 +67,20 @@ def load_preset(kind: Any, preset: str, key: str, **arguments: Any) -> Any:
         ) from error
 
 
+def preset_vocabulary(hub: Any, preset: str, key: str) -> list[str]:
+    """Returns the tokens of a preset's tokenizer, in the order of their ids.
+
+    Args:
+        hub: KerasHub.
+        preset: Preset, as in `load_preset`.
+        key: Key of the config that has the preset, for messages.
+
+    Raises:
+        ConfigError: As `load_preset` does.
+    """
+    return list(map(str, load_preset(hub.tokenizers.Tokenizer, preset, key).get_vocabulary()))
+
+
 def _is_of_network(error: Exception) -> bool:
     requests: Any = sys.modules.get("requests")  # Kaggle's errors are of this library
     return isinstance(error, ConnectionError | TimeoutError) or (

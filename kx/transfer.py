@@ -16,6 +16,8 @@ from kx.contracts.specs import Data
 from kx.errors import ConfigError, did_you_mean
 from kx.types import Fraction, Positive
 
+_BLOCK = re.compile(r"(.*?(?:block|layer)_?\d+[a-z]?)(?:_|$)")
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -83,9 +85,16 @@ def fine_tune(
         raise ConfigError(f"transfer.frozen_epochs: expected 0 or more. Received: {frozen_epochs}.")
 
     def freeze(model: keras.Model) -> None:
-        _base(model, base).trainable = False
+        found = _base(model, base)
+        if any(getattr(layer, "lora_enabled", False) for layer in found._flatten_layers()):
+            raise ConfigError(
+                "transfer=fine_tune would train all of a base of which model.lora_rank trains a"
+                " part. Choose one of both: transfer=none, or model.lora_rank=null."
+            )
+        found.trainable = False
 
     def thaw(model: keras.Model) -> None:
+        freeze(model)
         _thaw(_base(model, base), fine_tune_at)
 
     frozen = Phase("frozen", frozen_epochs, prepare=freeze)
@@ -98,7 +107,8 @@ def layer_decay(epochs: int, *, decay: Fraction = 0.9, base: str = "base") -> li
 
     The layers above the base have the learning rate of the optimizer, the last block of the base
     `decay` times as much, the one before it `decay**2` times … Weight decay, which optimizers
-    apply apart from the gradients, has the whole rate in all layers.
+    apply apart from the gradients, has the whole rate in all layers. The base's batch
+    normalizations are not trained, as in `fine_tune`.
 
     Args:
         epochs: Number of epochs of the training.
@@ -107,6 +117,10 @@ def layer_decay(epochs: int, *, decay: Fraction = 0.9, base: str = "base") -> li
 
     Returns:
         One phase.
+
+    Raises:
+        ConfigError: While the phase begins, if nothing of the base is trained, or the names of its
+            layers do not tell its blocks.
 
     Source: Howard & Ruder 2018, "Universal language model fine-tuning", section 3.2; Clark et al.
     2020, "ELECTRA", appendix B.
@@ -117,34 +131,46 @@ def layer_decay(epochs: int, *, decay: Fraction = 0.9, base: str = "base") -> li
     """
 
     def rates(model: keras.Model) -> dict[str, float]:
-        blocks = _blocks(_base(model, base))
-        return {
+        found = _base(model, base)
+        blocks = _blocks(found)
+        factors = {
             variable.path: decay ** (len(blocks) - number)
             for number, layers in enumerate(blocks)
             for layer in layers
             for variable in layer.trainable_variables
         }
+        if not factors:
+            raise ConfigError(
+                f"transfer=layer_decay has no effect: nothing of the base {found.name!r} is trained"
+                " (model.trainable=false). Choose transfer=none, or train it."
+            )
+        return factors
 
-    return [Phase("layer_decay", epochs, rates=rates)]
+    def freeze_normalizations(model: keras.Model) -> None:
+        _freeze_normalizations(_base(model, base))
+
+    return [Phase("layer_decay", epochs, prepare=freeze_normalizations, rates=rates)]
 
 
 def _blocks(base: keras.Model) -> list[list[keras.layers.Layer]]:
     """Returns the layers of a base with weights, in blocks from its input on.
 
-    Layers of one class whose names end in numbers, as `transformer_layer_0`, are a block each;
-    those before the first one are a block, too. Without such layers, each layer is a block.
+    The names of its layers tell: `transformer_layer_0`, `conv2_block1_1_conv`, `block1a_bn` …
+    Layers before the first block are a block, too; those after one belong to it.
     """
-    layers = [layer for layer in base.layers if layer.weights]
-    kinds = [type(one) for one in layers if re.search(r"layer_\d+$", one.name)]
-    repeated = {kind for kind in kinds if kinds.count(kind) > 1}
-    if not repeated:
-        return [[layer] for layer in layers]
-    blocks: list[list[keras.layers.Layer]] = [[]]
-    for layer in layers:
-        if type(layer) in repeated and re.search(r"layer_\d+$", layer.name):
-            blocks.append([])
-        blocks[-1].append(layer)
-    return [block for block in blocks if block]
+    blocks: dict[str, list[keras.layers.Layer]] = {}
+    current = ""
+    for layer in base.layers:
+        named = _BLOCK.match(layer.name)
+        current = named[1] if named else current
+        if layer.weights:
+            blocks.setdefault(current, []).append(layer)
+    if not any(blocks):
+        raise ConfigError(
+            f"transfer=layer_decay: the names of the layers of the base {base.name!r} tell no"
+            " blocks (transformer_layer_0, conv2_block1_conv …). Choose transfer=fine_tune."
+        )
+    return list(blocks.values())
 
 
 def _base(model: keras.Model, name: str) -> keras.Model:
@@ -199,6 +225,11 @@ def _thaw(base: keras.Model, fine_tune_at: int | str | None) -> None:
     base.trainable = True
     for layer in base.layers[:start]:
         layer.trainable = False
+    _freeze_normalizations(base)
+
+
+def _freeze_normalizations(base: keras.Model) -> None:
+    """Keeps the statistics of the many images that a base was trained on."""
     for layer in base._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

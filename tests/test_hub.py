@@ -122,6 +122,19 @@ def test_a_run_of_a_preset_resumes_answers_and_is_exported(
     tuned = next(one for one in run.model().layers if hasattr(one, "backbone")).backbone
     # LoRA trains matrices beside the encoder's own, which stay as they are.
     np.testing.assert_array_equal(tuned.token_embedding.embeddings, kept.token_embedding.embeddings)
+    given = hub_tokenizer(["a"], preset=str(presets / "bert")).inputs
+    model = hub_model(given, Outputs(2), preset=str(presets / "bert"), lora_rank=2)
+    trained = [w.path for w in model.trainable_weights]
+    assert trained and all("lora" in path or "logits" in path for path in trained), trained
+    with pytest.raises(ConfigError, match="Choose one of both"):
+        hub_model(given, Outputs(2), preset=str(presets / "bert"), lora_rank=2, trainable=False)
+    with pytest.raises(ConfigError, match="would train all of a base"):
+        kx.train(*words, "transfer=fine_tune", "epochs=2", "tracking=none", quiet=True)
+    with pytest.raises(ConfigError, match=r"kept with merged weights: set model\.lora_rank=null"):
+        kx.train(*words, f"init_from={run.id}", "epochs=1", quiet=True)
+    frozen = [*words[:-2], "model.trainable=false", "transfer=layer_decay", "tracking=none"]
+    with pytest.raises(ConfigError, match="has no effect: nothing of the base 'base' is trained"):
+        kx.train(*frozen, "epochs=1", quiet=True)
 
 
 def test_a_preset_is_tuned_in_two_phases_on_pairs_of_texts(project: Path, presets: Path) -> None:
@@ -176,6 +189,12 @@ def test_what_cannot_be_loaded_is_refused_with_the_ways_out(
     given = hub_tokenizer(["a"], preset=bert).inputs
     with pytest.raises(ConfigError, match=r"is another one.*tokenizer=keras_hub"):
         hub_model(given, Outputs(2), preset=roberta)
+    other = replace(given, vocabulary="another")
+    with pytest.raises(ConfigError, match=r"is another one.*tokenizer=keras_hub"):
+        hub_model(other, Outputs(2), preset=bert)
+    with pytest.raises(ConfigError, match="does not tell"):
+        kx.train(*WORDS, f"model.preset={bert}", "augment=delete_words", "tracking=none",
+                 "epochs=1", quiet=True)  # fmt: skip
     with pytest.raises(ConfigError, match=r"up to 64 tokens.*sequence_length=64 or less"):
         hub_model(replace(given, shape=(65,)), Outputs(2), preset=bert)
     with pytest.raises(ConfigError, match="one text or two"):

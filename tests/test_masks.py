@@ -296,7 +296,15 @@ def test_masks_of_black_and_white_have_two_classes(tmp_path: Path) -> None:
     assert "255 is the class 255" in " ".join(issue.reason for issue in found.issues)
     made = found.prepare_target(tf.constant(found.inputs[0]), tf.constant(found.targets[0]))
     np.testing.assert_array_equal(made, white // 255)
-    named = image_masks(str(tmp_path / "both"), image_size=(8, 8), class_names=["no", "yes"])
-    assert named.target_spec.class_names == ("no", "yes")
+    # As `kx evaluate` gives the names of the training: the same two, also where all is white.
+    again = image_masks(str(tmp_path / "both"), image_size=(8, 8), class_names=["0", "255"])
+    made = again.prepare_target(tf.constant(again.inputs[0]), tf.constant(again.targets[0]))
+    np.testing.assert_array_equal(made, white // 255)
+    void = image_masks(str(tmp_path / "both"), image_size=(8, 8), class_names=["0", "1", "2"])
+    assert void.target_spec.padding_value == 255
+    made = void.prepare_target(tf.constant(void.inputs[0]), tf.constant(void.targets[0]))
+    np.testing.assert_array_equal(made, white)
+    with pytest.raises(DataError, match=r"0 and 255 alone, and data\.class_names two names"):
+        image_masks(str(tmp_path / "both"), image_size=(8, 8), class_names=["no", "yes"])
     with pytest.raises(DataError, match="all pixels of the masks have one class, 0, besides the"):
         image_masks(str(tmp_path / "both"), image_size=(8, 8), ignored_class=255)

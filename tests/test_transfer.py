@@ -229,15 +229,39 @@ def test_layers_learn_at_their_own_rates(optimizer: type, eagerly: bool) -> None
         np.testing.assert_allclose(scaled[path], moved * factor, rtol=1e-3, atol=1e-6)
 
 
+BLOCKS = """
+import keras
+def blocks(inputs, outputs):
+    base = keras.Sequential([keras.Input(inputs.shape), keras.layers.Flatten(name="flat"), *(
+        layer for n in range(2)
+        for layer in (keras.layers.Dense(8, name=f"block{n}_dense"),
+                      keras.layers.BatchNormalization(name=f"block{n}_bn")))], name="base")
+    x = keras.Input(inputs.shape)
+    return keras.Model(x, keras.layers.Dense(outputs.units)(base(x)))
+"""
+
+
 def test_a_run_with_rates_of_layers_resumes_to_the_same_numbers(project: Path) -> None:
-    words = ["model=resnet", "model.depth=8", "split.limit=200", "transfer=layer_decay",
-             "transfer.decay=0.5", "epochs=2", "report=none", "run_eagerly=true"]  # fmt: skip
+    (project / "conf" / "model").mkdir(parents=True)
+    (project / "conf" / "model" / "blocks.yaml").write_text("_target_: myblocks.blocks\n")
+    (project / "myblocks.py").write_text(BLOCKS)
+    words = ["model=blocks", "split.limit=200", "epochs=2", "report=none", "run_eagerly=true",
+             "transfer=layer_decay", "transfer.decay=0.5"]  # fmt: skip
     straight = kx.train(*words, quiet=True)
     stopped = [*words, "tracking.run_name=stopped"]
     train(compose(stopped), stop_after=1, evaluate=False, quiet=True)
     again = kx.train(*stopped, "resume=auto", quiet=True)
     same_curves(straight, again)
-    plain = kx.train(*words[:3], *words[5:], "tracking=none", quiet=True)
+    plain = kx.train(*words[:5], "tracking=none", quiet=True)
     assert plain.history["train/loss"] != straight.history["train/loss"]
+    model = straight.model()
+    [phase] = layer_decay(2, decay=0.5)
+    assert phase.rates is not None and phase.prepare is not None
+    phase.prepare(model)
+    rates = phase.rates(model)
+    assert {r for path, r in rates.items() if "block0_dense" in path} == {0.25}
+    assert not any("bn" in path for path in rates)  # as fine_tune keeps them
+    with pytest.raises(ConfigError, match="tell no blocks"):
+        kx.train("model=resnet", "model.depth=8", *words[1:], "tracking=none", quiet=True)
     with pytest.raises(ConfigError, match="has no such model within it"):
         kx.train("model=mlp", "transfer=layer_decay", "tracking=none", "epochs=1", quiet=True)

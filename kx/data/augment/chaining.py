@@ -141,8 +141,10 @@ class Chain:
         found = dict(fields)
         for number, field in enumerate(texts):
             options: dict[str, Any] = {}
-            if takes_tokens(function):
-                options["tokens"] = self._tokens_of(name, field)
+            if self._inputs is not None or takes_tokens(function):
+                # A tokenizer that does not tell may enclose a text, or pad it by another token.
+                tokens = self._tokens_of(name, field)
+                options = {"tokens": tokens} if takes_tokens(function) else {}
             found[field], _ = function(fields[field], (), fold_in(seeds, number), **options)
         return found if isinstance(inputs, Mapping) else found[""]
 

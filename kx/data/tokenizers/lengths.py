@@ -40,11 +40,20 @@ class OneLength:
             vocabulary_size: Number of ids.
             known: Plain values of what the ids stand for, and of how texts become tokens.
         """
-        text = known if isinstance(known, bytes) else json.dumps(known).encode()
         return Spec(
             (self.length,), "int32", vocabulary_size=vocabulary_size, kind="tokens",
-            padding_value=self.padding, vocabulary=hashlib.sha256(text).hexdigest()[:16],
+            padding_value=self.padding, vocabulary=vocabulary_hash(known),
         )  # fmt: skip
+
+
+def vocabulary_hash(known: Any) -> str:
+    """Returns a hash of what token ids stand for.
+
+    Args:
+        known: Plain values of what the ids stand for, and of how texts become tokens; or bytes.
+    """
+    text = known if isinstance(known, bytes) else json.dumps(known).encode()
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def to_length(

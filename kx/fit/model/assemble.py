@@ -208,6 +208,8 @@ def load_weights(model: keras.Model, source: Sequence[Any], name: str) -> None:
         where = (
             f" First difference: {differs[0][0]} here, {differs[0][1]} there." if differs else ""
         )
+        if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
+            where += " A model with LoRA is kept with merged weights: set model.lora_rank=null."
         raise ConfigError(
             f"init_from={name}: the model {model.name!r} has {len(shapes)} weights, that of"
             f" the run has {len(others)}.{where} Both need the same model and data shapes."

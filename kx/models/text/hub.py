@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from kx.contracts.specs import Outputs, Spec
+from kx.data.tokenizers.lengths import vocabulary_hash
 from kx.errors import ConfigError
-from kx.hub import import_keras_hub, load_preset
+from kx.hub import import_keras_hub, load_preset, preset_vocabulary
 from kx.models.layers import scores
 from kx.models.text.embedding import require_tokens, token_input
 from kx.types import Count, Fraction
@@ -38,8 +39,8 @@ def keras_hub(
         load_weights: Whether to load the pretrained weights, not to begin at random. Defaults to
             True.
         trainable: Whether to train the encoder, not the head alone. Defaults to True.
-        lora_rank: Rank of the matrices that are trained in place of those of the encoder's
-            attention. Defaults to None: all are trained.
+        lora_rank: Rank of the matrices that are trained beside those of the encoder's attention,
+            in place of the encoder. Defaults to None: all of it is trained.
         dropout: Dropout rate before the scores. Defaults to 0.1.
 
     Returns:
@@ -57,35 +58,52 @@ def keras_hub(
         hub.models.Backbone, preset, "model.preset", load_weights=load_weights, name="base"
     )
     fields = inputs if isinstance(inputs, Mapping) else {"inputs": inputs}
-    padding = _check(fields, backbone, preset)
-    if lora_rank is not None:
-        backbone.enable_lora(lora_rank)
-    backbone.trainable = trainable
+    known = preset_vocabulary(hub, preset, "model.preset") if load_weights else None
+    padding = _check(fields, backbone, preset, known)
+    if lora_rank is None:
+        backbone.trainable = trainable
+    else:
+        _add_lora(backbone, lora_rank, trainable=trainable)
     given = {name: token_input(name) for name in fields}
     # One text is as it is: the tokenizer has enclosed it.
     joined = JoinTexts(padding, name="join_texts")(list(given.values()))
-    known = {name: joined[name] for name in backbone.input if name in joined}
+    taken = {name: joined[name] for name in backbone.input if name in joined}
     if outputs.axes:
-        y = _of_tokens(backbone(known), outputs, dropout)
+        y = _of_tokens(backbone(taken), outputs, dropout)
     else:
         head = _head(hub, backbone, preset)(
             backbone=backbone, num_classes=outputs.units, preprocessor=None, dropout=dropout
         )
         head.compiled = False  # KerasHub has compiled it, of which Keras warns at each load
-        y = head(known)
+        y = head(taken)
     x = given if isinstance(inputs, Mapping) else given["inputs"]
     # Scores and losses are of float32, in each precision.
     return keras.Model(x, keras.layers.Activation("linear", dtype="float32")(y), name="keras_hub")
 
 
-def _check(fields: Mapping[str, Spec], backbone: Any, preset: str) -> int:
+def _add_lora(backbone: Any, rank: int, *, trainable: bool) -> None:
+    """Lets an encoder train the matrices of LoRA alone."""
+    if not trainable:
+        raise ConfigError(
+            "model.lora_rank trains a part of the encoder, and model.trainable=false nothing of it."
+            " Choose one of both."
+        )
+    backbone.enable_lora(rank)
+    for layer in backbone._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            for variable in layer.trainable_variables:  # the biases beside the matrices
+                variable.trainable = "lora" in variable.name
+
+
+def _check(fields: Mapping[str, Spec], backbone: Any, preset: str, known: list[str] | None) -> int:
     """Returns the id of padding, or raises an error if the texts do not fit the encoder."""
     if len(fields) > 2:
         raise ConfigError(f"model=keras_hub reads one text or two. Received: {', '.join(fields)}.")
     for name, spec in fields.items():
         place = "tokenizer" if name == "inputs" else f"tokenizer.{name}"
         size = require_tokens(spec, "keras_hub", padding=None)
-        if size != backbone.vocabulary_size:
+        is_other = known is not None and spec.vocabulary not in (None, vocabulary_hash(known))
+        if size != backbone.vocabulary_size or is_other:
             raise ConfigError(
                 f"model.preset={preset} has a vocabulary of {backbone.vocabulary_size:,} tokens,"
                 f" and the data's is another one, of {size:,}. Take its own: tokenizer=keras_hub"

@@ -17,6 +17,7 @@ from kx.types import Count, ImageSize
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_BLACK_AND_WHITE = ["0", "255"]
 _VOID = 255  # the class of pixels without a class, in the masks of many sets
 
 
@@ -62,10 +63,10 @@ def image_masks(
         _require_same_size(image, mask, indices)
         found += np.bincount(indices.ravel(), minlength=256)
         encoded.append(tf.io.encode_png(indices[..., None]).numpy())
-    of_two = ignored_class is None and np.flatnonzero(found).tolist() == [0, _VOID]
-    if of_two:  # black and white: no class is left besides 0 if 255 is ignored
+    of_two = _are_black_and_white(found, class_names, ignored_class, folder.name)
+    if of_two:  # no class is left besides 0 if 255 is ignored
         found[1], found[_VOID] = found[_VOID], 0
-        class_names = class_names or ["0", str(_VOID)]
+        class_names = _BLACK_AND_WHITE
     names, ignored, issues = _classes(found, class_names, ignored_class, folder.name)
     if of_two:
         told = f"masks of 0 and 255 alone: 255 is the class {names[1]}"
@@ -87,6 +88,24 @@ def image_masks(
         issues=tuple(issues),
         identity=(images, encoded),
     )
+
+
+def _are_black_and_white(
+    found: np.ndarray, class_names: Sequence[str] | None, ignored: int | str | None, name: str
+) -> bool:
+    """Returns whether masks have the values 0 and 255 for two classes."""
+    known = np.flatnonzero(found).tolist()
+    if ignored is not None or _VOID not in known or not set(known) <= {0, _VOID}:
+        return False
+    if class_names is None:
+        return known == [0, _VOID]
+    if len(class_names) == 2 and list(map(str, class_names)) != _BLACK_AND_WHITE:
+        raise DataError(
+            f"{name}: the masks have 0 and 255 alone, and data.class_names two names. Leave the"
+            " names out for the classes 0 and 255; or write 1 in place of 255. Where 255 is no"
+            " class: data.ignored_class=255, with masks of further classes."
+        )
+    return list(map(str, class_names)) == _BLACK_AND_WHITE
 
 
 def _pairs(folder: Path) -> tuple[list[tuple[Path, Path]], dict[str, np.ndarray]]:
