@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,13 @@ def test_synonyms_of_a_thesaurus_are_words_of_the_vocabulary(tmp_path: Path) -> 
         set(), set(), {3, 6}, {2}, set(), set(), {2},
     ]  # fmt: skip
     assert counts.tolist() == [0, 0, 2, 1, 0, 0, 1]
+    words = ("", "[UNK]", "好", "电影")
+    with pytest.raises(ConfigError, match="no word of the vocabulary has a synonym"):
+        synonyms(words, str(path))
+    path.write_text("好 电影", encoding="utf-8")
+    assert synonyms(words, str(path))[1].tolist() == [0, 0, 1, 1]  # what was read is not kept
+    path.write_text("好 人", encoding="utf-8")
+    os.utime(path, ns=(1, 1))
     with pytest.raises(ConfigError, match="no word of the vocabulary has a synonym"):
         synonyms(("", "[UNK]", "film"), str(path))
     with pytest.raises(DataError, match=r"thesaurus=nowhere\.txt cannot be read"):

@@ -107,7 +107,6 @@ def _drawn(
     return tf.cast(others, inputs.dtype), (uniform(fold_in(seeds, 1), length) < rate) & (count > 0)
 
 
-@functools.lru_cache(maxsize=8)
 def synonyms(tokens: tuple[str, ...], thesaurus: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the synonyms of each token that are tokens, too.
 
@@ -123,6 +122,18 @@ def synonyms(tokens: tuple[str, ...], thesaurus: str) -> tuple[np.ndarray, np.nd
         DataError: If the thesaurus cannot be read.
         MissingExtraError: If `wn` is needed and not installed.
     """
+    try:  # a file that was edited since is read again
+        edited = None if thesaurus.startswith(_WORDNET) else expanded(thesaurus).stat().st_mtime_ns
+    except OSError as error:
+        raise DataError(f"thesaurus={thesaurus} cannot be read: {error}.") from error
+    return _table(tokens, thesaurus, edited)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(
+    tokens: tuple[str, ...], thesaurus: str, edited: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    del edited  # part of the key
     ids = {token: number for number, token in enumerate(tokens) if number > 1}
     found: dict[int, dict[int, None]] = {}  # as ordered sets
     groups = _of_wordnet(thesaurus, ids) if thesaurus.startswith(_WORDNET) else _of_file(thesaurus)
